@@ -1,0 +1,2 @@
+from talweg.value import Value, gradients
+from talweg import ops

@@ -1,0 +1,63 @@
+"""Every exception and warning of talweg.
+
+    TalwegError
+    ├── NumberError       (TypeError)       something that is not one real number was used as one
+    ├── ShapeError        (ValueError)      a list has another length than the model or the loss expects
+    ├── ArgumentError     (ValueError)      a setting has a value that makes no sense
+    ├── DataError         (ValueError)      a data set or a data file cannot be used
+    ├── ModelFileError    (ValueError)      a saved model cannot be read or written
+    ├── OperationError    (ValueError)      an operation is unknown, is declared twice, or has no derivative
+    └── GradcheckError    (AssertionError)  a derivative disagrees with finite differences
+
+    TalwegWarning         (UserWarning)
+    ├── GradientWarning                     gradients that are probably not what was meant
+    └── DataWarning                         data that can be used but deserves a look
+
+Each error is also the built-in exception that a Python programmer would expect, so
+`except ValueError` works as well as `except TalwegError`. A message is one line:
+what was found, where, what was expected, how to repair it.
+"""
+
+
+class TalwegError(Exception):
+    """The root of all errors that talweg raises on purpose."""
+
+
+class NumberError(TalwegError, TypeError):
+    """Something that is not one real number was used as one."""
+
+
+class ShapeError(TalwegError, ValueError):
+    """A list has another length than the model or the loss expects."""
+
+
+class ArgumentError(TalwegError, ValueError):
+    """A setting has a value that makes no sense."""
+
+
+class DataError(TalwegError, ValueError):
+    """A data set or a data file cannot be used."""
+
+
+class ModelFileError(TalwegError, ValueError):
+    """A saved model cannot be read or written."""
+
+
+class OperationError(TalwegError, ValueError):
+    """An operation is unknown, is declared twice, or has no derivative."""
+
+
+class GradcheckError(TalwegError, AssertionError):
+    """A derivative disagrees with finite differences."""
+
+
+class TalwegWarning(UserWarning):
+    """The root of all warnings that talweg gives."""
+
+
+class GradientWarning(TalwegWarning):
+    """Gradients that are probably not what was meant."""
+
+
+class DataWarning(TalwegWarning):
+    """Data that can be used but deserves a look."""

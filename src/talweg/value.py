@@ -1,0 +1,410 @@
+"""Value: a number that remembers how it was computed.
+
+A Value holds a float (`data`), the derivative of some final result by it (`grad`), the
+record of the operation that made it, that operation's operands in order, and a serial
+number from its creation. Arithmetic on Values builds a graph; `backward()` walks it.
+
+* There are no closures: the operation's record in `talweg.ops` knows how to go backward.
+* Nothing recurses, so a chain of a million additions works.
+* Nodes are visited in reverse order of creation. An operand is always older than its
+  result, so this is a topological order, and it is the same in every process: gradients
+  are added up in one order and are equal to the last bit.
+* At each `backward()` inner nodes start from zero; leaves accumulate.
+
+Start reading at `Value`, then `_binary`, which makes its operators; the walk is in
+`talweg.backward`. What programs written against the lesson's class expect (`_prev`,
+`_op`, `_backward`) is at the end of the class.
+"""
+
+from __future__ import annotations
+
+import operator
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import Any, SupportsFloat, TypeAlias
+
+from talweg import ops
+from talweg.backward import backward, by_serial, inner_nodes, push_to_operands, refuse_nested
+from talweg.errors import NumberError, OperationError
+from talweg.ops import CONSTANT, LEAF, Op, to_float
+
+Operand: TypeAlias = SupportsFloat
+"""What may stand beside a Value in arithmetic: a Value, or a Python or NumPy number."""
+
+_next_serial = count().__next__
+
+_LARGEST_DRAWING = 200
+"""A notebook shows the graph of a Value with at most this many nodes, else its repr."""
+
+
+# ---- how the operators are made -----------------------------------------------------------
+
+
+def _binary(op: Op) -> Callable[[Value, Operand], Value]:
+    """The method for `self op other`.
+
+    This is `Value._apply` written out for two operands: it is the inner loop of every
+    eager program, where one more function call costs a tenth of a training step.
+    """
+    value = op.value
+
+    def method(self: Value, other: Operand) -> Value:
+        if type(other) is not Value:
+            other = _operand(other)
+        out = _new(Value)
+        out.data = value(self.data, other.data)
+        out.grad = 0.0
+        out._record = op
+        out._operands = (self, other)
+        out._serial = _next_serial()
+        return out
+
+    return _named(method, op)
+
+
+def _reflected(op: Op) -> Callable[[Value, Operand], Value]:
+    """The method for `other op self`, where other is a bare number."""
+
+    def method(self: Value, other: Operand) -> Value:
+        return Value._apply(op, (other, self))
+
+    return _named(method, op)
+
+
+def _unary(op: Op) -> Callable[[Value], Value]:
+    value = op.value
+
+    def method(self: Value) -> Value:
+        return _node(op, (self,), value(self.data))
+
+    return _named(method, op)
+
+
+def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Operand], bool]:
+    """The method that compares data. Not a node: the result is a plain bool."""
+
+    def method(self: Value, other: Operand) -> bool:
+        return holds(self.data, other.data if isinstance(other, Value) else to_float(other))
+
+    return method
+
+
+def _named(method: Callable[..., Value], op: Op) -> Callable[..., Value]:
+    method.__name__ = op.name
+    method.__qualname__ = f"Value.{op.name}"
+    method.__doc__ = op.doc
+    return method
+
+
+class Value:
+    """A number that remembers how it was computed.
+
+    Args:
+        data: a Python or NumPy number.
+        _children: the operands, when a user's own operation makes the node.
+        _op: that operation's symbol.
+        label: a name to show in `repr` and in pictures.
+
+    Attributes:
+        data: the number, a float.
+        grad: the derivative of the last result that `backward()` was called on, by this
+            number. Set it to 0.0 before the next `backward()`: leaves accumulate.
+        label: the name given, or "".
+
+    Raises:
+        NumberError: if `data` is not one real number.
+
+    Example:
+        >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+        >>> c = (a * b + 1.0).tanh()
+        >>> c.backward()
+        >>> round(c.data, 6), round(a.grad, 6)
+        (-0.999909, -0.000545)
+
+    Comparisons (`<`, `<=`, `>`, `>=`) compare data. `==` and `hash` are those of the
+    object, because programs that walk the graph keep nodes in sets and dictionaries.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_after_backward",
+        "_closure",
+        "_label",
+        "_operands",
+        "_record",
+        "_serial",
+        "data",
+        "grad",
+    )
+    # NumPy's operators then leave the work to ours: np.float64(2.0) * v is a Value.
+    __array_ufunc__ = None
+
+    data: float
+    grad: float
+    _record: Op
+    _operands: tuple[Value, ...]
+    _serial: int
+
+    def __init__(
+        self,
+        data: Operand,
+        _children: Iterable[Value] = (),
+        _op: str = "",
+        label: str = "",
+    ) -> None:
+        if isinstance(data, Value):
+            raise NumberError(f"Value({data!r}): this is a Value already; use v.data for its number")
+        self.data = to_float(data)
+        self.grad = 0.0
+        self._serial = _next_serial()
+        self._record = LEAF
+        self._operands = ()
+        if _children or _op:
+            self._operands = _in_order(_children)
+            self._record = _custom(_op)
+        if label:
+            self._label = label
+
+    # ---- arithmetic ---------------------------------------------------------------------
+
+    __add__ = _binary(ops.add)
+    __radd__ = _reflected(ops.add)
+    __sub__ = _binary(ops.sub)
+    __rsub__ = _reflected(ops.sub)
+    __mul__ = _binary(ops.mul)
+    __rmul__ = _reflected(ops.mul)
+    __truediv__ = _binary(ops.div)
+    __rtruediv__ = _reflected(ops.div)
+    __pow__ = _binary(ops.pow)
+    __rpow__ = _reflected(ops.pow)
+    __neg__ = _unary(ops.neg)
+    __abs__ = _unary(ops.abs)
+
+    exp = _unary(ops.exp)
+    log = _unary(ops.log)
+    sqrt = _unary(ops.sqrt)
+    sin = _unary(ops.sin)
+    cos = _unary(ops.cos)
+    tanh = _unary(ops.tanh)
+    sigmoid = _unary(ops.sigmoid)
+    relu = _unary(ops.relu)
+    softplus = _unary(ops.softplus)
+
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
+
+    # ---- going backward -----------------------------------------------------------------
+
+    def backward(self) -> None:
+        """Set `grad` of every Value that this one was computed from.
+
+        Inner nodes start from zero; leaves add to the `grad` that they have. The
+        derivative of this Value by itself is 1.
+
+        Warns:
+            GradientWarning: if a parameter was updated since the last `backward()` and its
+                gradient was not zeroed, or if an operation of your own has no `_backward`.
+
+        >>> x = Value(3.0)
+        >>> (x * x).backward()
+        >>> x.grad
+        6.0
+        """
+        backward(self)
+
+    # ---- conversions --------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """The name given to this Value, or an empty string."""
+        try:
+            return self._label
+        except AttributeError:
+            return ""
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self._label = text
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __bool__(self) -> bool:
+        return self.data != 0.0
+
+    def __repr__(self) -> str:
+        parts = [f"data={self.data}"]
+        if self.grad != 0.0:
+            parts.append(f"grad={self.grad}")
+        if self._op:
+            parts.append(f"op={self._op!r}")
+        if self.label:
+            parts.append(f"label={self.label!r}")
+        return f"Value({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    def __reduce__(self) -> tuple[Callable[..., Value], tuple[Any, ...]]:
+        if not self._operands:
+            return _restore_leaf, (self.data, self.grad, self.label, self._record is CONSTANT)
+        return _restore_graph, _flatten(self)
+
+    def _repr_svg_(self) -> str | None:
+        from talweg.draw import graph  # drawing is loaded only when something is drawn
+
+        return graph.svg(self) if len(graph.walk(self)) <= _LARGEST_DRAWING else None
+
+    # ---- how operations make Values -----------------------------------------------------
+
+    @staticmethod
+    def _apply(op: Op, operands: Sequence[Operand]) -> Value:
+        """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
+        values = tuple([_operand(x) for x in operands])
+        return _node(op, values, op.value(*[v.data for v in values]))
+
+    # ---- the lesson's own names, for programs that use them ----------------------------------
+
+    @property
+    def _prev(self) -> tuple[Value, ...]:
+        return self._operands
+
+    @property
+    def _op(self) -> str:
+        return self._record.symbol
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        """One step backward from this node alone; assigning makes it your own operation."""
+        return lambda: push_to_operands(self)
+
+    @_backward.setter
+    def _backward(self, step: Callable[[], None]) -> None:
+        self._closure = step
+        if self._record.derivatives:
+            self._record = _custom(self._record.symbol)
+
+
+# ---- making nodes -------------------------------------------------------------------------
+
+_new = Value.__new__
+
+
+def _node(op: Op, operands: tuple[Value, ...], data: float) -> Value:
+    out = _new(Value)
+    out.data = data
+    out.grad = 0.0
+    out._record = op
+    out._operands = operands
+    out._serial = _next_serial()
+    return out
+
+
+def _operand(x: Operand) -> Value:
+    """x itself if it is a Value, else the constant node of a bare number."""
+    if isinstance(x, Value):
+        return x
+    return _node(CONSTANT, (), x if type(x) is float else to_float(x))
+
+
+def _custom(symbol: str) -> Op:
+    """The record of a node that goes backward by its own `_backward`: it has no rules."""
+    return Op("custom", symbol, to_float, (), "A node with a `_backward` of its own.")
+
+
+def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
+    """Children as a tuple; a set's order follows memory addresses, so a set is sorted."""
+    if isinstance(children, (set, frozenset)):
+        children = sorted(children, key=by_serial)
+    return tuple(children)
+
+
+# ---- second derivatives -------------------------------------------------------------------
+
+
+def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
+    """The derivatives of one Value by others, as Values that can be differentiated again.
+
+    Unlike `backward()` it touches no `grad`. The derivative rules run on Values instead of
+    floats, so their result is a graph too: call `gradients` on it for second derivatives.
+
+    Args:
+        output: the result to differentiate.
+        inputs: the Values to differentiate by.
+
+    Returns:
+        One Value for each input, 0.0 where the output does not depend on it.
+
+    Raises:
+        OperationError: if the graph has a node with a `_backward` of your own, which
+            computes with floats; declare the operation with `tw.ops.register` instead.
+
+    Example:
+        >>> x = Value(2.0)
+        >>> (slope,) = gradients(x**3, [x])
+        >>> (curvature,) = gradients(slope, [x])
+        >>> slope.data, curvature.data
+        (12.0, 12.0)
+    """
+    refuse_nested(output)
+    by_serial: dict[int, Any] = {output._serial: 1.0}
+    for node in inner_nodes(output):
+        g = by_serial.get(node._serial, 0.0)
+        rules = node._record.derivatives
+        if not rules:
+            raise OperationError(
+                f"the operation {node._op!r} has a _backward of its own, which has no second "
+                "derivative; declare it with tw.ops.register"
+            )
+        # A constant takes part as a bare float, so that no graph grows on it.
+        numbers = [x.data if x._record is CONSTANT else x for x in node._operands]
+        for x, rule in zip(node._operands, rules, strict=True):
+            if x._record is not CONSTANT:
+                share = rule(g, *numbers, node)
+                known = by_serial.get(x._serial)
+                by_serial[x._serial] = share if known is None else known + share
+    return [_operand(by_serial.get(x._serial, 0.0)) for x in inputs]
+
+
+# ---- pickling -----------------------------------------------------------------------------
+
+
+def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
+    """The graph as two flat lists, so that pickling a deep graph does not recurse.
+
+    Leaves are kept as Values, which pickle recognises when it meets them again, in a
+    model saved beside its loss for example.
+    """
+    nodes = inner_nodes(root)[::-1]
+    leaves = {x: None for node in nodes for x in node._operands if not x._operands}
+    index = {x: i for i, x in enumerate([*leaves, *nodes])}
+    rows = []
+    for node in nodes:
+        if not node._record.derivatives:
+            raise pickle.PicklingError(
+                f"the operation {node._op!r} has a _backward of its own, which cannot be "
+                "pickled; declare it with tw.ops.register"
+            )
+        operands = tuple(index[x] for x in node._operands)
+        rows.append((node._record, operands, node.data, node.grad, node.label))
+    return list(leaves), rows
+
+
+def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
+    values = list(leaves)
+    for record, operands, data, grad, label in rows:
+        node = _node(record, tuple(values[i] for i in operands), data)
+        node.grad = grad
+        if label:
+            node.label = label
+        values.append(node)
+    return values[-1]
+
+
+def _restore_leaf(data: float, grad: float, label: str, constant: bool) -> Value:
+    leaf = _operand(data) if constant else Value(data, label=label)
+    leaf.grad = grad
+    return leaf
