@@ -1,2 +1,3 @@
-from talweg.value import Value, gradients
+from talweg.value import Value
+from talweg.gradients import gradients
 from talweg import ops

@@ -1,17 +1,21 @@
 """Walking a graph of Values backward: the order, the chain rule, and two common mistakes.
 
 Works on anything that has the attributes of a `talweg.value.Value`, which is built on
-this file. Start reading at `backward`.
+this file. Start reading at `backward`, then `step_for`, which makes the function that
+goes backward through one node.
 """
 
 from __future__ import annotations
 
+import ast
 import operator
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from talweg.errors import GradientWarning, NumberError
-from talweg.ops import CONSTANT, LEAF
+from talweg.ops import EQUATION_NAMES, LEAF, OPERANDS, Op
 
 if TYPE_CHECKING:
     from talweg.value import Value
@@ -26,41 +30,33 @@ def backward(root: Value) -> None:
     See `Value.backward`, which is this function.
     """
     nodes = inner_nodes(root)
-    refuse_nested(root, *_first_parameters(nodes))
-    _warn_if_not_zeroed(nodes)
+    witnesses = _oldest_parameters(nodes)
+    _refuse_nested(root, *witnesses)
+    _warn_if_not_zeroed(witnesses)
     if not nodes:
         root.grad += 1.0
         return
     for node in nodes:
         node.grad = 0.0
     root.grad = 1.0
-    # `push_to_operands` written out for two operands: this loop is half of a training step.
     for node in nodes:
-        rules = node._record.derivatives
-        if len(rules) == 2:
-            x, y = node._operands
-            dx, dy = rules
-            if x._record is not CONSTANT:
-                x.grad += dx(node.grad, x.data, y.data, node.data)
-            if y._record is not CONSTANT:
-                y.grad += dy(node.grad, x.data, y.data, node.data)
-        else:
-            push_to_operands(node)
-    _remember_gradients(nodes)
+        node._step(node)
+    for x in witnesses:
+        x._after_backward = (x.data, x.grad)
 
 
 def inner_nodes(root: Value) -> list[Value]:
     """The nodes with operands that the root depends on, itself included, youngest first."""
     if not root._operands:
         return []
-    nodes = []
+    nodes: list[Value] = []
     seen = {root}  # only asked, never iterated: its order would be that of addresses
     stack = [root]
     while stack:
         node = stack.pop()
         nodes.append(node)
         for x in node._operands:
-            if x._operands and x not in seen:
+            if not isinstance(x, float) and x._operands and x not in seen:
                 seen.add(x)
                 stack.append(x)
     # The stack takes the last operand first, so most programs arrive here sorted already.
@@ -68,20 +64,48 @@ def inner_nodes(root: Value) -> list[Value]:
     return nodes
 
 
-def push_to_operands(node: Value) -> None:
-    """Add this node's share to the `grad` of each operand."""
-    operands = node._operands
-    rules = node._record.derivatives
-    if rules:
-        numbers = [x.data for x in operands]
-        for x, rule in zip(operands, rules, strict=True):
-            if x._record is not CONSTANT:
-                x.grad += rule(node.grad, *numbers, node.data)
-    elif operands:
-        _run_closure(node)
+# ---- one node -----------------------------------------------------------------------------
 
 
-def _run_closure(node: Value) -> None:
+@cache
+def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
+    """The function that adds a node's share to the `grad` of each of its operands.
+
+    Args:
+        op: the operation that made the node.
+        bare: for each operand, whether it is a bare float, which has no `grad`.
+
+    It is the operation's equations written out as one Python function, because a call for
+    each operand would cost a quarter of the backward pass. For `mul` on two Values:
+
+        def step(node):
+            a, b = node._operands
+            g = node.grad
+            x = a.data
+            y = b.data
+            a.grad += g * y
+            b.grad += g * x
+    """
+    lines = [f"{', '.join('abc'[: op.arity])}, = node._operands", "g = node.grad"]
+    shares = [
+        f"{operand}.grad += {equation}"
+        for operand, equation, is_bare in zip("abc", op.equations, bare, strict=False)
+        if not is_bare
+    ]
+    used = {n.id for n in ast.walk(ast.parse("\n".join(shares))) if isinstance(n, ast.Name)}
+    for operand, name, is_bare in zip("abc", OPERANDS, bare, strict=False):
+        if name in used:
+            lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}.data")
+    if "out" in used:
+        lines.append("out = node.data")
+    source = "def step(node):\n    " + "\n    ".join(lines + shares)
+    names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
+    exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
+    step: Callable[[Value], None] = names["step"]
+    return step
+
+
+def custom_step(node: Value) -> None:
     """Go backward through a user's own operation, which did it in `out._backward`."""
     try:
         step = node._closure
@@ -90,16 +114,26 @@ def _run_closure(node: Value) -> None:
             f"nothing flows back through the operation {node._op!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     else:
         step()
 
 
+def no_step(leaf: Value) -> None:
+    """Nothing lies behind a leaf."""
+
+
 # ---- misuse that would otherwise be silent ------------------------------------------------
 
 
-def refuse_nested(*nodes: Value) -> None:
+def _oldest_parameters(nodes: list[Value]) -> list[Value]:
+    """The leaves that the two oldest nodes read: witnesses for all parameters of a program."""
+    operands = [x for node in nodes[-2:] for x in node._operands if not isinstance(x, float)]
+    return [x for x in operands if x._record is LEAF]
+
+
+def _refuse_nested(*nodes: Value) -> None:
     """`p.data -= lr * p` (for `p.grad`) makes a Value whose data is a Value."""
     for node in nodes:
         if hasattr(type(node.data), "_apply"):
@@ -109,23 +143,13 @@ def refuse_nested(*nodes: Value) -> None:
             )
 
 
-def _first_parameters(nodes: list[Value]) -> list[Value]:
-    """The leaves that the oldest nodes read: witnesses for all parameters of a program."""
-    return [x for node in nodes[-2:] for x in node._operands if x._record is LEAF]
-
-
-def _remember_gradients(nodes: list[Value]) -> None:
-    for x in _first_parameters(nodes):
-        x._after_backward = (x.data, x.grad)
-
-
-def _warn_if_not_zeroed(nodes: list[Value]) -> None:
+def _warn_if_not_zeroed(witnesses: list[Value]) -> None:
     """The commonest bug of hand-written loops: update, then backward() on old gradients.
 
     It shows in a leaf whose data has changed since the last `backward()` while its
     gradient has not. Summing gradients over several samples before an update does not.
     """
-    for x in _first_parameters(nodes):
+    for x in witnesses:
         data, grad = getattr(x, "_after_backward", (x.data, 0.0))
         if x.grad == grad != 0.0 and x.data != data:
             warnings.warn(

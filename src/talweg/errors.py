@@ -1,17 +1,17 @@
 """Every exception and warning of talweg.
 
     TalwegError
-    ├── NumberError       (TypeError)       something that is not one real number was used as one
-    ├── ShapeError        (ValueError)      a list has another length than the model or the loss expects
-    ├── ArgumentError     (ValueError)      a setting has a value that makes no sense
-    ├── DataError         (ValueError)      a data set or a data file cannot be used
-    ├── ModelFileError    (ValueError)      a saved model cannot be read or written
-    ├── OperationError    (ValueError)      an operation is unknown, is declared twice, or has no derivative
-    └── GradcheckError    (AssertionError)  a derivative disagrees with finite differences
+    ├── NumberError     (TypeError)       something that is not one real number was used as one
+    ├── ShapeError      (ValueError)      a list has another length than expected
+    ├── ArgumentError   (ValueError)      a setting has a value that makes no sense
+    ├── DataError       (ValueError)      a data set or a data file cannot be used
+    ├── ModelFileError  (ValueError)      a saved model cannot be read or written
+    ├── OperationError  (ValueError)      an operation is unknown, or declared wrongly
+    └── GradcheckError  (AssertionError)  a derivative disagrees with finite differences
 
-    TalwegWarning         (UserWarning)
-    ├── GradientWarning                     gradients that are probably not what was meant
-    └── DataWarning                         data that can be used but deserves a look
+    TalwegWarning       (UserWarning)
+    ├── GradientWarning                   gradients that are probably not what was meant
+    └── DataWarning                       data that can be used but deserves a look
 
 Each error is also the built-in exception that a Python programmer would expect, so
 `except ValueError` works as well as `except TalwegError`. A message is one line:
@@ -44,7 +44,7 @@ class ModelFileError(TalwegError, ValueError):
 
 
 class OperationError(TalwegError, ValueError):
-    """An operation is unknown, is declared twice, or has no derivative."""
+    """An operation is unknown, is declared twice, or has no derivative of the kind asked for."""
 
 
 class GradcheckError(TalwegError, AssertionError):

@@ -136,7 +136,7 @@ def max(x: float, y: float) -> float:  # noqa: A001 - the operation's name
     >>> max(1.0, 2.0), max(1.0, NAN), max(NAN, 1.0)
     (2.0, nan, nan)
     """
-    return y if x < y or y != y else x
+    return y if x < y or math.isnan(y) else x
 
 
 def min(x: float, y: float) -> float:  # noqa: A001 - the operation's name
@@ -145,7 +145,7 @@ def min(x: float, y: float) -> float:  # noqa: A001 - the operation's name
     >>> min(1.0, 2.0), min(1.0, NAN), min(NAN, 1.0)
     (1.0, nan, nan)
     """
-    return y if y < x or y != y else x
+    return y if y < x or math.isnan(y) else x
 
 
 def where(condition: float, x: float, y: float) -> float:

@@ -9,18 +9,20 @@ A record is also the function itself, in the manner of a NumPy ufunc:
 
 >>> tanh(0.0)
 0.0
->>> tanh.derivatives[0](1.0, 0.0, 0.0)
+>>> tanh.equations
+('g * (1.0 - out * out)',)
+>>> tanh.derivatives[0](1.0, 0.0, 0.0)  # (g, x, out)
 1.0
 
 How a derivative is written
 ---------------------------
-For `out = op(x, y)` the rule of each operand takes `(g, x, y, out)`, where `g` is the
-derivative of the final result by `out`, and returns the derivative by that operand.
-A rule uses `+`, `-`, `*` and the operations of this table, and nothing else. So the same
-rule runs on floats (`Value.backward`), on Values (`gradients`, for second derivatives),
-and on the compiler's own symbols: whatever number type it is given answers.
-Rules use `div(a, b)` rather than `a / b`, because `/` on floats raises at zero where
-IEEE-754 has a result.
+As its equation, in text: the operands are `x`, `y`, `z` in order, `out` is the result, and
+`g` is the derivative of the final result by `out`. An equation uses `+`, `-`, `*`, numbers
+and the operations of this table, and nothing else. So the same equation serves everyone:
+`talweg.backward` writes it into the function that an eager node runs, `derivatives` has it
+as a function that also takes Values (for second derivatives) and the compiler's symbols,
+and `help` prints it. Equations use `div(a, b)` rather than `a / b`, because `/` on floats
+raises at zero where IEEE-754 has a result.
 
 How another number type joins
 -----------------------------
@@ -42,6 +44,9 @@ from talweg.errors import NumberError, OperationError
 Number = Any
 Rule = Callable[..., Number]
 
+OPERANDS = ("x", "y", "z")
+"""What equations call the operands."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Op:
@@ -51,7 +56,8 @@ class Op:
         name: the word it is called by, a Python identifier.
         symbol: what graphs and `Value._op` show.
         value: the function on floats. It follows IEEE-754 and never raises.
-        derivatives: one rule an operand, `rule(g, *operands, out)`; see the top of this file.
+        equations: one an operand, the derivative as text; see the top of this file.
+        derivatives: the same as functions `rule(g, *operands, out)` of numbers of any kind.
         doc: one sentence, with the formula.
         domain: where the result is a number, in words.
         not_smooth: where the derivative does not exist, and what is returned there.
@@ -61,6 +67,7 @@ class Op:
     name: str
     symbol: str
     value: Callable[..., float]
+    equations: tuple[str, ...]
     derivatives: tuple[Rule, ...]
     doc: str
     domain: str = "all numbers"
@@ -71,12 +78,14 @@ class Op:
         text = f"{self.doc} Domain: {self.domain}."
         if self.not_smooth:
             text += f" Not smooth: {self.not_smooth}."
+        for operand, equation in zip(OPERANDS, self.equations, strict=False):
+            text += f"\nDerivative by {operand}: {equation}"
         object.__setattr__(self, "__doc__", text)  # what `tw.tanh?` shows in a notebook
 
     @property
     def arity(self) -> int:
         """How many operands the operation takes."""
-        return len(self.derivatives)
+        return len(self.equations)
 
     def __call__(self, *operands: Number) -> Number:
         """Apply the operation to floats (gives a float) or to Values (gives a Value)."""
@@ -173,7 +182,7 @@ def lookup(name: str) -> Op:
 def register(
     name: str,
     value: Callable[..., float],
-    derivatives: Rule | tuple[Rule, ...],
+    derivatives: str | Rule | tuple[str | Rule, ...],
     doc: str,
     *,
     symbol: str | None = None,
@@ -185,18 +194,22 @@ def register(
 
     Args:
         name: a Python identifier that no operation has yet.
-        value: the function on floats.
-        derivatives: the rule of the operand, or a tuple with one rule for each;
-            `rule(g, *operands, out)` as described at the top of `talweg.ops`.
+        value: the function on one, two or three floats.
+        derivatives: one for each operand, a tuple if there are several. Each is an equation
+            in `g`, `x`, `y`, `z` and `out` as described at the top of `talweg.ops`, or a
+            function `rule(g, *operands, out)`.
         doc: one sentence.
         symbol: what graphs show; the name unless given.
-        domain, not_smooth, emit: see `Op`.
+        domain: where the result is a number, in words.
+        not_smooth: where the derivative does not exist, and what is returned there.
+        emit: writes the machine code, see `Op`.
 
     Raises:
-        OperationError: if the name is taken or is not an identifier.
+        OperationError: if the name is taken or is not an identifier, or if an equation
+            is not one expression in the names above and the operations of the table.
 
     >>> from talweg import Value, ops
-    >>> square = ops.register("square", lambda x: x * x, lambda g, x, out: g * 2.0 * x, "x * x.")
+    >>> square = ops.register("square", lambda x: x * x, "g * 2.0 * x", "x * x.")
     >>> x = Value(3.0)
     >>> square(x).backward()
     >>> x.grad
@@ -207,10 +220,33 @@ def register(
         raise OperationError(f"an operation's name must be an identifier, got {name!r}")
     if name in _TABLE:
         raise OperationError(f"there is an operation named {name!r} already; choose another name")
-    rules = derivatives if isinstance(derivatives, tuple) else (derivatives,)
-    op = Op(name, symbol or name, value, rules, doc, domain, not_smooth, emit)
+    given = derivatives if isinstance(derivatives, tuple) else (derivatives,)
+    if not 1 <= len(given) <= len(OPERANDS):
+        raise OperationError(f"{name}: an operation has 1 to 3 operands, got {len(given)} rules")
+    signature = ", ".join(["g", *OPERANDS[: len(given)], "out"])
+    equations, rules = [], []
+    for i, derivative in enumerate(given):
+        if isinstance(derivative, str):
+            equations.append(derivative)
+            rules.append(_rule(name, signature, derivative))
+        else:
+            equations.append(f"derivatives[{i}]({signature})")
+            rules.append(derivative)
+    op = Op(
+        name, symbol or name, value, tuple(equations), tuple(rules), doc, domain, not_smooth, emit
+    )
     _TABLE[name] = op
     return op
+
+
+def _rule(name: str, signature: str, equation: str) -> Rule:
+    """The equation as a function of numbers; it finds other operations in the table."""
+    try:
+        code = compile(f"lambda {signature}: {equation}", f"<derivative of {name}>", "eval")
+    except SyntaxError as error:
+        raise OperationError(f"{name}: {equation!r} is not an expression: {error.msg}") from None
+    rule: Rule = eval(code, EQUATION_NAMES)  # a programmer's own text, never a user's data
+    return rule
 
 
 def unregister(name: str) -> None:
@@ -223,71 +259,55 @@ def unregister(name: str) -> None:
     del _TABLE[name]
 
 
+EQUATION_NAMES: dict[str, Any] = {"__builtins__": _TABLE}
+"""The globals of equations: their only built-ins are the operations of the table."""
+
+
 # ---- not operations: how a graph begins -------------------------------------------------
 
-LEAF = Op("leaf", "", to_float, (), "A number that the user made: a parameter or an input.")
-CONSTANT = Op("constant", "", to_float, (), "A bare number that met a Value in arithmetic.")
+LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
+CONSTANT = Op("constant", "", to_float, (), (), "A bare number that met a Value in arithmetic.")
 
 
 # ---- arithmetic -------------------------------------------------------------------------
 
-add = register(
-    "add",
-    operator.add,
-    (lambda g, x, y, out: g, lambda g, x, y, out: g),
-    "x + y.",
-    symbol="+",
-)
+add = register("add", operator.add, ("g", "g"), "x + y.", symbol="+")
 
-sub = register(
-    "sub",
-    operator.sub,
-    (lambda g, x, y, out: g, lambda g, x, y, out: -g),
-    "x - y.",
-    symbol="-",
-)
+sub = register("sub", operator.sub, ("g", "-g"), "x - y.", symbol="-")
 
-mul = register(
-    "mul",
-    operator.mul,
-    (lambda g, x, y, out: g * y, lambda g, x, y, out: g * x),
-    "x * y.",
-    symbol="*",
-)
+mul = register("mul", operator.mul, ("g * y", "g * x"), "x * y.", symbol="*")
 
 div = register(
     "div",
     ieee.div,
-    (lambda g, x, y, out: div(g, y), lambda g, x, y, out: -div(g * out, y)),
+    ("div(g, y)", "-div(g * out, y)"),
     "x / y.",
     symbol="/",
     domain="y != 0; elsewhere inf, -inf or nan",
 )
 
-neg = register("neg", operator.neg, lambda g, x, out: -g, "-x.")
+neg = register("neg", operator.neg, "-g", "-x.")
 
 # At x = 0 the inner `where` keeps log away from zero: d(0**y)/dy is 0 for y > 0.
 pow = register(  # noqa: A001
     "pow",
     ieee.pow,
-    (
-        lambda g, x, y, out: g * where(y, y * pow(x, y - 1.0), 0.0),
-        lambda g, x, y, out: g * (out * log(where(x, x, 1.0))),
-    ),
+    ("g * where(y, y * pow(x, y - 1.0), 0.0)", "g * (out * log(where(x, x, 1.0)))"),
     "x ** y.",
     symbol="**",
     domain="x > 0, or any x if y is an integer (x != 0 if it is negative)",
     not_smooth="at x = 0 if y < 1 (inf is returned) or y = 0 (0 is returned)",
 )
 
+
 # ---- functions of one number ------------------------------------------------------------
 
-exp = register("exp", ieee.exp, lambda g, x, out: g * out, "e**x; inf above 709.78.")
+exp = register("exp", ieee.exp, "g * out", "e**x; inf above 709.78.")
 
 log = register(
     "log",
     ieee.log,
-    lambda g, x, out: div(g, x),
+    "div(g, x)",
     "The natural logarithm of x.",
     domain="x > 0; -inf at 0, nan below",
 )
@@ -295,53 +315,48 @@ log = register(
 sqrt = register(
     "sqrt",
     ieee.sqrt,
-    lambda g, x, out: div(g * 0.5, out),
+    "div(g * 0.5, out)",
     "The square root of x.",
     domain="x >= 0; nan below",
     not_smooth="at 0 (inf is returned)",
 )
 
-sin = register(
-    "sin", ieee.sin, lambda g, x, out: g * cos(x), "The sine of x radians.", domain="finite x"
-)
+sin = register("sin", ieee.sin, "g * cos(x)", "The sine of x radians.", domain="finite x")
 
-cos = register(
-    "cos", ieee.cos, lambda g, x, out: -(g * sin(x)), "The cosine of x radians.", domain="finite x"
-)
+cos = register("cos", ieee.cos, "-(g * sin(x))", "The cosine of x radians.", domain="finite x")
 
 tanh = register(
     "tanh",
     ieee.tanh,
-    lambda g, x, out: g * (1.0 - out * out),
+    "g * (1.0 - out * out)",
     "The hyperbolic tangent of x, (e**x - e**-x) / (e**x + e**-x).",
 )
 
 sigmoid = register(
     "sigmoid",
     ieee.sigmoid,
-    lambda g, x, out: g * (out * (1.0 - out)),
+    "g * (out * (1.0 - out))",
     "The logistic function 1 / (1 + e**-x).",
 )
 
 relu = register(
     "relu",
     ieee.relu,
-    lambda g, x, out: where(le(x, 0.0), 0.0, g),
+    "where(le(x, 0.0), 0.0, g)",
     "x where it is positive, else 0.",
     not_smooth="at 0 (0 is returned, as in PyTorch and micrograd)",
 )
 
-softplus = register(
-    "softplus", ieee.softplus, lambda g, x, out: g * sigmoid(x), "log(1 + e**x), a smooth relu."
-)
+softplus = register("softplus", ieee.softplus, "g * sigmoid(x)", "log(1 + e**x), a smooth relu.")
 
 abs = register(  # noqa: A001
     "abs",
     operator.abs,
-    lambda g, x, out: where(lt(x, 0.0), -g, where(lt(0.0, x), g, x * g)),
+    "where(lt(x, 0.0), -g, where(lt(0.0, x), g, x * g))",
     "|x|.",
     not_smooth="at 0 (0 is returned)",
 )
+
 
 # ---- choices ------------------------------------------------------------------------------
 
@@ -349,8 +364,8 @@ max = register(  # noqa: A001
     "max",
     ieee.max,
     (
-        lambda g, x, y, out: where(lt(y, x), g, where(lt(x, y), 0.0, g * 0.5)),
-        lambda g, x, y, out: where(lt(x, y), g, where(lt(y, x), 0.0, g * 0.5)),
+        "where(lt(y, x), g, where(lt(x, y), 0.0, g * 0.5))",
+        "where(lt(x, y), g, where(lt(y, x), 0.0, g * 0.5))",
     ),
     "The larger of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
@@ -360,8 +375,8 @@ min = register(  # noqa: A001
     "min",
     ieee.min,
     (
-        lambda g, x, y, out: where(lt(x, y), g, where(lt(y, x), 0.0, g * 0.5)),
-        lambda g, x, y, out: where(lt(y, x), g, where(lt(x, y), 0.0, g * 0.5)),
+        "where(lt(x, y), g, where(lt(y, x), 0.0, g * 0.5))",
+        "where(lt(y, x), g, where(lt(x, y), 0.0, g * 0.5))",
     ),
     "The smaller of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
@@ -372,19 +387,15 @@ min = register(  # noqa: A001
 where = register(
     "where",
     ieee.where,
-    (
-        lambda g, c, x, y, out: 0.0,
-        lambda g, c, x, y, out: where(c, g, 0.0),
-        lambda g, c, x, y, out: where(c, 0.0, g),
-    ),
-    "x if the condition c is not zero, else y.",
-    not_smooth="in c (0 is returned)",
+    ("0.0", "where(x, g, 0.0)", "where(x, 0.0, g)"),
+    "y if x is not zero, else z: where(condition, then, otherwise).",
+    not_smooth="in the condition (0 is returned)",
 )
 
 lt = register(
     "lt",
     ieee.lt,
-    (lambda g, x, y, out: 0.0, lambda g, x, y, out: 0.0),
+    ("0.0", "0.0"),
     "1 if x < y, else 0.",
     symbol="<",
     not_smooth="at x = y (0 is returned)",
@@ -393,7 +404,7 @@ lt = register(
 le = register(
     "le",
     ieee.le,
-    (lambda g, x, y, out: 0.0, lambda g, x, y, out: 0.0),
+    ("0.0", "0.0"),
     "1 if x <= y, else 0.",
     symbol="<=",
     not_smooth="at x = y (0 is returned)",

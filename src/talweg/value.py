@@ -25,8 +25,15 @@ from itertools import count
 from typing import Any, SupportsFloat, TypeAlias
 
 from talweg import ops
-from talweg.backward import backward, by_serial, inner_nodes, push_to_operands, refuse_nested
-from talweg.errors import NumberError, OperationError
+from talweg.backward import (
+    backward,
+    by_serial,
+    custom_step,
+    inner_nodes,
+    no_step,
+    step_for,
+)
+from talweg.errors import NumberError
 from talweg.ops import CONSTANT, LEAF, Op, to_float
 
 Operand: TypeAlias = SupportsFloat
@@ -48,12 +55,19 @@ def _binary(op: Op) -> Callable[[Value, Operand], Value]:
     eager program, where one more function call costs a tenth of a training step.
     """
     value = op.value
+    step = step_for(op, (False, False))
+    step_beside_float = step_for(op, (False, True))
 
     def method(self: Value, other: Operand) -> Value:
-        if type(other) is not Value:
-            other = _operand(other)
         out = _new(Value)
-        out.data = value(self.data, other.data)
+        if type(other) is Value or isinstance(other, Value):
+            out.data = value(self.data, other.data)
+            out._step = step
+        else:
+            if type(other) is not float:
+                other = to_float(other)
+            out.data = value(self.data, other)
+            out._step = step_beside_float
         out.grad = 0.0
         out._record = op
         out._operands = (self, other)
@@ -65,18 +79,22 @@ def _binary(op: Op) -> Callable[[Value, Operand], Value]:
 
 def _reflected(op: Op) -> Callable[[Value, Operand], Value]:
     """The method for `other op self`, where other is a bare number."""
+    value = op.value
+    step = step_for(op, (True, False))
 
     def method(self: Value, other: Operand) -> Value:
-        return Value._apply(op, (other, self))
+        number = to_float(other)
+        return _node(op, step, (number, self), value(number, self.data))
 
     return _named(method, op)
 
 
 def _unary(op: Op) -> Callable[[Value], Value]:
     value = op.value
+    step = step_for(op, (False,))
 
     def method(self: Value) -> Value:
-        return _node(op, (self,), value(self.data))
+        return _node(op, step, (self,), value(self.data))
 
     return _named(method, op)
 
@@ -134,6 +152,8 @@ class Value:
         "_operands",
         "_record",
         "_serial",
+        "_shown",
+        "_step",
         "data",
         "grad",
     )
@@ -142,9 +162,14 @@ class Value:
 
     data: float
     grad: float
-    _record: Op
-    _operands: tuple[Value, ...]
-    _serial: int
+    _record: Op  # the operation that made it
+    _operands: tuple[Value | float, ...]  # a bare number that met a Value stays a float
+    _step: Callable[[Value], None]  # one step backward from this node
+    _serial: int  # the order of creation
+    _label: str  # this and the next three are unset in most nodes
+    _closure: Callable[[], None]  # the `_backward` of a user's own operation
+    _shown: tuple[Value, ...]  # what `_prev` answered, if it was asked
+    _after_backward: tuple[float, float]  # data and grad then, to notice a missing zero_grad
 
     def __init__(
         self,
@@ -154,15 +179,19 @@ class Value:
         label: str = "",
     ) -> None:
         if isinstance(data, Value):
-            raise NumberError(f"Value({data!r}): this is a Value already; use v.data for its number")
+            raise NumberError(
+                f"Value({data!r}): this is a Value already; use v.data for its number"
+            )
         self.data = to_float(data)
         self.grad = 0.0
         self._serial = _next_serial()
         self._record = LEAF
+        self._step = no_step
         self._operands = ()
         if _children or _op:
             self._operands = _in_order(_children)
             self._record = _custom(_op)
+            self._step = custom_step
         if label:
             self._label = label
 
@@ -250,7 +279,7 @@ class Value:
 
     def __reduce__(self) -> tuple[Callable[..., Value], tuple[Any, ...]]:
         if not self._operands:
-            return _restore_leaf, (self.data, self.grad, self.label, self._record is CONSTANT)
+            return _restore_leaf, (self.data, self.grad, self.label)
         return _restore_graph, _flatten(self)
 
     def _repr_svg_(self) -> str | None:
@@ -263,14 +292,23 @@ class Value:
     @staticmethod
     def _apply(op: Op, operands: Sequence[Operand]) -> Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
-        values = tuple([_operand(x) for x in operands])
-        return _node(op, values, op.value(*[v.data for v in values]))
+        own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
+        numbers = [x.data if isinstance(x, Value) else x for x in own]
+        step = step_for(op, tuple([not isinstance(x, Value) for x in own]))
+        return _node(op, step, own, op.value(*numbers))
 
     # ---- the lesson's own names, for programs that use them ----------------------------------
 
     @property
     def _prev(self) -> tuple[Value, ...]:
-        return self._operands
+        """The operands as nodes; a bare number becomes a node when it is first looked at."""
+        try:
+            return self._shown
+        except AttributeError:
+            self._shown = tuple(
+                [x if isinstance(x, Value) else _constant(x) for x in self._operands]
+            )
+            return self._shown
 
     @property
     def _op(self) -> str:
@@ -279,13 +317,13 @@ class Value:
     @property
     def _backward(self) -> Callable[[], None]:
         """One step backward from this node alone; assigning makes it your own operation."""
-        return lambda: push_to_operands(self)
+        return lambda: self._step(self)
 
     @_backward.setter
     def _backward(self, step: Callable[[], None]) -> None:
         self._closure = step
-        if self._record.derivatives:
-            self._record = _custom(self._record.symbol)
+        self._step = custom_step
+        self._record = _custom(self._record.symbol)
 
 
 # ---- making nodes -------------------------------------------------------------------------
@@ -293,26 +331,30 @@ class Value:
 _new = Value.__new__
 
 
-def _node(op: Op, operands: tuple[Value, ...], data: float) -> Value:
+def _node(
+    op: Op,
+    step: Callable[[Value], None],
+    operands: tuple[Value | float, ...],
+    data: float,
+) -> Value:
     out = _new(Value)
     out.data = data
     out.grad = 0.0
     out._record = op
+    out._step = step
     out._operands = operands
     out._serial = _next_serial()
     return out
 
 
-def _operand(x: Operand) -> Value:
-    """x itself if it is a Value, else the constant node of a bare number."""
-    if isinstance(x, Value):
-        return x
-    return _node(CONSTANT, (), x if type(x) is float else to_float(x))
+def _constant(number: float) -> Value:
+    """The node that stands for a bare number where somebody looks at the graph."""
+    return _node(CONSTANT, no_step, (), number)
 
 
 def _custom(symbol: str) -> Op:
     """The record of a node that goes backward by its own `_backward`: it has no rules."""
-    return Op("custom", symbol, to_float, (), "A node with a `_backward` of its own.")
+    return Op("custom", symbol, to_float, (), (), "A node with a `_backward` of its own.")
 
 
 def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
@@ -320,53 +362,6 @@ def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
     if isinstance(children, (set, frozenset)):
         children = sorted(children, key=by_serial)
     return tuple(children)
-
-
-# ---- second derivatives -------------------------------------------------------------------
-
-
-def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
-    """The derivatives of one Value by others, as Values that can be differentiated again.
-
-    Unlike `backward()` it touches no `grad`. The derivative rules run on Values instead of
-    floats, so their result is a graph too: call `gradients` on it for second derivatives.
-
-    Args:
-        output: the result to differentiate.
-        inputs: the Values to differentiate by.
-
-    Returns:
-        One Value for each input, 0.0 where the output does not depend on it.
-
-    Raises:
-        OperationError: if the graph has a node with a `_backward` of your own, which
-            computes with floats; declare the operation with `tw.ops.register` instead.
-
-    Example:
-        >>> x = Value(2.0)
-        >>> (slope,) = gradients(x**3, [x])
-        >>> (curvature,) = gradients(slope, [x])
-        >>> slope.data, curvature.data
-        (12.0, 12.0)
-    """
-    refuse_nested(output)
-    by_serial: dict[int, Any] = {output._serial: 1.0}
-    for node in inner_nodes(output):
-        g = by_serial.get(node._serial, 0.0)
-        rules = node._record.derivatives
-        if not rules:
-            raise OperationError(
-                f"the operation {node._op!r} has a _backward of its own, which has no second "
-                "derivative; declare it with tw.ops.register"
-            )
-        # A constant takes part as a bare float, so that no graph grows on it.
-        numbers = [x.data if x._record is CONSTANT else x for x in node._operands]
-        for x, rule in zip(node._operands, rules, strict=True):
-            if x._record is not CONSTANT:
-                share = rule(g, *numbers, node)
-                known = by_serial.get(x._serial)
-                by_serial[x._serial] = share if known is None else known + share
-    return [_operand(by_serial.get(x._serial, 0.0)) for x in inputs]
 
 
 # ---- pickling -----------------------------------------------------------------------------
@@ -379,8 +374,9 @@ def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
     model saved beside its loss for example.
     """
     nodes = inner_nodes(root)[::-1]
-    leaves = {x: None for node in nodes for x in node._operands if not x._operands}
-    index = {x: i for i, x in enumerate([*leaves, *nodes])}
+    leaves = [x for node in nodes for x in node._operands if isinstance(x, Value)]
+    leaves = list(dict.fromkeys(x for x in leaves if not x._operands))
+    index = {x: i for i, x in enumerate(leaves + nodes)}
     rows = []
     for node in nodes:
         if not node._record.derivatives:
@@ -388,15 +384,17 @@ def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
                 f"the operation {node._op!r} has a _backward of its own, which cannot be "
                 "pickled; declare it with tw.ops.register"
             )
-        operands = tuple(index[x] for x in node._operands)
+        operands = tuple([index[x] if isinstance(x, Value) else x for x in node._operands])
         rows.append((node._record, operands, node.data, node.grad, node.label))
-    return list(leaves), rows
+    return leaves, rows
 
 
 def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
     values = list(leaves)
-    for record, operands, data, grad, label in rows:
-        node = _node(record, tuple(values[i] for i in operands), data)
+    for record, places, data, grad, label in rows:
+        operands = tuple([values[i] if isinstance(i, int) else i for i in places])
+        step = step_for(record, tuple([not isinstance(x, Value) for x in operands]))
+        node = _node(record, step, operands, data)
         node.grad = grad
         if label:
             node.label = label
@@ -404,7 +402,7 @@ def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
     return values[-1]
 
 
-def _restore_leaf(data: float, grad: float, label: str, constant: bool) -> Value:
-    leaf = _operand(data) if constant else Value(data, label=label)
+def _restore_leaf(data: float, grad: float, label: str) -> Value:
+    leaf = Value(data, label=label)
     leaf.grad = grad
     return leaf

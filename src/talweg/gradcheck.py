@@ -1,0 +1,374 @@
+"""gradcheck: does `backward()` give the derivatives that finite differences give?
+
+The check moves one input at a time a little up and down, calls the function again, and
+compares the slope of its results with what `backward()` found. The slope comes from two
+central differences, combined so that their leading errors cancel; how far the two are
+apart tells how good it is. Several steps are tried, from coarse to fine, because
+no single step suits every function.
+
+Start reading at `gradcheck`; `_check_input` is one input, `_estimate` is the formula, and
+`_hint` guesses the cause of a disagreement.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from talweg.errors import ArgumentError, GradcheckError
+from talweg.ops import TABLE
+from talweg.value import Value
+
+_EPSILON = sys.float_info.epsilon
+
+# The operations of talweg itself, whose rules are tested; any other is the user's own.
+_BUILT_IN = frozenset(op.symbol for op in TABLE.values())
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """What `gradcheck` found when every derivative agreed.
+
+    Args:
+        checked: how many derivatives were compared, one for each input and each result.
+        worst: the largest |backward - difference| / max(1, |backward|).
+        place: the input, and the result if there are several, where that was.
+    """
+
+    checked: int
+    worst: float
+    place: str
+
+    def __str__(self) -> str:
+        plural = "s agree" if self.checked != 1 else " agrees"
+        return f"{self.checked} derivative{plural}; largest error {self.worst:.1e}, by {self.place}"
+
+
+def gradcheck(
+    f: Callable[..., Any], *args: Any, rtol: float = 1e-6, atol: float = 1e-8
+) -> GradcheckReport:
+    """Compare the derivatives of `backward()` with finite differences.
+
+    With D(h) = (f(x + h) - f(x - h)) / 2h, the slope is (4 D(h/2) - D(h)) / 3, whose error
+    is of order h**4. A derivative passes if it is within atol + rtol * |slope| of it, for a
+    step h at which |slope - D(h/2)| plus the rounding error is within that bound too.
+
+    Args:
+        f: a function that returns a Value, or a list, tuple or dict of Values (nested as
+            you like; each of them is checked). It must give the same result each time.
+        args: the arguments of f. Every float and Value in them is an input, in lists,
+            tuples and dicts too, and every parameter of an object with `parameters()`.
+            A float reaches f as a Value. All else, integers as well, is given to f as it is.
+        rtol: the difference allowed, relative to the slope.
+        atol: the difference allowed on top of that, in units of f by units of the input.
+
+    Returns:
+        The number of derivatives compared, and the largest relative error and its place.
+        `data` and `grad` of your Values are as before, after an error too.
+
+    Raises:
+        GradcheckError: if a derivative disagrees, with the input, both numbers and a likely
+            cause; or if it cannot be checked, because f returns a bare number, returns nan
+            or inf, or is not deterministic.
+        ArgumentError: if there are no inputs, if one was computed from other Values, or if a
+            tolerance is negative or not a number.
+
+    Source:
+        L. F. Richardson, The approximate arithmetical solution by finite differences of
+        physical problems, Phil. Trans. R. Soc. A 210 (1911), 307-357.
+
+    Example:
+        >>> report = gradcheck(lambda x, w: (x * w[0] + w[1]).tanh(), 0.5, [2.0, -1.0])
+        >>> report.checked, report.worst < 1e-9
+        (3, True)
+        >>> def half(x):
+        ...     out = Value(0.5 * x.data, (x,), "half")
+        ...     def step():
+        ...         x.grad += 2.0 * out.grad
+        ...     out._backward = step
+        ...     return out
+        >>> gradcheck(half, 3.0)
+        Traceback (most recent call last):
+            ...
+        talweg.errors.GradcheckError: the derivative by args[0] is 2.0 by backward() but 0.5 \
+by finite differences (at 3.0); likely the _backward or the rule of your own operation 'half'
+    """
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not 0.0 <= tolerance < math.inf:
+            raise ArgumentError(f"gradcheck: {name} must be a number >= 0, got {tolerance!r}")
+    inputs: dict[Value, str] = {}
+    given = [_collect(x, f"args[{i}]", inputs) for i, x in enumerate(args)]
+    if not inputs:
+        raise ArgumentError(
+            "gradcheck: there is no input to differentiate by: the arguments hold no float and "
+            "no Value; write 2.0 for 2, and array.tolist() for an array"
+        )
+    before = [(x, x.data, x.grad) for x in inputs]
+    try:
+        return _Check(lambda: f(*given), inputs, rtol, atol).run()
+    finally:
+        for x, data, grad in before:
+            x.data = data
+            x.grad = grad
+
+
+def _collect(x: Any, path: str, inputs: dict[Value, str]) -> Any:
+    """The argument as f gets it; enters its inputs, each once, with the path to it."""
+    if callable(getattr(x, "parameters", None)) and not isinstance(x, type):
+        for i, p in enumerate(x.parameters()):
+            _enter(p, f"{path}.parameters()[{i}]", inputs)
+        return x
+    if isinstance(x, float):
+        x = Value(x)
+    if isinstance(x, Value):
+        _enter(x, path, inputs)
+        return x
+    if isinstance(x, dict):
+        return {key: _collect(item, f"{path}[{key!r}]", inputs) for key, item in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [_collect(item, f"{path}[{i}]", inputs) for i, item in enumerate(x)]
+        if isinstance(x, list):
+            return items
+        return type(x)(*items) if hasattr(x, "_fields") else tuple(items)  # a named tuple
+    return x
+
+
+def _enter(x: Any, path: str, inputs: dict[Value, str]) -> None:
+    if not isinstance(x, Value):
+        raise ArgumentError(f"gradcheck: {path} is a {type(x).__name__}, expected a Value")
+    if x._prev:
+        raise ArgumentError(
+            f"gradcheck: {path} is the result of the operation {x._op!r}, expected a Value that "
+            "was not computed from others; give v.data to check by its number"
+        )
+    inputs.setdefault(x, path)
+
+
+def _results(x: Any, path: str = "f(...)") -> Iterator[tuple[str, Value]]:
+    """The Values that f returned, with the path to each."""
+    if isinstance(x, Value):
+        yield path, x
+    elif isinstance(x, dict):
+        for key, item in x.items():
+            yield from _results(item, f"{path}[{key!r}]")
+    elif isinstance(x, (list, tuple)):
+        for i, item in enumerate(x):
+            yield from _results(item, f"{path}[{i}]")
+    else:
+        kind = type(x).__name__
+        message = f"gradcheck: {path} is a {kind}, expected a Value"
+        if isinstance(x, (int, float)):
+            message += "; `.data` or float(...) was used inside f, and its derivative is lost there"
+        raise GradcheckError(message)
+
+
+# ---- finite differences -----------------------------------------------------------------
+
+
+class _Slope(NamedTuple):
+    """A finite difference and an upper estimate of its error."""
+
+    slope: float
+    error: float
+
+
+def _steps(x: float) -> Iterator[float]:
+    """Steps to try at x, coarse to fine; powers of two, so that x + h is rarely rounded.
+
+    The first is near epsilon**(1/5), the best for a smooth function whose scale is 1. The
+    finer ones are for steep functions and kinks nearby, those below |x| for log(1e-9).
+    """
+    scales = [max(1.0, abs(x))]
+    if 0.0 < abs(x) < 1.0:
+        scales.append(abs(x))
+    for scale in scales:
+        exponent = math.frexp(scale)[1] - 11
+        for k in range(9):
+            h = math.ldexp(1.0, exponent - 3 * k)
+            if h >= 16.0 * math.ulp(x):
+                yield h
+
+
+def _estimate(samples: tuple[float, float, float, float], h: float) -> _Slope:
+    """The slope from the results at x - h, x - h/2, x + h/2 and x + h."""
+    far_left, left, right, far_right = samples
+    coarse = (far_right - far_left) / (2.0 * h)
+    fine = (right - left) / h
+    slope = (4.0 * fine - coarse) / 3.0
+    rounding = 2.0 * _EPSILON * max(abs(y) for y in samples) / h
+    error = abs(slope - fine) + rounding
+    return _Slope(slope, error if math.isfinite(error) else math.inf)
+
+
+# ---- the comparison ---------------------------------------------------------------------
+
+
+class _Check:
+    """One call of `gradcheck`: the function with its inputs in place, and the bounds."""
+
+    def __init__(
+        self, call: Callable[[], Any], inputs: dict[Value, str], rtol: float, atol: float
+    ) -> None:
+        self.call = call
+        self.inputs = inputs
+        self.rtol = rtol
+        self.atol = atol
+        results = dict(_results(call()))
+        self.paths = list(results)
+        self.base = [y.data for y in results.values()]
+        self.symbols = _symbols(list(results.values()))
+        self._refuse_unusable()
+        # found[i][j]: the derivative of result i by input j
+        self.found = [_backward(y, list(inputs)) for y in results.values()]
+
+    def run(self) -> GradcheckReport:
+        worst, place = 0.0, next(iter(self.inputs))
+        where = self._place(0, place)
+        for j, x in enumerate(self.inputs):
+            for i, error in enumerate(self._check_input(j, x)):
+                if error > worst:
+                    worst, where = error, self._place(i, x)
+        return GradcheckReport(len(self.inputs) * len(self.paths), worst, where)
+
+    def _check_input(self, j: int, x: Value) -> list[float]:
+        """The relative error of each result's derivative by input j."""
+        found = [row[j] for row in self.found]
+        best = [_Slope(math.nan, math.inf)] * len(found)
+        for h in _steps(x.data):
+            for i, estimate in enumerate(self._estimates(x, h)):
+                if not self._agree(found[i], best[i]) and (
+                    self._agree(found[i], estimate) or estimate.error < best[i].error
+                ):
+                    best[i] = estimate
+            if all(map(self._agree, found, best)):
+                return [
+                    abs(b - d.slope) / max(1.0, abs(b)) for b, d in zip(found, best, strict=True)
+                ]
+        i = next(i for i in range(len(found)) if not self._agree(found[i], best[i]))
+        raise GradcheckError(
+            f"the derivative{self._of(i)} by {self.inputs[x]} is {found[i]!r} by backward() but "
+            f"{best[i].slope:.9g} by finite differences (at {x.data!r}); "
+            f"{self._hint(i, x, found[i], best[i])}"
+        )
+
+    def _agree(self, found: float, estimate: _Slope) -> bool:
+        bound = self._bound(estimate)
+        return abs(found - estimate.slope) <= bound and estimate.error <= bound
+
+    def _bound(self, estimate: _Slope) -> float:
+        return self.atol + self.rtol * abs(estimate.slope)
+
+    def _estimates(self, x: Value, h: float) -> list[_Slope]:
+        """The slopes of all results by x."""
+        rows = [self._results_at(x, offset) for offset in (-h, -h / 2.0, h / 2.0, h)]
+        return [_estimate(samples, h) for samples in zip(*rows, strict=True)]
+
+    def _results_at(self, x: Value, offset: float) -> list[float]:
+        at = x.data
+        x.data = at + offset
+        try:
+            results = [y.data for _, y in _results(self.call())]
+        finally:
+            x.data = at
+        if len(results) != len(self.base):
+            raise GradcheckError(
+                f"gradcheck: f returned {len(self.base)} Values at first and {len(results)} "
+                f"with {self.inputs[x]} moved by {offset!r}; expected as many each time"
+            )
+        return results
+
+    def _refuse_unusable(self) -> None:
+        if not self.base:
+            raise GradcheckError("gradcheck: f returned no Value, expected at least one")
+        again = [y.data for _, y in _results(self.call())]
+        if repr(self.base) != repr(again):  # repr: nan is the same as nan
+            raise GradcheckError(
+                "gradcheck: f is not deterministic: two calls with the same inputs gave "
+                f"{_brief(self.base)} and {_brief(again)}; seed its random numbers inside f, "
+                "and let it change nothing outside"
+            )
+        for path, y in zip(self.paths, self.base, strict=True):
+            if not math.isfinite(y):
+                raise GradcheckError(
+                    f"gradcheck: {path} is {y!r} at this point, which has no derivative; "
+                    "choose inputs inside the domain"
+                )
+
+    # ---- words for a disagreement -------------------------------------------------------
+
+    def _of(self, i: int) -> str:
+        return f" of {self.paths[i]}" if len(self.paths) > 1 else ""
+
+    def _place(self, i: int, x: Value) -> str:
+        return f"{self.inputs[x]}, {self.paths[i]}" if len(self.paths) > 1 else self.inputs[x]
+
+    def _hint(self, i: int, x: Value, found: float, best: _Slope) -> str:
+        """The likely cause."""
+        own = [symbol for symbol in self.symbols[i] if symbol not in _BUILT_IN]
+        if not math.isfinite(found):
+            return "the derivative is not a number here: is this the border of the domain?"
+        left, right = self._one_sided(i, x)
+        if abs(left - right) > 1e-3 * max(abs(left), abs(right)) + 1e-6 * abs(self.base[i]):
+            return (
+                f"likely a kink or a jump here, as the slopes on its sides are {left:.3g} and "
+                f"{right:.3g}; choose another point (`not_smooth` of the operation says its choice)"
+            )
+        if best.error > self._bound(best):
+            return (
+                f"the finite difference is only good to {best.error:.1g}, as the result is large "
+                "beside its slope or too steep; scale the function or allow a larger rtol or atol"
+            )
+        if own:
+            return f"likely the _backward or the rule of your own operation {_words(own)}"
+        if found == 0.0:
+            return "nothing flowed back to this input: likely `.data` or float(...) used inside f"
+        used = f"; the operations used are {_words(self.symbols[i])}" if self.symbols[i] else ""
+        return f"likely `.data` or float(...) used inside f, or a wrong rule{used}"
+
+    def _one_sided(self, i: int, x: Value) -> tuple[float, float]:
+        """The slopes to the left and to the right, from a step near sqrt(epsilon)."""
+        h = math.ldexp(1.0, math.frexp(max(1.0, abs(x.data)))[1] - 27)
+        left, right = self._results_at(x, -h)[i], self._results_at(x, h)[i]
+        return (self.base[i] - left) / h, (right - self.base[i]) / h
+
+
+def _backward(result: Value, inputs: list[Value]) -> list[float]:
+    """The derivatives of the result by the inputs; leaves every other `grad` as it was."""
+    # The graph may reach leaves that f took from outside, or a graph that was there before.
+    before = [(node, node.grad) for node in _graph(result)]
+    try:
+        for node in [*(node for node, _ in before), *inputs]:
+            node.grad = 0.0
+        result.backward()
+        return [x.grad for x in inputs]
+    finally:
+        for node, grad in before:
+            node.grad = grad
+
+
+def _graph(result: Value) -> list[Value]:
+    """Every Value that the result was computed from, itself included."""
+    nodes = [result]
+    seen = {result}  # only asked, never iterated
+    for node in nodes:
+        for x in node._prev:
+            if x not in seen:
+                seen.add(x)
+                nodes.append(x)
+    return nodes
+
+
+def _symbols(results: list[Value]) -> list[list[str]]:
+    """The operations in the graph of each result, each once."""
+    return [list(dict.fromkeys(node._op for node in _graph(y) if node._op)) for y in results]
+
+
+def _words(symbols: list[str]) -> str:
+    return ", ".join(map(repr, symbols))
+
+
+def _brief(numbers: list[float]) -> str:
+    if len(numbers) == 1:
+        return repr(numbers[0])
+    return repr(numbers) if len(numbers) <= 4 else repr(numbers[:4])[:-1] + ", ...]"

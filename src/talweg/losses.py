@@ -1,0 +1,160 @@
+"""Losses: how wrong one prediction is, as one number.
+
+Each is a function `(prediction, target) -> number` of a single sample, written as its
+equation. `train` adds them up over the samples, or takes their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from talweg import ops
+from talweg.errors import ArgumentError, ShapeError
+
+Number: TypeAlias = Any
+Loss: TypeAlias = Callable[[Any, Any], Number]
+
+
+def squared_error(
+    prediction: Number | Sequence[Number], target: Number | Sequence[Number]
+) -> Number:
+    """The squared error (p - t)**2, summed over the outputs if there are several.
+
+    Args:
+        prediction: the model's output, a number or a list of numbers.
+        target: the number or list of the same length that it should be.
+
+    Returns:
+        One number, at least 0.
+
+    Raises:
+        ShapeError: if one is a list and the other is not, or if their lengths differ.
+
+    >>> squared_error(3.0, 1.0), squared_error([1.0, 2.0], [0.0, 0.0])
+    (4.0, 5.0)
+    """
+    terms = [ops.pow(p - t, 2.0) for p, t in _pairs(prediction, target)]
+    return _total(terms)
+
+
+def hinge(prediction: Number | Sequence[Number], target: Number | Sequence[Number]) -> Number:
+    """The hinge loss max(0, 1 - t p), summed over the outputs if there are several.
+
+    It is zero once the prediction has the target's sign and is at least 1 away from zero.
+
+    Args:
+        prediction: the model's output, a number or a list of numbers.
+        target: -1 or 1, or a list of them.
+
+    Returns:
+        One number, at least 0.
+
+    Raises:
+        ArgumentError: if a target is neither -1 nor 1.
+        ShapeError: if the lengths differ.
+
+    Source: Cortes and Vapnik, Support-vector networks, 1995.
+
+    >>> hinge(0.25, 1.0), hinge(0.25, -1.0), hinge(3.0, 1.0)
+    (0.75, 1.25, 0.0)
+    """
+    pairs = _pairs(prediction, target)
+    for _, t in pairs:
+        if isinstance(t, (int, float)) and t not in (-1, 1):
+            raise ArgumentError(f"hinge takes targets of -1 or 1, got {t!r}")
+    return _total([ops.relu(1.0 - t * p) for p, t in pairs])
+
+
+def binary_cross_entropy(prediction: Number, target: Number) -> Number:
+    """The cross-entropy of two classes: log(1 + e**z) - t z.
+
+    The prediction z is a logit, any real number (an output layer with activation
+    "linear"); the probability of class 1 is sigmoid(z). Written this way nothing
+    overflows: it equals -t log(sigmoid(z)) - (1 - t) log(1 - sigmoid(z)).
+
+    Args:
+        prediction: the logit z, one number.
+        target: the class, 0 or 1, or a probability between them.
+
+    Returns:
+        One number, at least 0, in nats.
+
+    Raises:
+        ArgumentError: if the target is not between 0 and 1.
+        ShapeError: if the prediction is a list.
+
+    >>> round(binary_cross_entropy(0.0, 1.0), 6), binary_cross_entropy(1000.0, 0.0)
+    (0.693147, 1000.0)
+    """
+    ((z, t),) = _pairs(prediction, target, single="cross_entropy")
+    if isinstance(t, (int, float)) and not 0 <= t <= 1:
+        raise ArgumentError(f"binary_cross_entropy takes targets from 0 to 1, got {t!r}")
+    return ops.softplus(z) - t * z
+
+
+def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
+    """The cross-entropy of several classes: log(sum_j e**z_j) - z_target.
+
+    The predictions z are logits, any real numbers (an output layer with activation
+    "linear"); softmax turns them into probabilities. The sum is built up by
+    log(e**a + e**b) = a + softplus(b - a), which does not overflow.
+
+    Args:
+        prediction: one logit for each class.
+        target: the number of the right class, from 0.
+
+    Returns:
+        One number, at least 0, in nats.
+
+    Raises:
+        ArgumentError: if the target is not a class.
+        ShapeError: if the prediction is not a list.
+
+    >>> round(cross_entropy([0.0, 0.0, 0.0], 2), 6), cross_entropy([1000.0, 0.0], 1)
+    (1.098612, 1000.0)
+    """
+    if not hasattr(prediction, "__len__"):
+        raise ShapeError(
+            "cross_entropy takes one logit for each class, got a single number; "
+            "for two classes and one output use binary_cross_entropy"
+        )
+    if isinstance(target, bool) or int(target) != target or not 0 <= target < len(prediction):
+        raise ArgumentError(
+            f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
+        )
+    log_sum = prediction[0]
+    for z in prediction[1:]:
+        log_sum = log_sum + ops.softplus(z - log_sum)
+    return log_sum - prediction[int(target)]
+
+
+LOSSES: dict[str, Loss] = {
+    "squared_error": squared_error,
+    "hinge": hinge,
+    "binary_cross_entropy": binary_cross_entropy,
+    "cross_entropy": cross_entropy,
+}
+"""The losses by name, for the command line and for saved models."""
+
+
+def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number, Number]]:
+    """The (prediction, target) pairs of all outputs; `single` names the loss for lists."""
+    many = hasattr(prediction, "__len__")
+    if many and single:
+        raise ShapeError(f"expected one number, got a list of {len(prediction)}; use {single}")
+    if many != hasattr(target, "__len__"):
+        kinds = ("a list", "one number") if many else ("one number", "a list")
+        raise ShapeError(f"the prediction is {kinds[0]} but the target is {kinds[1]}")
+    if not many:
+        return [(prediction, target)]
+    if len(prediction) != len(target) or not len(target):
+        raise ShapeError(f"the prediction has {len(prediction)} numbers, the target {len(target)}")
+    return list(zip(prediction, target, strict=True))
+
+
+def _total(terms: Sequence[Number]) -> Number:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
