@@ -1,3 +1,73 @@
-from talweg.value import Value
+"""talweg: neural networks from single numbers.
+
+Write the scalar program of a lesson: numbers, lists, `sum`, `zip`, a `for` loop. talweg
+gives its exact gradients, trains it and shows it.
+
+>>> import talweg as tw
+>>> a = tw.Value(2.0)
+>>> b = (a * 3.0).tanh()
+>>> b.backward()
+>>> round(a.grad, 6)
+7.4e-05
+
+Start with `Value`, then `MLP` and `train`. How the package is built: docs/architecture.md.
+"""
+
+# The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
+from talweg import errors, losses, metrics, ops, schedules
+from talweg.data import Dataset, Scaling, lesson_data
+from talweg.explore.sweep import SweepResult, sweep
+from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
-from talweg import ops
+from talweg.history import History
+from talweg.model_file import Predictor
+from talweg.nn import MLP, Layer, Module, Neuron
+from talweg.ops import abs as abs
+from talweg.ops import cos as cos
+from talweg.ops import exp as exp
+from talweg.ops import log as log
+from talweg.ops import max as max
+from talweg.ops import min as min
+from talweg.ops import relu as relu
+from talweg.ops import sigmoid as sigmoid
+from talweg.ops import sin as sin
+from talweg.ops import softplus as softplus
+from talweg.ops import sqrt as sqrt
+from talweg.ops import tanh as tanh
+from talweg.ops import where as where
+from talweg.optim import SGD, Adam, AdamW, RMSprop
+from talweg.train import EarlyStopping, Step, train
+from talweg.value import Value
+
+__version__ = "0.1.0"
+
+# What `from talweg import *` brings; the operations would hide Python's abs, max and min.
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Dataset",
+    "EarlyStopping",
+    "GradcheckReport",
+    "History",
+    "Layer",
+    "Module",
+    "Neuron",
+    "Predictor",
+    "RMSprop",
+    "Scaling",
+    "Step",
+    "SweepResult",
+    "Value",
+    "errors",
+    "gradcheck",
+    "gradients",
+    "lesson_data",
+    "losses",
+    "metrics",
+    "ops",
+    "schedules",
+    "sweep",
+    "train",
+]

@@ -29,11 +29,11 @@ def linear(x: Number) -> Number:
 
 
 ACTIVATIONS: Mapping[str, Callable[[Number], Number]] = {
-    "tanh": ops.tanh,
-    "relu": ops.relu,
-    "sigmoid": ops.sigmoid,
-    "softplus": ops.softplus,
-    "sin": ops.sin,
+    "tanh": Value.tanh,
+    "relu": Value.relu,
+    "sigmoid": Value.sigmoid,
+    "softplus": Value.softplus,
+    "sin": Value.sin,
     "linear": linear,
 }
 """The activations that have a name; any function of one number will do as well."""
@@ -128,7 +128,7 @@ class Neuron(Module):
     Example:
         >>> neuron = Neuron(2, rng=random.Random(0))
         >>> round(neuron([1.0, 2.0]).data, 6)
-        0.838014
+        0.937943
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class MLP(Module):
         >>> model
         MLP(3 -> 4 -> 4 -> 1, tanh, 41 parameters)
         >>> model([2.0, 3.0, -1.0])
-        Value(data=-0.02188731258470847, op='tanh')
+        Value(data=0.7343153652653036, op='tanh')
     """
 
     def __init__(
@@ -262,8 +262,8 @@ class MLP(Module):
         self.output = activation if output is None else output
         activations = [activation] * (len(nouts) - 1) + [self.output]
         self.layers = [
-            Layer(*size, act, rng=rng, scale=scale)
-            for *size, act in zip(self.sizes, self.sizes[1:], activations, strict=False)
+            Layer(n, m, act, rng=rng, scale=scale)
+            for n, m, act in zip(self.sizes, nouts, activations, strict=False)
         ]
 
     def __call__(self, x: Sequence[Number]) -> list[Number] | Number:

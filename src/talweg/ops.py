@@ -32,7 +32,7 @@ hands over to the first operand that has one; without any, it computes on floats
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -62,6 +62,7 @@ class Op:
         domain: where the result is a number, in words.
         not_smooth: where the derivative does not exist, and what is returned there.
         emit: writes the machine code against the compiler's emitter; filled by the compiler.
+        arity: how many operands it takes.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Op:
     domain: str = "all numbers"
     not_smooth: str = ""
     emit: Callable[..., Any] | None = None
+    arity: int = field(init=False)
 
     def __post_init__(self) -> None:
         text = f"{self.doc} Domain: {self.domain}."
@@ -80,12 +82,8 @@ class Op:
             text += f" Not smooth: {self.not_smooth}."
         for operand, equation in zip(OPERANDS, self.equations, strict=False):
             text += f"\nDerivative by {operand}: {equation}"
+        object.__setattr__(self, "arity", len(self.equations))
         object.__setattr__(self, "__doc__", text)  # what `tw.tanh?` shows in a notebook
-
-    @property
-    def arity(self) -> int:
-        """How many operands the operation takes."""
-        return len(self.equations)
 
     def __call__(self, *operands: Number) -> Number:
         """Apply the operation to floats (gives a float) or to Values (gives a Value)."""
@@ -105,8 +103,9 @@ class Op:
 
 def _apply(op: Op, operands: tuple[Number, ...]) -> Number:
     for x in operands:
-        if hasattr(type(x), "_apply"):
-            return type(x)._apply(op, operands)
+        apply = getattr(type(x), "_apply", None)
+        if apply is not None:
+            return apply(op, operands)
     return op.value(*map(to_float, operands))
 
 

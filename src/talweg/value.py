@@ -294,8 +294,7 @@ class Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
         numbers = [x.data if isinstance(x, Value) else x for x in own]
-        step = step_for(op, tuple([not isinstance(x, Value) for x in own]))
-        return _node(op, step, own, op.value(*numbers))
+        return _node(op, _step_beside(op, own), own, op.value(*numbers))
 
     # ---- the lesson's own names, for programs that use them ----------------------------------
 
@@ -347,6 +346,10 @@ def _node(
     return out
 
 
+def _step_beside(op: Op, operands: tuple[Value | float, ...]) -> Callable[[Value], None]:
+    return step_for(op, tuple([not isinstance(x, Value) for x in operands]))
+
+
 def _constant(number: float) -> Value:
     """The node that stands for a bare number where somebody looks at the graph."""
     return _node(CONSTANT, no_step, (), number)
@@ -393,8 +396,7 @@ def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
     values = list(leaves)
     for record, places, data, grad, label in rows:
         operands = tuple([values[i] if isinstance(i, int) else i for i in places])
-        step = step_for(record, tuple([not isinstance(x, Value) for x in operands]))
-        node = _node(record, step, operands, data)
+        node = _node(record, _step_beside(record, operands), operands, data)
         node.grad = grad
         if label:
             node.label = label

@@ -1,0 +1,1 @@
+"""Learning-rate exploration: many runs side by side, and what became of each."""

@@ -1,0 +1,171 @@
+"""The lesson's last section: train at several learning rates and compare."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from talweg.errors import ArgumentError
+from talweg.explore.verdicts import Verdict, in_words, verdict
+from talweg.history import History
+from talweg.optim import SGD, Optimizer
+from talweg.progress import progress_bar
+from talweg.train import Model, Sample, train
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep.
+
+    Attributes:
+        learning_rate: the rate it was trained at.
+        seed: the seed its weights were drawn from.
+        history: its record.
+    """
+
+    learning_rate: float
+    seed: int
+    history: History
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of it; the rules are in `talweg.explore.verdicts`."""
+        return verdict(self.history.losses)
+
+    @property
+    def in_words(self) -> str:
+        """The verdict with the numbers that led to it."""
+        return in_words(self.history.losses)
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest loss of any step; inf if none was finite."""
+        return min(filter(math.isfinite, self.history.losses), default=math.inf)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The runs of a sweep, rates in the order given, and for each rate the seeds.
+
+    Attributes:
+        runs: the runs.
+        steps: how many steps each was to make.
+    """
+
+    runs: list[Run]
+    steps: int
+
+    @property
+    def losses(self) -> np.ndarray[Any, Any]:
+        """All losses as an array, runs x steps; nan after the end of a run that diverged."""
+        import numpy as np
+
+        table = np.full((len(self.runs), self.steps), np.nan)
+        for row, run in zip(table, self.runs, strict=True):
+            row[: run.history.steps] = run.history.losses
+        return table
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One word a run: converged, descending, oscillating, stuck or diverged."""
+        return [run.verdict for run in self.runs]
+
+    @property
+    def best(self) -> Run | None:
+        """The run with the lowest last loss; None if all diverged."""
+        whole = [run for run in self.runs if run.verdict != "diverged"]
+        return min(whole, key=lambda run: run.history.losses[-1], default=None)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the loss of every run over the steps.
+
+        Args:
+            ax: the matplotlib Axes to draw into; a new figure if None.
+
+        Returns:
+            The Axes.
+        """
+        from talweg.draw import curves
+
+        several = len({run.seed for run in self.runs}) > 1
+        labels = [
+            f"{run.learning_rate:g}, seed {run.seed}" if several else f"{run.learning_rate:g}"
+            for run in self.runs
+        ]
+        named = zip(labels, [run.history.losses for run in self.runs], strict=True)
+        return curves.rates(list(named), title="Effect of the learning rate", ax=ax)
+
+    def __repr__(self) -> str:
+        best = self.best
+        found = "all diverged" if best is None else f"best rate {best.learning_rate:g}"
+        return f"SweepResult({len(self.runs)} runs of {self.steps} steps, {found})"
+
+
+def sweep(
+    make_model: Callable[[random.Random], Model],
+    data: Iterable[Sample],
+    learning_rates: Sequence[float],
+    *,
+    seeds: Sequence[int] = (42,),
+    steps: int = 50,
+    optimizer: Callable[[float], Optimizer] = SGD,
+    progress: bool = False,
+    **settings: Any,
+) -> SweepResult:
+    """Train one model for each learning rate and seed, each from scratch.
+
+    Args:
+        make_model: makes a model whose weights are drawn from the `random.Random` it gets.
+        data: the samples, see `train`.
+        learning_rates: the rates to try.
+        seeds: for each rate, one run a seed; a seed draws the same weights at every rate.
+        steps: how many updates each run makes.
+        optimizer: makes an optimiser from a rate; `tw.Adam`, or a function such as
+            `lambda lr: tw.SGD(lr, momentum=0.9)`.
+        progress: show a progress bar if this is a terminal.
+        **settings: passed on to `train`: loss, reduction, batch_size and so on.
+
+    Returns:
+        The `SweepResult`.
+
+    Raises:
+        ArgumentError: if there are no rates or no seeds, or a setting makes no sense.
+
+    Example:
+        >>> from talweg import MLP, lesson_data
+        >>> result = sweep(lambda rng: MLP(3, [4, 4, 1], rng=rng), lesson_data(), [0.001, 0.1])
+        >>> result.verdicts
+        ['descending', 'converged']
+        >>> [round(loss, 6) for loss in result.losses[:, -1].tolist()]
+        [3.346645, 0.011888]
+    """
+    if not len(learning_rates) or not len(seeds) or steps < 1:
+        raise ArgumentError(
+            f"a sweep needs at least one learning rate, one seed and one step, got "
+            f"{len(learning_rates)}, {len(seeds)} and {steps}"
+        )
+    samples = list(data)
+    runs = []
+    with progress_bar(len(learning_rates) * len(seeds), progress) as show:
+        for lr in learning_rates:
+            for seed in seeds:
+                model = make_model(random.Random(seed))
+                history = train(
+                    model,
+                    samples,
+                    steps=steps,
+                    optimizer=optimizer(lr),
+                    **{"seed": seed, **settings},
+                )
+                runs.append(Run(lr, seed, history))
+                show(len(runs), history.losses[-1])
+                if history.status == "interrupted":
+                    return SweepResult(runs, steps)
+    return SweepResult(runs, steps)

@@ -1,0 +1,121 @@
+"""History: what happened in a training run, step by step."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from talweg.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
+
+
+@dataclass
+class History:
+    """The record of a training run. All lists have one entry a step, in order.
+
+    Attributes:
+        losses: the training loss before each update.
+        learning_rates: the learning rate of each update.
+        seconds: the time from the start of the run to the end of each step.
+        validation_losses: (step, loss) for each time the validation data were tried; the
+            step counts from 1, and the loss is that of the weights before its update.
+        metrics: for each metric by name, (step, number) likewise.
+        status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
+        verdict: the same in a sentence, with the reason.
+        best_step: the step with the lowest validation loss, or training loss without
+            validation data; None before the first.
+
+    Example:
+        >>> history = History(losses=[4.0, 2.0, 1.0])
+        >>> history.steps, history.best_step
+        (3, 3)
+    """
+
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    validation_losses: list[tuple[int, float]] = field(default_factory=list)
+    metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    status: Status = "running"
+    verdict: str = ""
+
+    @property
+    def steps(self) -> int:
+        """How many losses were recorded."""
+        return len(self.losses)
+
+    @property
+    def best_step(self) -> int | None:
+        """The step, from 1, whose weights had the lowest loss (validation loss if there is one)."""
+        candidates = self.validation_losses or list(enumerate(self.losses, 1))
+        finite = [(loss, step) for step, loss in candidates if math.isfinite(loss)]
+        return min(finite)[1] if finite else None
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the loss over the steps.
+
+        Args:
+            ax: the matplotlib Axes to draw into; a new figure if None.
+
+        Returns:
+            The Axes; `history.plot().figure.savefig("loss.png")` saves it.
+        """
+        from talweg.draw import curves
+
+        marked = self.best_step if self.validation_losses else None
+        return curves.loss(self.losses, self.validation_losses or None, best_step=marked, ax=ax)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one line a step: step, loss, learning rate, seconds, validation loss, metrics.
+
+        Args:
+            path: the file to write; it is replaced in one piece.
+
+        Returns:
+            The path written.
+
+        Raises:
+            OSError: if the folder does not exist or cannot be written to.
+        """
+        sparse = {"validation_loss": self.validation_losses, **self.metrics}
+        columns = {name: dict(entries) for name, entries in sparse.items() if entries}
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["step", "loss", "learning_rate", "seconds", *columns])
+        rows = zip(self.losses, self.learning_rates, self.seconds, strict=True)
+        for step, row in enumerate(rows, 1):
+            writer.writerow([step, *row, *(column.get(step, "") for column in columns.values())])
+        return write_whole(path, text.getvalue())
+
+    def __repr__(self) -> str:
+        if not self.losses:
+            return "History(no steps)"
+        return (
+            f"History({self.steps} steps, loss {self.losses[0]:.6g} -> {self.losses[-1]:.6g}, "
+            f"{self.status})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [("steps", str(self.steps)), ("status", self.status)]
+        if self.losses:
+            rows += [
+                ("first loss", f"{self.losses[0]:.6g}"),
+                ("last loss", f"{self.losses[-1]:.6g}"),
+            ]
+        if self.validation_losses:
+            rows.append(("last validation loss", f"{self.validation_losses[-1][1]:.6g}"))
+        rows += [
+            (name, f"{entries[-1][1]:.6g}") for name, entries in self.metrics.items() if entries
+        ]
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{v}</td></tr>" for k, v in rows)
+        return f"<table>{cells}</table><p>{html.escape(self.verdict)}</p>"

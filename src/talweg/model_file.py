@@ -1,0 +1,217 @@
+"""Saved models: a network with all that is needed to use it on a new file.
+
+A `Predictor` is a trained `MLP` together with the names of its input columns, the scaling of
+inputs and target, and the names of the classes. It is saved as one safetensors file:
+the weights as one matrix and one bias vector for each layer, float64, and everything else
+as JSON in the file's metadata. Reading it back runs nothing from the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from talweg.data import Scaling
+from talweg.errors import ModelFileError, ShapeError
+from talweg.files import write_whole
+from talweg.metrics import numbers_of, predicted_class
+from talweg.nn import ACTIVATIONS, MLP
+from talweg.ops import to_float
+
+FORMAT = "talweg-1"
+"""What the metadata entry `format` says; a file that says something else is refused."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that takes the numbers of a file as they are and answers in its terms.
+
+    Args:
+        model: the network; it sees scaled inputs and gives scaled targets or logits.
+        input_names: the name of each input column, in the model's order.
+        target_name: what is predicted.
+        classes: the names of the classes, or None if a number is predicted.
+        inputs: how each input column is scaled; None for not at all.
+        targets: how each target is scaled; None for not at all.
+
+    Raises:
+        ShapeError: if names, scalings or classes do not fit the model.
+
+    Example:
+        >>> import random
+        >>> model = MLP(1, [1], output="linear", rng=random.Random(0))
+        >>> predictor = Predictor(model, ["x"], "y", targets=Scaling((10.0,), (2.0,)))
+        >>> [round(y, 6) for y in predictor.predict([[0.0], [1.0]])]
+        [10.0, 11.377687]
+    """
+
+    model: MLP
+    input_names: Sequence[str]
+    target_name: str = "target"
+    classes: Sequence[str] | None = None
+    inputs: Scaling | None = None
+    targets: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        nin, nout = self.model.sizes[0], self.model.sizes[-1]
+        _require("input_names", len(self.input_names), nin)
+        if self.inputs is not None:
+            _require("the scaling of inputs", len(self.inputs.means), nin)
+        if self.targets is not None:
+            _require("the scaling of targets", len(self.targets.means), nout)
+        if self.classes is not None:
+            _require("classes", len(self.classes), 2 if nout == 1 else nout)
+
+    def outputs(self, row: Sequence[float]) -> list[float]:
+        """The plain numbers that come out for one row: targets in their unit, or logits."""
+        x = row if self.inputs is None else self.inputs.apply(row)
+        out = numbers_of(self.model(x))
+        return out if self.targets is None else self.targets.invert(out)
+
+    def predict(self, rows: Sequence[Sequence[float]]) -> list[Any]:
+        """The prediction for each row: a class name, a number, or a list of numbers.
+
+        Args:
+            rows: one list of numbers for each sample, in the order of `input_names`.
+
+        Returns:
+            One prediction a row.
+
+        Raises:
+            ShapeError: if a row has another length than `input_names`.
+        """
+        outputs = [self.outputs(row) for row in rows]
+        if self.classes is not None:
+            return [self.classes[predicted_class(out)] for out in outputs]
+        return [out[0] if len(out) == 1 else out for out in outputs]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the predictor to a safetensors file, in one piece.
+
+        Args:
+            path: the file to write; an old one stays whole if writing fails.
+
+        Returns:
+            The path written.
+
+        Raises:
+            ModelFileError: if an activation is a function of your own, which has no name.
+            OSError: if the folder does not exist or cannot be written to.
+        """
+        import numpy as np
+        from safetensors.numpy import save
+
+        tensors = {}
+        for i, layer in enumerate(self.model.layers):
+            weights = [[w.data for w in neuron.w] for neuron in layer.neurons]
+            tensors[f"layers.{i}.weight"] = np.array(weights, dtype=np.float64)
+            tensors[f"layers.{i}.bias"] = np.array([n.b.data for n in layer.neurons])
+        return write_whole(path, save(tensors, {"format": FORMAT, "talweg": self._description()}))
+
+    def _description(self) -> str:
+        for activation in (self.model.activation, self.model.output):
+            if activation not in ACTIVATIONS:
+                raise ModelFileError(
+                    f"the activation {activation!r} is a function of your own, which cannot be "
+                    f"saved; use one of {', '.join(ACTIVATIONS)}"
+                )
+        return json.dumps(
+            {
+                "sizes": self.model.sizes,
+                "activation": self.model.activation,
+                "output": self.model.output,
+                "input_names": list(self.input_names),
+                "target_name": self.target_name,
+                "classes": None if self.classes is None else list(self.classes),
+                "inputs": None if self.inputs is None else asdict(self.inputs),
+                "targets": None if self.targets is None else asdict(self.targets),
+            }
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Predictor:
+        """Read a predictor back. The file is data: nothing in it is run.
+
+        Args:
+            path: a file that `save` wrote.
+
+        Returns:
+            An equal predictor: the same predictions to the last bit.
+
+        Raises:
+            ModelFileError: if the file is missing, damaged, or not one of talweg's.
+        """
+        metadata, tensors = _read(Path(path))
+        if metadata.get("format") != FORMAT:
+            raise ModelFileError(
+                f"{path}: this safetensors file does not hold a model of talweg "
+                f"(its format is {metadata.get('format')!r}, expected {FORMAT!r})"
+            )
+        try:
+            return _rebuild(cls, json.loads(metadata["talweg"]), tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"{path}: the description of the model is damaged ({_one_line(error)}); "
+                "train and save it again"
+            ) from None
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelFileError(f"{path}: there is no such file")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            names = list(file.keys())
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: not a saved model, or a damaged one ({_one_line(error)})"
+        ) from None
+
+
+def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any]) -> Predictor:
+    nin, *nouts = about["sizes"]
+    _require_size([nin, *nouts], tensors)
+    model = MLP(nin, nouts, about["activation"], about["output"], rng=random.Random(0))
+    for i, layer in enumerate(model.layers):
+        weight, bias = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
+        for neuron, row, b in zip(layer.neurons, weight.tolist(), bias.tolist(), strict=True):
+            for w, x in zip(neuron.w, row, strict=True):
+                w.data = float(x)
+            neuron.b.data = float(b)
+    inputs, targets = _scaling(about["inputs"]), _scaling(about["targets"])
+    return cls(model, about["input_names"], about["target_name"], about["classes"], inputs, targets)
+
+
+def _scaling(about: dict[str, list[float]] | None) -> Scaling | None:
+    if about is None:
+        return None
+    means, deviations = (tuple(map(to_float, about[part])) for part in ("means", "deviations"))
+    if len(means) != len(deviations) or not all(d > 0.0 for d in deviations):
+        raise ShapeError(f"a scaling needs one positive deviation for each mean, got {about}")
+    return Scaling(means, deviations)
+
+
+def _require_size(sizes: list[int], tensors: dict[str, Any]) -> None:
+    """Compare shapes before a model is built: a damaged size must not fill the memory."""
+    for i, (n, m) in enumerate(pairwise(sizes)):
+        found = tensors[f"layers.{i}.weight"].shape, tensors[f"layers.{i}.bias"].shape
+        if found != ((m, n), (m,)):
+            raise ShapeError(f"layer {i} should be {m} x {n}, its tensors are {found}")
+
+
+def _require(what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ShapeError(f"{what}: the model needs {expected}, got {found}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,288 @@
+"""Optimisers: how a parameter moves, given its gradient.
+
+Each optimiser is one equation, `update`, for a single parameter: from the parameter p, its
+gradient g, the numbers that the optimiser remembers about it (`state`), the learning rate
+and the step (1 for the first), to the new p and the new state. It does only arithmetic on
+the numbers that it is given.
+
+`train` calls `update` itself and keeps the state, so one optimiser can serve many runs. In
+a loop of your own call `step(parameters)`, which keeps the state in the optimiser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+from talweg import ops
+from talweg.errors import ArgumentError
+from talweg.schedules import Schedule, rate_at
+from talweg.value import Value
+
+Number: TypeAlias = Any
+State: TypeAlias = tuple[Number, ...]
+
+
+@dataclass
+class Optimizer:
+    """What all optimisers share: a learning rate, and `step` for loops of your own.
+
+    Args:
+        lr: the learning rate, a number or a schedule of `talweg.schedules`.
+    """
+
+    lr: float | Schedule
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """The names of the numbers kept for each parameter; all of them start at 0.0."""
+
+    _states: list[State] = field(default_factory=list, init=False, repr=False, compare=False)
+    _steps: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.lr):
+            _require_at_least_0(lr=self.lr)
+
+    def initial_state(self) -> State:
+        """What the optimiser remembers about a parameter before the first step."""
+        return (0.0,) * len(self.remembers)
+
+    def update(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        """The parameter and its state after one step.
+
+        Args:
+            p: the parameter.
+            g: its gradient.
+            state: what `initial_state` or the last `update` returned for it.
+            lr: the learning rate of this step.
+            step: the number of this step, 1.0 for the first.
+
+        Returns:
+            The new parameter and the new state.
+        """
+        raise TypeError(f"{type(self).__name__} must define update(p, g, state, lr, step)")
+
+    def step(self, parameters: Sequence[Value]) -> None:
+        """Move every parameter once, by the gradients that `backward()` left in it.
+
+        Args:
+            parameters: the same Values in the same order at every call.
+
+        Raises:
+            ArgumentError: if their number has changed since the last call.
+
+        >>> p = Value(1.0)
+        >>> optimizer = SGD(lr=0.1, momentum=0.9)
+        >>> for _ in range(2):
+        ...     p.grad = 0.0
+        ...     (p * p).backward()
+        ...     optimizer.step([p])
+        >>> round(p.data, 6)
+        0.46
+        """
+        if not self._steps:
+            self._states = [self.initial_state() for _ in parameters]
+        if len(self._states) != len(parameters):
+            raise ArgumentError(
+                f"step() was given {len(self._states)} parameters before and {len(parameters)} "
+                "now; make a new optimiser for another model"
+            )
+        lr = rate_at(self.lr, self._steps)
+        self._steps += 1
+        for i, p in enumerate(parameters):
+            p.data, self._states[i] = self.update(
+                p.data, p.grad, self._states[i], lr, float(self._steps)
+            )
+
+
+@dataclass
+class SGD(Optimizer):
+    """Gradient descent, p <- p - lr g, with momentum and weight decay if wanted.
+
+    With momentum m the step is lr v, where v <- m v + g; with `nesterov` it is
+    lr (g + m v). Weight decay w adds w p to the gradient.
+
+    Args:
+        lr: the learning rate, a number or a schedule.
+        momentum: m, from 0 up to but not including 1.
+        nesterov: look ahead along the velocity; needs momentum.
+        weight_decay: w, at least 0; the loss then has w/2 p**2 added for each parameter.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+
+    Source: Sutskever et al., On the importance of initialization and momentum, 2013. The
+    velocity does not contain the learning rate, as in PyTorch.
+
+    >>> SGD(lr=0.1).update(p=1.0, g=2.0, state=(), lr=0.1, step=1.0)
+    (0.8, ())
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_below_1(momentum=self.momentum)
+        _require_at_least_0(weight_decay=self.weight_decay)
+        if self.nesterov and not self.momentum:
+            raise ArgumentError("nesterov needs momentum; give momentum=0.9 for example")
+
+    def initial_state(self) -> State:
+        """The velocity v, which is kept only with momentum."""
+        return (0.0,) if self.momentum else ()
+
+    def update(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        """One step; see the class."""
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if not self.momentum:
+            return p - lr * g, ()
+        v = self.momentum * state[0] + g
+        direction = g + self.momentum * v if self.nesterov else v
+        return p - lr * direction, (v,)
+
+
+@dataclass
+class RMSprop(Optimizer):
+    """Gradient descent with each gradient divided by its own recent size.
+
+    s <- d s + (1 - d) g**2, then p <- p - lr g / (sqrt(s) + epsilon).
+
+    Args:
+        lr: the learning rate, a number or a schedule.
+        decay: d, from 0 up to but not including 1.
+        epsilon: keeps the division finite.
+        weight_decay: w, at least 0; adds w p to the gradient.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+
+    Source: Tieleman and Hinton, Coursera lecture 6.5, 2012.
+
+    >>> p, state = RMSprop(lr=0.1).update(p=1.0, g=2.0, state=(0.0,), lr=0.1, step=1.0)
+    >>> round(p, 6), round(state[0], 6)
+    (0.0, 0.04)
+    """
+
+    lr: float | Schedule = 0.01
+    decay: float = 0.99
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    remembers: ClassVar[tuple[str, ...]] = ("mean square gradient",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_below_1(decay=self.decay)
+        _require_at_least_0(epsilon=self.epsilon, weight_decay=self.weight_decay)
+
+    def update(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        """One step; see the class."""
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        s = self.decay * state[0] + (1.0 - self.decay) * (g * g)
+        return p - ops.div(lr * g, ops.sqrt(s) + self.epsilon), (s,)
+
+
+@dataclass
+class Adam(Optimizer):
+    """Gradient descent along a running mean of the gradient, divided by its size.
+
+    m <- b1 m + (1 - b1) g and v <- b2 v + (1 - b2) g**2; at step t, counted from 1,
+    p <- p - lr (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + epsilon).
+
+    Args:
+        lr: the learning rate, a number or a schedule.
+        beta1: b1, from 0 up to but not including 1.
+        beta2: b2, likewise.
+        epsilon: keeps the division finite.
+        weight_decay: w, at least 0; adds w p to the gradient. `AdamW` decays better.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+
+    Source: Kingma and Ba, Adam, arXiv 1412.6980.
+
+    >>> p, state = Adam(lr=0.1).update(p=1.0, g=2.0, state=(0.0, 0.0), lr=0.1, step=1.0)
+    >>> round(p, 6)
+    0.9
+    """
+
+    lr: float | Schedule = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    remembers: ClassVar[tuple[str, ...]] = ("mean gradient", "mean square gradient")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_below_1(beta1=self.beta1, beta2=self.beta2)
+        _require_at_least_0(epsilon=self.epsilon, weight_decay=self.weight_decay)
+
+    def update(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        """One step; see the class."""
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        return self._move(p, g, state, lr, step)
+
+    def _move(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        m = self.beta1 * state[0] + (1.0 - self.beta1) * g
+        v = self.beta2 * state[1] + (1.0 - self.beta2) * (g * g)
+        mean = ops.div(m, 1.0 - ops.pow(self.beta1, step))
+        size = ops.sqrt(ops.div(v, 1.0 - ops.pow(self.beta2, step)))
+        return p - lr * ops.div(mean, size + self.epsilon), (m, v)
+
+
+@dataclass
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: first p <- p - lr w p, then Adam's step.
+
+    Args:
+        lr: the learning rate, a number or a schedule.
+        beta1: see `Adam`.
+        beta2: see `Adam`.
+        epsilon: see `Adam`.
+        weight_decay: w, at least 0.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, arXiv 1711.05101.
+
+    >>> p, state = AdamW(lr=0.1).update(p=1.0, g=2.0, state=(0.0, 0.0), lr=0.1, step=1.0)
+    >>> round(p, 6)
+    0.899
+    """
+
+    weight_decay: float = 0.01
+
+    def update(
+        self, p: Number, g: Number, state: State, lr: Number, step: Number
+    ) -> tuple[Number, State]:
+        """One step; see the class."""
+        return self._move(p - lr * self.weight_decay * p, g, state, lr, step)
+
+
+def _require_at_least_0(**settings: float) -> None:
+    for name, x in settings.items():
+        if not (isinstance(x, (int, float)) and math.isfinite(x) and x >= 0.0):
+            raise ArgumentError(f"{name} must be a finite number of at least 0, got {x!r}")
+
+
+def _require_below_1(**settings: float) -> None:
+    for name, x in settings.items():
+        if not (isinstance(x, (int, float)) and 0.0 <= x < 1.0):
+            raise ArgumentError(f"{name} must be at least 0 and below 1, got {x!r}")

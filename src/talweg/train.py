@@ -1,0 +1,388 @@
+"""Training: forward, loss, backward, update, and a record of it.
+
+`train` is the lesson's loop with everything around it that people ask for. Start reading
+at `train`, then `_Run.step`, which is the loop's body.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from talweg import losses
+from talweg.errors import ArgumentError, DataError, ShapeError
+from talweg.history import History
+from talweg.optim import SGD, Optimizer
+from talweg.progress import progress_bar
+from talweg.schedules import rate_at
+from talweg.value import Value
+
+Sample: TypeAlias = tuple[Sequence[float], Any]
+Metric: TypeAlias = Callable[[Any, Iterable[Sample]], float]
+Engine: TypeAlias = Literal["auto", "eager"]
+
+
+class Model(Protocol):
+    """What `train` asks of a model: to be called on inputs, and to name its parameters."""
+
+    def __call__(self, x: Sequence[float], /) -> Any:
+        """The prediction for one sample."""
+
+    def parameters(self) -> Sequence[Value]:
+        """All Values that training may change, in a fixed order."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback is told after each step.
+
+    Attributes:
+        number: the step, 1 for the first.
+        loss: the training loss before its update.
+        model: the model, after the update.
+        history: the record so far, this step included.
+    """
+
+    number: int
+    loss: float
+    model: Model
+    history: History
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the loss has not become better for some time, and keep the best weights.
+
+    The loss is the validation loss if `train` has validation data, else the training loss.
+
+    Args:
+        patience: after how many trials without a better loss to stop.
+        min_delta: how much lower a loss must be to count as better.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.patience, int) or self.patience < 1:
+            raise ArgumentError(f"patience must be at least 1, got {self.patience!r}")
+        if not self.min_delta >= 0.0:
+            raise ArgumentError(f"min_delta must be at least 0, got {self.min_delta!r}")
+
+
+def train(
+    model: Model,
+    data: Iterable[Sample],
+    *,
+    loss: losses.Loss = losses.squared_error,
+    reduction: Literal["sum", "mean"] = "sum",
+    optimizer: Optimizer | None = None,
+    steps: int = 50,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    engine: Engine = "auto",
+    validation: Iterable[Sample] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    clip_norm: float | None = None,
+    metrics: dict[str, Metric] | None = None,
+    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    progress: bool = False,
+) -> History:
+    """Train a model by gradient descent: forward, loss, backward, update.
+
+    Each step takes the samples of one batch, adds up their losses (`reduction="sum"`, the
+    lesson's way) or takes the mean, and moves every parameter once. The model is changed in
+    place. A loss or gradient that becomes inf or nan ends the run with a verdict, not with
+    an exception; Ctrl-C ends it too, and the history so far is returned.
+
+    Args:
+        model: anything with `parameters()` that can be called on a sample's inputs.
+        data: the samples, a `Dataset` or pairs (inputs, target).
+        loss: a function (prediction, target) of one sample, see `talweg.losses`.
+        reduction: "sum" or "mean" over the samples of a batch.
+        optimizer: how parameters move; SGD(lr=0.05) unless given. Its state is not kept
+            between runs.
+        steps: how many updates to make.
+        batch_size: how many samples a step takes; None for all of them. Each pass over the
+            data is shuffled anew; the last batch of a pass may be smaller.
+        seed: where shuffling starts; None for Python's own `random`. Full batches are not
+            shuffled and need none.
+        engine: "eager", or "auto" for the fastest that there is.
+        validation: samples that are only looked at: their loss is recorded once a pass.
+        early_stopping: when to stop before `steps`.
+        clip_norm: scale the gradient down to this length (over all parameters) if longer.
+        metrics: numbers to record with the validation loss, by name: functions of (model,
+            samples), see `talweg.metrics`. They see the validation data if there are any.
+        callbacks: functions called with a `Step` after each step; one that returns True
+            ends the run.
+        progress: show a progress bar if this is a terminal.
+
+    Returns:
+        The `History`; `history.verdict` says in words how the run ended.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+        DataError: if there are no samples.
+        ShapeError: if a sample does not fit the model or the loss.
+
+    Example:
+        >>> import random
+        >>> from talweg import MLP, lesson_data
+        >>> model = MLP(3, [4, 4, 1], rng=random.Random(42))
+        >>> history = train(model, lesson_data(), steps=50)
+        >>> round(history.losses[0], 6), round(history.losses[-1], 6)
+        (5.278844, 0.028227)
+    """
+    samples = _samples(data, "data")
+    watched = None if validation is None else _samples(validation, "validation")
+    _check(reduction, steps, batch_size, engine, clip_norm)
+    run = _Run(
+        model=model,
+        loss=loss,
+        mean=reduction == "mean",
+        optimizer=SGD(lr=0.05) if optimizer is None else optimizer,
+        clip_norm=clip_norm,
+    )
+    pass_length = -(-len(samples) // batch_size) if batch_size else 1
+    batches = _batches(samples, batch_size, random if seed is None else random.Random(seed))
+    watch = _Watch(run, samples, watched, metrics or {}, early_stopping)
+    history = run.history
+    history.metrics = {name: [] for name in watch.metrics}
+    try:
+        with progress_bar(steps, progress) as show:
+            for number, batch in zip(range(1, steps + 1), batches, strict=False):
+                if (number - 1) % pass_length == 0 and watch.says_stop(number):
+                    break
+                run.step(batch)
+                show(number, history.losses[-1])
+                told = Step(number, history.losses[-1], model, history)
+                answers = [callback(told) for callback in callbacks]
+                if any(answers):
+                    run.end("stopped early", f"a callback stopped the run at step {number}")
+                if history.status != "running":
+                    break
+    except KeyboardInterrupt:
+        run.end("interrupted", f"interrupted after {history.steps} of {steps} steps")
+    if history.status == "running":
+        run.end("finished", f"finished {steps} steps; {_fall(history.losses)}")
+    watch.restore_best()
+    return history
+
+
+class _Run:
+    """The state of a training run: the parameters, what the optimiser remembers, the record."""
+
+    def __init__(
+        self,
+        model: Model,
+        loss: losses.Loss,
+        mean: bool,
+        optimizer: Optimizer,
+        clip_norm: float | None,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.mean = mean
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.parameters = list(model.parameters())
+        self.states = [optimizer.initial_state() for _ in self.parameters]
+        self.history = History()
+        self.start = time.perf_counter()
+
+    def step(self, batch: Sequence[Sample]) -> None:
+        """Forward, loss, backward, update."""
+        number = self.history.steps + 1
+        loss = self.loss_and_gradient(batch)
+        gradient = [p.grad for p in self.parameters]
+        lr = rate_at(self.optimizer.lr, number - 1)
+        moved = [
+            self.optimizer.update(p.data, g, state, lr, float(number))
+            for p, g, state in zip(
+                self.parameters, self.clipped(gradient), self.states, strict=True
+            )
+        ]
+        if math.isfinite(loss) and all(map(math.isfinite, gradient)):
+            self.assign([p for p, _ in moved])
+            self.states = [state for _, state in moved]
+        else:
+            self.end("diverged", self.why_diverged(number, loss))
+        self.history.learning_rates.append(lr)
+        self.history.seconds.append(time.perf_counter() - self.start)
+        self.history.losses.append(loss)
+
+    def loss_and_gradient(self, batch: Sequence[Sample]) -> float:
+        """The loss of a batch; its gradient is left in the parameters.
+
+        Each sample has a graph of its own, so that memory does not grow with the batch.
+        They go backward from the last to the first, which is the order in which one graph
+        of the whole batch would: the gradients are the same to the last bit.
+        """
+        weight = 1.0 / len(batch) if self.mean else 1.0
+        for p in self.parameters:
+            p.grad = 0.0
+        parts = []
+        for x, y in reversed(batch):
+            part = self.loss(self.model(x), y)
+            if not isinstance(part, Value):
+                raise ArgumentError(
+                    f"the loss of a sample is the bare number {part!r}, so nothing can be learnt "
+                    "from it; compute it from the model's Values without reading .data"
+                )
+            parts.append(part.data)
+            (part * weight).backward()
+        return sum(reversed(parts)) * weight
+
+    def mean_loss(self, samples: Sequence[Sample]) -> float:
+        """The loss of samples that are only looked at, reduced as in training."""
+        total = sum(float(self.loss(self.model(x), y)) for x, y in samples)
+        return total / len(samples) if self.mean else total
+
+    def clipped(self, gradient: list[float]) -> list[float]:
+        """The gradient, scaled down to `clip_norm` if it is longer."""
+        if self.clip_norm is None:
+            return gradient
+        length = math.hypot(*gradient)
+        return (
+            [g * (self.clip_norm / length) for g in gradient]
+            if length > self.clip_norm
+            else gradient
+        )
+
+    def assign(self, numbers: Sequence[float]) -> None:
+        """Set all parameters; a Ctrl-C in between does not leave half of them old."""
+        try:
+            for p, x in zip(self.parameters, numbers, strict=True):
+                p.data = x
+        except KeyboardInterrupt:
+            self.assign(numbers)
+            raise
+
+    def why_diverged(self, number: int, loss: float) -> str:
+        """One sentence: the step, what became of the loss, the largest gradient, what to try."""
+        sizes = [(math.inf if math.isnan(p.grad) else abs(p.grad)) for p in self.parameters]
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        before = f" after {self.history.losses[-1]:.6g}" if self.history.losses else ""
+        return (
+            f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "
+            f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)}); "
+            "try a smaller learning rate or clip_norm"
+        )
+
+    def name_of(self, index: int) -> str:
+        """The name of a parameter, or its number in a model without names."""
+        named = getattr(self.model, "named_parameters", None)
+        return list(named())[index][0] if named else f"parameter {index}"
+
+    def end(self, status: Any, verdict: str) -> None:
+        """Note how the run ended, unless it had ended already."""
+        if self.history.status == "running":
+            self.history.status, self.history.verdict = status, verdict
+
+
+class _Watch:
+    """What is looked at once a pass: validation loss, metrics, and when to stop early."""
+
+    def __init__(
+        self,
+        run: _Run,
+        samples: Sequence[Sample],
+        validation: Sequence[Sample] | None,
+        metrics: dict[str, Metric],
+        early_stopping: EarlyStopping | None,
+    ) -> None:
+        self.run = run
+        self.validation = validation
+        self.metrics = metrics
+        self.samples = samples if validation is None else validation
+        self.early_stopping = early_stopping
+        self.best = math.inf
+        self.best_step = 0
+        self.best_weights: list[float] | None = None
+        self.trials_since = 0
+
+    def says_stop(self, step: int) -> bool:
+        """Look at the model before a step; True if the run should end here."""
+        history = self.run.history
+        if self.validation is not None:
+            history.validation_losses.append((step, self.run.mean_loss(self.validation)))
+        for name, metric in self.metrics.items():
+            history.metrics[name].append((step, metric(self.run.model, self.samples)))
+        if self.early_stopping is None:
+            return False
+        loss = (
+            self.run.mean_loss(self.samples)
+            if self.validation is None
+            else history.validation_losses[-1][1]
+        )
+        if loss < self.best - self.early_stopping.min_delta:
+            self.best, self.best_step, self.trials_since = loss, step, 0
+            self.best_weights = [p.data for p in self.run.parameters]
+            return False
+        self.trials_since += 1
+        if self.trials_since < self.early_stopping.patience:
+            return False
+        self.run.end(
+            "stopped early",
+            f"stopped before step {step}: the loss has not been below {self.best:.6g} since step "
+            f"{self.best_step}, whose weights are kept",
+        )
+        return True
+
+    def restore_best(self) -> None:
+        """Put back the weights of the lowest loss seen by early stopping."""
+        if self.best_weights is not None:
+            self.run.assign(self.best_weights)
+
+
+def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
+    try:
+        samples = [(x, y) for x, y in data]
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"{what} must be a Dataset or pairs (inputs, target); for two lists use "
+            "tw.Dataset(inputs, targets)"
+        ) from None
+    if not samples:
+        raise DataError(f"{what} has no samples")
+    return samples
+
+
+def _batches(samples: list[Sample], batch_size: int | None, rng: Any) -> Iterator[Sequence[Sample]]:
+    """Batches without end, pass after pass."""
+    while True:
+        if batch_size is None:
+            yield samples
+            continue
+        order = list(range(len(samples)))
+        rng.shuffle(order)
+        for i in range(0, len(order), batch_size):
+            yield [samples[j] for j in order[i : i + batch_size]]
+
+
+def _check(
+    reduction: str, steps: int, batch_size: int | None, engine: str, clip_norm: float | None
+) -> None:
+    if reduction not in ("sum", "mean"):
+        raise ArgumentError(f'reduction must be "sum" or "mean", got {reduction!r}')
+    if not isinstance(steps, int) or steps < 0:
+        raise ArgumentError(f"steps must be a whole number of at least 0, got {steps!r}")
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ArgumentError(f"batch_size must be None or at least 1, got {batch_size!r}")
+    if engine not in ("auto", "eager"):
+        raise ArgumentError(f'engine must be "auto" or "eager" in this version, got {engine!r}')
+    if clip_norm is not None and not clip_norm > 0.0:
+        raise ArgumentError(f"clip_norm must be None or above 0, got {clip_norm!r}")
+
+
+def _fall(recorded: Sequence[float]) -> str:
+    if not recorded:
+        return "no step was made"
+    return f"the loss went from {recorded[0]:.6g} to {recorded[-1]:.6g}"
