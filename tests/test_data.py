@@ -1,5 +1,6 @@
 """Data sets from lists, arrays and files; splitting, scaling, and what is refused."""
 
+import gc
 import math
 import statistics
 import warnings
@@ -83,6 +84,7 @@ REFUSED = {
     "nan": ([[1.0], [math.nan]], [1, 2], {}, "inputs[1][0] is nan; expected a finite number"),
     "too large": ([[10**400]], [1], {}, "inputs[0][0] is 1000"),
     "three dimensions": (np.ones((2, 2, 2)), [1, 2], {}, "inputs[0][0] is [1.0, 1.0]; expected"),
+    "masked array": (np.ma.masked_equal([[1.0, 2.0]], 2.0), [1], {}, "inputs[0][1] is None; expec"),
     "complex": ([[1j]], [1], {}, "inputs[0][0] is 1j; expected a finite number"),
     "fewer targets": ([[1], [2]], [1], {}, "there are 2 inputs and 1 targets"),
     "infinite target": ([[1], [2]], [1, math.inf], {}, "targets[1] is inf; expected a finite"),
@@ -227,6 +229,13 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(content, arguments, m
         Dataset.from_file(path, **arguments)
     assert str(error.value).startswith(f"{path}: {message}")
     assert "\n" not in str(error.value)
+
+
+def test_a_gap_in_a_parquet_column_is_no_class(tmp_path):
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"a": [1, 2, 3], "y": [1.0, math.nan, 2.0]}).write_parquet(path)
+    with pytest.raises(DataError, match="row 2, column 'y': nan marks a gap"):
+        Dataset.from_parquet(path, target="y", kind="classification")
 
 
 def test_an_unknown_kind_is_refused(tmp_path):
@@ -377,6 +386,28 @@ def test_standardise_uses_the_scalings_it_is_given():
     assert contents(other.standardise(inputs)) == ([[3.0, 0.0]], [200.0], *contents(other)[2:])
     assert other.standardise(inputs, targets).targets == [0.0]
     assert training.inputs == [[0.0, 10.0], [2.0, 30.0]]
+
+
+@given(st.lists(st.tuples(ordinary, ordinary), min_size=2, max_size=30))
+def test_standardise_is_apply_row_by_row_to_the_last_bit(rows):
+    data = Dataset(rows, rows)
+    scaling = data.input_scaling()
+    expected = [scaling.apply(row) for row in data.inputs]
+    scaled = data.standardise(scaling, scaling)
+    assert scaled.inputs == scaled.targets == expected
+
+
+def test_a_number_too_large_for_the_scaling_is_named():
+    data = Dataset([[1.0], [1e300]], [1, 2])
+    with pytest.raises(DataError, match=r"^inputs\[1\]\[0\] is inf; expected a finite number"):
+        data.standardise(Scaling((0.0,), (1e-300,)))
+
+
+def test_garbage_is_collected_again_after_a_refusal():
+    assert gc.isenabled()
+    with pytest.raises(DataError):
+        Dataset([["text"]], [1])
+    assert gc.isenabled()
 
 
 def test_standardise_several_outputs_and_classes():

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talweg.data.columns import Columns
+from talweg.data.readers import read_columns, read_csv, read_parquet
 from talweg.errors import DataError
-from talweg.readers import Columns, read_columns, read_csv, read_parquet
 
 
 def write(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:

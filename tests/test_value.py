@@ -266,7 +266,6 @@ def test_other_things_are_refused(expression, bad):
     assert len(str(caught.value)) < 120
 
 
-@pytest.mark.xfail(reason="to_float lets NumPy drop the imaginary part, with NumPy's own warning")
 def test_numpy_complex_is_refused():
     with pytest.raises(NumberError):
         Value(np.complex128(1j))
@@ -277,7 +276,6 @@ def test_a_value_of_a_value_is_refused():
         Value(Value(1.0))
 
 
-@pytest.mark.xfail(reason="data is stored as assigned, and __float__ returns it as it is")
 def test_whole_numbers_assigned_to_data_are_numbers():
     v = Value(1.0)
     v.data = 3

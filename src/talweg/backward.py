@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from talweg.errors import GradientWarning, NumberError
-from talweg.ops import EQUATION_NAMES, LEAF, OPERANDS, Op
+from talweg.operation import EQUATION_NAMES, LEAF, OPERANDS, Op
 
 if TYPE_CHECKING:
     from talweg.value import Value
@@ -149,14 +149,15 @@ def _warn_if_not_zeroed(witnesses: list[Value]) -> None:
     It shows in a leaf whose data has changed since the last `backward()` while its
     gradient has not. Summing gradients over several samples before an update does not.
     """
-    for x in witnesses:
-        data, grad = getattr(x, "_after_backward", (x.data, 0.0))
-        if x.grad == grad != 0.0 and x.data != data:
-            warnings.warn(
-                "a parameter was updated, but its gradient was not set to zero before this "
-                "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "
-                "parameter (or call model.zero_grad()) before backward()",
-                GradientWarning,
-                stacklevel=4,
-            )
-            return
+    remembered = [(x, *x._after_backward) for x in witnesses if hasattr(x, "_after_backward")]
+    kept = [x.grad == grad != 0.0 for x, _, grad in remembered]
+    changed = [x.data != data for x, data, _ in remembered]
+    # `all`, because an input kept in a Value is given new data and need never be zeroed.
+    if any(changed) and all(kept):
+        warnings.warn(
+            "a parameter was updated, but its gradient was not set to zero before this "
+            "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "
+            "parameter (or call model.zero_grad()) before backward()",
+            GradientWarning,
+            stacklevel=4,
+        )

@@ -21,6 +21,7 @@ from __future__ import annotations
 import operator
 import pickle
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, SupportsFloat, TypeAlias
 
@@ -34,7 +35,7 @@ from talweg.backward import (
     step_for,
 )
 from talweg.errors import NumberError
-from talweg.ops import CONSTANT, LEAF, Op, to_float
+from talweg.operation import CONSTANT, LEAF, Op, to_float
 
 Operand: TypeAlias = SupportsFloat
 """What may stand beside a Value in arithmetic: a Value, or a Python or NumPy number."""
@@ -259,7 +260,7 @@ class Value:
         self._label = text
 
     def __float__(self) -> float:
-        return self.data
+        return float(self.data)  # a program may have assigned an int
 
     def __bool__(self) -> bool:
         return self.data != 0.0
@@ -316,7 +317,7 @@ class Value:
     @property
     def _backward(self) -> Callable[[], None]:
         """One step backward from this node alone; assigning makes it your own operation."""
-        return lambda: self._step(self)
+        return partial(self._step, self)
 
     @_backward.setter
     def _backward(self, step: Callable[[], None]) -> None:

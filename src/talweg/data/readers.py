@@ -1,172 +1,25 @@
-"""Reading CSV and Parquet files into columns, with one clear line for every bad file.
+"""Reading CSV and Parquet files into `Columns`, with one clear line for every bad file.
 
-Reading has two halves. `read_columns` brings a file into a `Columns` record and checks its
-form: a header that names every column once, at least one row, rows of equal length. Cells
-stay as they are, because only the caller knows which columns are numbers. Then
-`Columns.numbers` and `Columns.labels` turn one column into floats or class names and check
-every cell. A whole column is converted at once; the cell at fault is searched for only
-after that has failed, so a million rows load in seconds.
+Checked here is the form: a header that names every column once, at least one row, rows of
+equal length. CSV is read by Python's `csv` module, which knows the line number of every row;
+Parquet by polars. A Parquet file behaves as the CSV file with the same cells would: columns
+that hold neither integers nor decimals (truth values, dates, lists) count as text.
 
-CSV is read by Python's `csv` module, which knows the line number of every row; Parquet by
-polars. A Parquet file behaves as the CSV file with the same cells would: columns that hold
-neither integers nor decimals (truth values, dates, lists) count as text.
-
-Start reading at `Columns`, then `read_csv`.
+Start reading at `read_csv`.
 """
 
 import csv
 import io
-import math
-import os
-import reprlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
+from talweg.data.checks import listing
+from talweg.data.columns import Columns, FilePath
 from talweg.errors import DataError
-
-FilePath: TypeAlias = str | os.PathLike[str]
-Cell: TypeAlias = str | float | None
-"""Text from a CSV file; a number, text or None (missing) from a Parquet file."""
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _PARQUET_MARK = b"PAR1"  # the first and the last four bytes of every Parquet file
-_MISSING_NUMBERS = ("", "na", "n/a", "null", "none", "?")
-_MISSING_LABELS = ("", "nan")  # "NA" and "none" may well be classes
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The cells of a file, column by column, and where each row stands in it.
-
-    Attributes:
-        path: the file, for messages.
-        names: the columns in the order of the file.
-        cells: for each name one cell a row.
-        positions: for each row its line in a CSV file (the header is line 1), or its
-            number in a Parquet file, from 1.
-        unit: what `positions` counts, "line" or "row".
-
-    Example:
-        >>> columns = Columns("a.csv", ("x", "y"), {"x": ["1", "2"], "y": ["a", "b"]}, (2, 3))
-        >>> columns.numbers("x"), columns.labels("y"), columns.is_text("y")
-        ([1.0, 2.0], ['a', 'b'], True)
-    """
-
-    path: str
-    names: tuple[str, ...]
-    cells: Mapping[str, Sequence[Cell]]
-    positions: Sequence[int]
-    unit: str = "line"
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def require(self, name: str) -> None:
-        """Refuse a column that the file does not have.
-
-        Args:
-            name: the column.
-
-        Raises:
-            DataError: listing the columns that there are.
-        """
-        if name not in self.cells:
-            raise DataError(
-                f"{self.path}: there is no column {name!r}; its columns are {listing(self.names)}"
-            )
-
-    def is_text(self, name: str) -> bool:
-        """Whether a column holds text throughout: some cell is filled, and none is a number.
-
-        Args:
-            name: the column.
-
-        Returns:
-            False if any cell is a number: other text in that column is then a fault.
-        """
-        self.require(name)
-        holds_text = False
-        for cell in self.cells[name]:
-            if _number(cell) is not None:
-                return False
-            holds_text = holds_text or not _is_missing(cell, _MISSING_NUMBERS)
-        return holds_text
-
-    def numbers(self, name: str, otherwise: str = "") -> list[float]:
-        """One column as floats.
-
-        Args:
-            name: the column.
-            otherwise: what the reader of the message may do, other than correct the cell,
-                if the column holds text.
-
-        Returns:
-            One finite float a row.
-
-        Raises:
-            DataError: naming the first cell that is missing, text, nan or infinite.
-        """
-        self.require(name)
-        cells = self.cells[name]
-        try:
-            numbers = list(map(float, cells))  # type: ignore[arg-type]  # None is caught
-            # float() reads "1_000" as Python's source does; in a data file it is a slip.
-            underscore = isinstance(cells[0], str) and "_" in "".join(cells)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            pass
-        else:
-            if not underscore and all(map(math.isfinite, numbers)):
-                return numbers
-        return [self._checked_number(name, row, otherwise) for row in range(len(self))]
-
-    def labels(self, name: str) -> list[str]:
-        """One column as text, without the blanks around it.
-
-        Args:
-            name: the column.
-
-        Returns:
-            One text a row.
-
-        Raises:
-            DataError: naming the first cell that is empty or nan.
-        """
-        self.require(name)
-        labels = [str(cell).strip() for cell in self.cells[name]]
-        for row, cell in enumerate(self.cells[name]):
-            if _is_missing(cell, _MISSING_LABELS):
-                raise self._missing(name, row)
-        return labels
-
-    def _checked_number(self, name: str, row: int, otherwise: str) -> float:
-        cell = self.cells[name][row]
-        number = _number(cell)
-        if _is_missing(cell, _MISSING_NUMBERS):
-            raise self._missing(name, row)
-        if number is None:
-            repair = "correct the cell" + (f", or {otherwise}" if otherwise else "")
-            if isinstance(cell, str) and _number(cell.replace(",", ".")) is not None:
-                repair = "write the decimal sign as a point"
-            raise self._fault(
-                name, row, f"text {reprlib.repr(cell)} where a number is expected; {repair}"
-            )
-        if not math.isfinite(number):
-            raise self._fault(
-                name, row, f"{reprlib.repr(cell)} where a finite number is expected; correct it"
-            )
-        return number
-
-    def _missing(self, name: str, row: int) -> DataError:
-        cell = self.cells[name][row]
-        what = "the cell is empty" if _is_missing(cell, ("",)) else f"{cell!r} marks a gap"
-        return self._fault(name, row, f"{what}; fill it in, or delete the {self.unit}")
-
-    def _fault(self, name: str, row: int, what: str) -> DataError:
-        place = f"{self.unit} {self.positions[row]}, column {name!r}"
-        return DataError(f"{self.path}: {place}: {what}")
 
 
 def read_columns(path: FilePath) -> Columns:
@@ -228,8 +81,9 @@ def read_csv(path: FilePath) -> Columns:
         elif _is_blank(record):
             continue
         else:
+            fields = "field" if len(record) == 1 else "fields"
             raise DataError(
-                f"{path}: line {line}: found {_count(len(record), 'field')}, expected "
+                f"{path}: line {line}: found {len(record)} {fields}, expected "
                 f"{len(names)} as in the header; add or remove a delimiter, or quote the text"
             )
         lines.append(line)
@@ -251,7 +105,7 @@ def read_parquet(path: FilePath) -> Columns:
     Raises:
         DataError: if the file cannot be read or has no rows.
     """
-    import polars as pl  # noqa: PLC0415 - heavy, and needed for no other kind of file
+    import polars as pl
 
     raw = _read_bytes(path)
     if not (raw.startswith(_PARQUET_MARK) and raw.endswith(_PARQUET_MARK)):
@@ -275,22 +129,24 @@ def read_parquet(path: FilePath) -> Columns:
     return Columns(str(path), names, cells, range(1, frame.height + 1), "row")
 
 
-def listing(names: Sequence[str], most: int = 12) -> str:
-    """Names in one line, cut short where there are many.
+def read_inputs(path: FilePath, input_names: Sequence[str]) -> list[list[float]]:
+    """The named columns of a file, as rows to predict from.
 
     Args:
-        names: what to list.
-        most: how many are written out.
+        path: a file with suffix .csv, .tsv, .txt, .parquet or .pq.
+        input_names: the columns, in the order in which the model takes them; others in the
+            file are not looked at.
 
     Returns:
-        The names, separated by commas.
+        For each row of the file one list of floats, as long as `input_names`.
 
-    Example:
-        >>> listing(["a", "b", "c"], most=2)
-        'a, b, ... (3 in all)'
+    Raises:
+        DataError: if the file cannot be read, lacks a column, or has a cell in one of them
+            that is not a finite number.
     """
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
+    columns = read_columns(path)
+    inputs = [columns.numbers(name) for name in input_names]
+    return list(map(list, zip(*inputs, strict=True)))
 
 
 def _read_bytes(path: FilePath) -> bytes:
@@ -374,21 +230,3 @@ def _require_rows(path: FilePath, names: Sequence[str], rows: int) -> None:
 def _is_blank(record: Sequence[str]) -> bool:
     """Whether a record is an empty line; ",," is none: it has cells, which are empty."""
     return len(record) <= 1 and not "".join(record).strip()
-
-
-def _is_missing(cell: Cell, words: Sequence[str]) -> bool:
-    return cell is None or (isinstance(cell, str) and cell.strip().lower() in words)
-
-
-def _number(cell: Cell) -> float | None:
-    """The number that a cell holds, nan and infinities too; None for text."""
-    if cell is None or (isinstance(cell, str) and "_" in cell):
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,0 +1,165 @@
+"""`Columns`: the cells of a file, which become numbers or labels only when asked.
+
+Only the caller knows which columns are numbers, so cells stay as they were read until then.
+A whole column is converted at once; the cell at fault is searched for only after that has
+failed, so a million rows load in seconds.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from talweg.data.checks import listing, shown
+from talweg.errors import DataError
+
+FilePath: TypeAlias = str | os.PathLike[str]
+Cell: TypeAlias = str | float | None
+"""Text from a CSV file; a number, text or None (missing) from a Parquet file."""
+
+_MISSING_NUMBERS = ("", "na", "n/a", "null", "none", "?")
+_MISSING_LABELS = ("", "nan")  # "NA" and "none" may well be classes
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The cells of a file, column by column, and where each row stands in it.
+
+    Attributes:
+        path: the file, for messages.
+        names: the columns in the order of the file.
+        cells: for each name one cell a row.
+        positions: for each row its line in a CSV file (the header is line 1), or its
+            number in a Parquet file, from 1.
+        unit: what `positions` counts, "line" or "row".
+
+    Example:
+        >>> columns = Columns("a.csv", ("x", "y"), {"x": ["1", "2"], "y": ["a", "b"]}, (2, 3))
+        >>> columns.numbers("x"), columns.labels("y"), columns.is_text("y")
+        ([1.0, 2.0], ['a', 'b'], True)
+    """
+
+    path: str
+    names: tuple[str, ...]
+    cells: Mapping[str, Sequence[Cell]]
+    positions: Sequence[int]
+    unit: str = "line"
+
+    def require(self, name: str) -> Sequence[Cell]:
+        """The cells of a column that must be there.
+
+        Args:
+            name: the column.
+
+        Returns:
+            One cell a row.
+
+        Raises:
+            DataError: if there is no such column, listing those that there are.
+        """
+        if name not in self.cells:
+            raise DataError(
+                f"{self.path}: there is no column {name!r}; its columns are {listing(self.names)}"
+            )
+        return self.cells[name]
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column holds text throughout: some cell is filled, and none is a number.
+
+        Args:
+            name: the column.
+
+        Returns:
+            False if any cell is a number: other text in that column is then a fault.
+        """
+        holds_text = False
+        for cell in self.require(name):
+            if _number(cell) is not None:
+                return False
+            holds_text = holds_text or _text(cell).lower() not in _MISSING_NUMBERS
+        return holds_text
+
+    def numbers(self, name: str, otherwise: str = "") -> list[float]:
+        """One column as floats.
+
+        Args:
+            name: the column.
+            otherwise: what the reader of the message may do, other than correct the cell,
+                if the column holds text.
+
+        Returns:
+            One finite float a row.
+
+        Raises:
+            DataError: naming the first cell that is missing, text, nan or infinite.
+        """
+        cells = self.require(name)
+        try:
+            numbers = list(map(float, cells))  # type: ignore[arg-type]  # None is caught
+            # float() reads "1_000" as Python's source does; in a data file it is a slip.
+            underscore = isinstance(cells[0], str) and "_" in "".join(cells)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+        else:
+            if not underscore and all(map(math.isfinite, numbers)):
+                return numbers
+        return [self._checked_number(name, row, otherwise) for row in range(len(cells))]
+
+    def labels(self, name: str) -> list[str]:
+        """One column as text, without the blanks around it.
+
+        Args:
+            name: the column.
+
+        Returns:
+            One text a row.
+
+        Raises:
+            DataError: naming the first cell that is empty or nan.
+        """
+        labels = list(map(_text, self.require(name)))
+        for row, label in enumerate(labels):
+            if label.lower() in _MISSING_LABELS:
+                raise self._missing(name, row)
+        return labels
+
+    def _checked_number(self, name: str, row: int, otherwise: str) -> float:
+        cell = self.cells[name][row]
+        if _text(cell).lower() in _MISSING_NUMBERS:
+            raise self._missing(name, row)
+        number = _number(cell)
+        if number is None:
+            repair = "correct the cell" + (f", or {otherwise}" if otherwise else "")
+            if _number(_text(cell).replace(",", ".")) is not None:
+                repair = "write the decimal sign as a point"
+            raise self._fault(name, row, f"text {shown(cell)} where a number is expected; {repair}")
+        if not math.isfinite(number):
+            raise self._fault(
+                name, row, f"{shown(cell)} where a finite number is expected; correct it"
+            )
+        return number
+
+    def _missing(self, name: str, row: int) -> DataError:
+        cell = self.cells[name][row]
+        what = f"{cell!r} marks a gap" if _text(cell) else "the cell is empty"
+        return self._fault(name, row, f"{what}; fill it in, or delete the {self.unit}")
+
+    def _fault(self, name: str, row: int, what: str) -> DataError:
+        place = f"{self.unit} {self.positions[row]}, column {name!r}"
+        return DataError(f"{self.path}: {place}: {what}")
+
+
+def _text(cell: Cell) -> str:
+    """The cell without the blanks around it; empty where a value is missing."""
+    return "" if cell is None else str(cell).strip()
+
+
+def _number(cell: Cell) -> float | None:
+    """The number that a cell holds, nan and infinities too; None for text."""
+    if cell is None or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
