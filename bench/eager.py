@@ -16,7 +16,6 @@ import statistics
 import time
 
 import lesson_class
-
 import talweg as tw
 
 XS = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]

@@ -116,6 +116,7 @@ def test_the_usual_forms_of_csv_hold_the_same_columns(content, tmp_path):
 def test_the_delimiter_is_found_outside_quotes_and_tsv_prefers_the_tab(tmp_path):
     assert read_csv(write(tmp_path, '"a,x,y";b\n1;2\n')).names == ("a,x,y", "b")
     assert read_csv(write(tmp_path, '"a\n,x";b\n1;2\n')).names == ("a\n,x", "b")
+    assert read_csv(write(tmp_path, '"a"\t";"\n1\t2\n')).names == ("a", ";")
     assert read_columns(write(tmp_path, "a,x\tb\n1\t2\n", "data.tsv")).names == ("a,x", "b")
 
 

@@ -5,12 +5,17 @@ one step: a reader sees the old file or the new one, and nothing else.
 """
 
 import os
-import tempfile
+import secrets
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write a file that is either the old one or the whole new one.
+
+    An old file keeps its permissions, a link goes on pointing where it did, and a device
+    such as /dev/null is written to, not replaced.
 
     Args:
         path: where to write; its folder must exist.
@@ -22,24 +27,30 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
     Raises:
         OSError: if the folder is missing or cannot be written to; the old file is intact.
     """
-    target = Path(path)
     raw = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    if Path(path).exists() and not Path(path).is_file():
+        Path(path).write_bytes(raw)
+        return Path(path)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        _write_through(temporary, raw, target)
+        temporary.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None:
+            # The user knows the name of the target, not that of the temporary file.
+            error.filename, error.filename2 = os.fspath(path), None
         raise
-    return target
+    return Path(path)
 
 
-def _umask() -> int:
-    """The process's file-mode mask, which can be read only by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _write_through(path: Path, raw: bytes, like: Path) -> None:
+    """Write a new file to the disk itself, with the permissions of `like` if that exists."""
+    with path.open("xb") as file:
+        if like.exists():
+            shutil.copymode(like, path)
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())

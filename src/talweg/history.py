@@ -28,7 +28,8 @@ class History:
         learning_rates: the learning rate of each update.
         seconds: the time from the start of the run to the end of each step.
         validation_losses: (step, loss) for each time the validation data were tried; the
-            step counts from 1, and the loss is that of the weights before its update.
+            step counts from 1, and the loss is that of the weights before its update. The
+            last entry, at `steps` + 1, is that of the weights after the last update.
         metrics: for each metric by name, (step, number) likewise.
         status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
         verdict: the same in a sentence, with the reason.
@@ -61,6 +62,10 @@ class History:
         finite = [(loss, step) for step, loss in candidates if math.isfinite(loss)]
         return min(finite)[1] if finite else None
 
+    def drop_half_a_step(self) -> None:
+        """Forget what was noted of a step that was broken off before its loss was noted."""
+        del self.learning_rates[self.steps :], self.seconds[self.steps :]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the loss over the steps.
 
@@ -78,6 +83,8 @@ class History:
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write one line a step: step, loss, learning rate, seconds, validation loss, metrics.
 
+        A last line has the validation loss and metrics after the last update, if recorded.
+
         Args:
             path: the file to write; it is replaced in one piece.
 
@@ -87,14 +94,16 @@ class History:
         Raises:
             OSError: if the folder does not exist or cannot be written to.
         """
-        sparse = {"validation_loss": self.validation_losses, **self.metrics}
-        columns = {name: dict(entries) for name, entries in sparse.items() if entries}
+        every_step = [self.losses, self.learning_rates, self.seconds]
+        columns = [dict(enumerate(numbers, 1)) for numbers in every_step]
+        sparse = [("validation_loss", self.validation_losses), *self.metrics.items()]
+        sparse = [(name, entries) for name, entries in sparse if entries]
+        columns += [dict(entries) for _, entries in sparse]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["step", "loss", "learning_rate", "seconds", *columns])
-        rows = zip(self.losses, self.learning_rates, self.seconds, strict=True)
-        for step, row in enumerate(rows, 1):
-            writer.writerow([step, *row, *(column.get(step, "") for column in columns.values())])
+        writer.writerow(["step", "loss", "learning_rate", "seconds", *(name for name, _ in sparse)])
+        for step in range(1, 1 + max(max(column, default=0) for column in columns)):
+            writer.writerow([step, *(column.get(step, "") for column in columns)])
         return write_whole(path, text.getvalue())
 
     def __repr__(self) -> str:

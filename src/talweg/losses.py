@@ -7,6 +7,7 @@ equation. `train` adds them up over the samples, or takes their mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 from talweg import ops
@@ -61,7 +62,7 @@ def hinge(prediction: Number | Sequence[Number], target: Number | Sequence[Numbe
     """
     pairs = _pairs(prediction, target)
     for _, t in pairs:
-        if isinstance(t, (int, float)) and t not in (-1, 1):
+        if isinstance(t, Real) and t not in (-1, 1):
             raise ArgumentError(f"hinge takes targets of -1 or 1, got {t!r}")
     return _total([ops.relu(1.0 - t * p) for p, t in pairs])
 
@@ -88,7 +89,7 @@ def binary_cross_entropy(prediction: Number, target: Number) -> Number:
     (0.693147, 1000.0)
     """
     ((z, t),) = _pairs(prediction, target, single="cross_entropy")
-    if isinstance(t, (int, float)) and not 0 <= t <= 1:
+    if isinstance(t, Real) and not 0.0 <= float(t) <= 1.0:
         raise ArgumentError(f"binary_cross_entropy takes targets from 0 to 1, got {t!r}")
     return ops.softplus(z) - t * z
 
@@ -109,17 +110,18 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
 
     Raises:
         ArgumentError: if the target is not a class.
-        ShapeError: if the prediction is not a list.
+        ShapeError: if the prediction is not a list, or an empty one.
 
     >>> round(cross_entropy([0.0, 0.0, 0.0], 2), 6), cross_entropy([1000.0, 0.0], 1)
     (1.098612, 1000.0)
     """
-    if not hasattr(prediction, "__len__"):
+    if not hasattr(prediction, "__len__") or not len(prediction):
         raise ShapeError(
-            "cross_entropy takes one logit for each class, got a single number; "
+            "cross_entropy takes one logit for each class, got "
+            f"{'an empty list' if hasattr(prediction, '__len__') else 'a single number'}; "
             "for two classes and one output use binary_cross_entropy"
         )
-    if isinstance(target, bool) or int(target) != target or not 0 <= target < len(prediction):
+    if target not in range(len(prediction)) or isinstance(target, bool):
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )
@@ -145,7 +147,10 @@ def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number,
         raise ShapeError(f"expected one number, got a list of {len(prediction)}; use {single}")
     if many != hasattr(target, "__len__"):
         kinds = ("a list", "one number") if many else ("one number", "a list")
-        raise ShapeError(f"the prediction is {kinds[0]} but the target is {kinds[1]}")
+        raise ShapeError(
+            f"the prediction is {kinds[0]} but the target is {kinds[1]}; a model has as many "
+            "outputs as its targets have numbers"
+        )
     if not many:
         return [(prediction, target)]
     if len(prediction) != len(target) or not len(target):

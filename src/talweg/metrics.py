@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from talweg.errors import DataError
+from talweg.errors import DataError, ShapeError
+from talweg.ops import to_float
 
 Model: TypeAlias = Callable[[Sequence[float]], Any]
 Samples: TypeAlias = Iterable[tuple[Sequence[float], Any]]
@@ -25,7 +26,7 @@ def numbers_of(prediction: Any) -> list[float]:
     ([2.0], [1.0, 3.0])
     """
     outputs = prediction if hasattr(prediction, "__len__") else [prediction]
-    return [float(x) for x in outputs]
+    return [to_float(x) for x in outputs]
 
 
 def predicted_class(prediction: Any) -> int:
@@ -44,6 +45,30 @@ def predicted_class(prediction: Any) -> int:
     return outputs.index(max(outputs))
 
 
+def true_class(target: Any) -> int:
+    """The class that a target stands for; -1 stands for class 0, as in the lesson.
+
+    Args:
+        target: a whole number, at least -1.
+
+    Raises:
+        DataError: if it is something else.
+
+    >>> true_class(-1.0), true_class(2)
+    (0, 2)
+    """
+    try:
+        number = int(target)
+        whole = number == target
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or number < -1:
+        raise DataError(
+            f"the class of a sample must be a whole number from 0 (or -1 and 1), got {target!r}"
+        )
+    return max(number, 0)
+
+
 def accuracy(model: Model, data: Samples) -> float:
     """The share of samples whose class the model finds, from 0 to 1.
 
@@ -52,12 +77,12 @@ def accuracy(model: Model, data: Samples) -> float:
         data: pairs of inputs and class; for one output, classes 0 and 1 or targets -1 and 1.
 
     Raises:
-        DataError: if there are no samples.
+        DataError: if there are no samples, or a target is not a class.
 
     >>> accuracy(lambda x: x[0], [([1.0], 1), ([-1.0], -1), ([2.0], -1), ([3.0], 1)])
     0.75
     """
-    hits = [predicted_class(model(x)) == max(int(y), 0) for x, y in data]
+    hits = [predicted_class(model(x)) == true_class(y) for x, y in data]
     if not hits:
         raise DataError("accuracy needs at least one sample, got none")
     return sum(hits) / len(hits)
@@ -78,6 +103,7 @@ def r_squared(model: Model, data: Samples) -> float:
 
     Raises:
         DataError: if there are no samples.
+        ShapeError: if a prediction has another length than its target.
 
     >>> r_squared(lambda x: x[0], [([1.0], 1.0), ([2.0], 2.0), ([4.0], 3.0)])
     0.5
@@ -85,9 +111,13 @@ def r_squared(model: Model, data: Samples) -> float:
     rows = [(numbers_of(model(x)), numbers_of(y)) for x, y in data]
     if not rows:
         raise DataError("r_squared needs at least one sample, got none")
-    means = [math.fsum(column) / len(rows) for column in zip(*(t for _, t in rows), strict=True)]
-    wrong = math.fsum((a - b) ** 2 for p, t in rows for a, b in zip(p, t, strict=True))
-    spread = math.fsum((b - m) ** 2 for _, t in rows for b, m in zip(t, means, strict=True))
+    for p, t in rows:
+        if len(p) != len(t) or len(t) != len(rows[0][1]):
+            raise ShapeError(f"a prediction has {len(p)} numbers, its target {len(t)}")
+    columns = zip(*(t for _, t in rows), strict=True)
+    means = [_sum(column) / len(rows) for column in columns]
+    wrong = _sum((a - b) * (a - b) for p, t in rows for a, b in zip(p, t, strict=True))
+    spread = _sum((b - m) * (b - m) for _, t in rows for b, m in zip(t, means, strict=True))
     return 1.0 - wrong / spread if spread else math.nan
 
 
@@ -99,12 +129,18 @@ def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int
         data: pairs of inputs and class.
         classes: how many classes there are.
 
+    Raises:
+        DataError: if a target is not a class, or a class is not one of so many.
+
     >>> confusion_matrix(lambda x: x[0], [([1.0], 1), ([-1.0], 0), ([2.0], 0)], classes=2)
     [[1, 1], [0, 1]]
     """
     counts = [[0] * classes for _ in range(classes)]
     for x, y in data:
-        counts[max(int(y), 0)][predicted_class(model(x))] += 1
+        true, found = true_class(y), predicted_class(model(x))
+        if max(true, found) >= classes:
+            raise DataError(f"class {max(true, found)} is not one of {classes} classes from 0")
+        counts[true][found] += 1
     return counts
 
 
@@ -113,3 +149,15 @@ METRICS: dict[str, Callable[[Model, Samples], float]] = {
     "r_squared": r_squared,
 }
 """The metrics by name."""
+
+
+def _sum(numbers: Iterable[float]) -> float:
+    """The sum from left to right, which may become inf or nan but never raises.
+
+    Not Python's `sum`: since Python 3.12 that corrects its rounding errors, so a number would
+    depend on the version of Python.
+    """
+    total = 0.0
+    for x in numbers:
+        total += x
+    return total

@@ -9,6 +9,7 @@ as JSON in the file's metadata. Reading it back runs nothing from the file.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ class Predictor:
 
     def _description(self) -> str:
         for activation in (self.model.activation, self.model.output):
-            if activation not in ACTIVATIONS:
+            if not isinstance(activation, str):
                 raise ModelFileError(
                     f"the activation {activation!r} is a function of your own, which cannot be "
                     f"saved; use one of {', '.join(ACTIVATIONS)}"
@@ -142,7 +143,7 @@ class Predictor:
             path: a file that `save` wrote.
 
         Returns:
-            An equal predictor: the same predictions to the last bit.
+            A predictor that gives the same predictions to the last bit.
 
         Raises:
             ModelFileError: if the file is missing, damaged, or not one of talweg's.
@@ -155,7 +156,7 @@ class Predictor:
             )
         try:
             return _rebuild(cls, json.loads(metadata["talweg"]), tensors)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ModelFileError(
                 f"{path}: the description of the model is damaged ({_one_line(error)}); "
                 "train and save it again"
@@ -166,7 +167,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ModelFileError(f"{path}: there is no such file")
+        what = "this is not a file" if path.exists() else "there is no such file"
+        raise ModelFileError(f"{path}: {what}")
     try:
         with safe_open(str(path), framework="numpy") as file:
             names = list(file.keys())
@@ -188,15 +190,24 @@ def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any
                 w.data = float(x)
             neuron.b.data = float(b)
     inputs, targets = _scaling(about["inputs"]), _scaling(about["targets"])
-    return cls(model, about["input_names"], about["target_name"], about["classes"], inputs, targets)
+    classes = None if about["classes"] is None else _names(about, "classes")
+    return cls(model, _names(about, "input_names"), str(about["target_name"]), classes, inputs, targets)
+
+
+def _names(about: dict[str, Any], part: str) -> list[str]:
+    names = about[part]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{part} should be a list of names")
+    return names
 
 
 def _scaling(about: dict[str, list[float]] | None) -> Scaling | None:
     if about is None:
         return None
     means, deviations = (tuple(map(to_float, about[part])) for part in ("means", "deviations"))
-    if len(means) != len(deviations) or not all(d > 0.0 for d in deviations):
-        raise ShapeError(f"a scaling needs one positive deviation for each mean, got {about}")
+    finite = all(map(math.isfinite, means + deviations))
+    if not finite or len(means) != len(deviations) or not all(d > 0.0 for d in deviations):
+        raise ShapeError("a scaling needs a finite mean and a positive deviation for each column")
     return Scaling(means, deviations)
 
 

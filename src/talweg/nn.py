@@ -6,6 +6,7 @@ neuron is `activation(b + w[0] * x[0] + w[1] * x[1] + ...)`. Start reading at `N
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -142,14 +143,14 @@ class Neuron(Module):
         _require_count("nin", nin)
         self.activation = activation
         self._activate = _function_of(activation)
-        bound = nin**-0.5 if scale == "fan_in" else ops.to_float(scale)
-        uniform = random.uniform if rng is None else rng.uniform
+        bound = _largest_weight(scale, nin)
+        uniform = _source_of(rng).uniform
         self.w = [Value(uniform(-bound, bound)) for _ in range(nin)]
         self.b = Value(0.0)
 
     def __call__(self, x: Sequence[Number]) -> Number:
         """The neuron's output for the `nin` numbers x."""
-        if len(x) != len(self.w):
+        if not hasattr(x, "__len__") or len(x) != len(self.w):
             raise ShapeError(_wrong_length(self, len(self.w), x))
         total: Number = self.b
         for w, number in zip(self.w, x, strict=True):
@@ -253,7 +254,7 @@ class MLP(Module):
         rng: random.Random | None = None,
         scale: Scale = 1.0,
     ) -> None:
-        if isinstance(nouts, int) or not len(nouts):
+        if not hasattr(nouts, "__len__") or isinstance(nouts, str) or not len(nouts):
             raise ArgumentError(
                 f"nouts must be a list of layer sizes such as [4, 4, 1], got {nouts!r}"
             )
@@ -318,8 +319,29 @@ def _require_count(what: str, count: object) -> None:
         raise ArgumentError(f"{what} must be a whole number of at least 1, got {count!r}")
 
 
+def _largest_weight(scale: Scale, nin: int) -> float:
+    if scale == "fan_in":
+        return float(nin**-0.5)
+    bound = math.nan if isinstance(scale, str) else ops.to_float(scale)
+    if not 0.0 <= bound < math.inf:
+        raise ArgumentError(
+            f'scale must be a finite number of at least 0, or "fan_in", got {scale!r}'
+        )
+    return bound
+
+
+def _source_of(rng: Any) -> Any:
+    """What has `uniform`: Python's own `random`, or the generator given."""
+    if rng is None:
+        return random
+    if not hasattr(rng, "uniform"):
+        raise ArgumentError(f"rng must be a generator such as random.Random(42), got {rng!r}")
+    return rng
+
+
 def _wrong_length(neuron: Neuron, expected: int, x: Sequence[Number]) -> str:
+    found = f"{len(x)} numbers" if hasattr(x, "__len__") else "no length, it is no list"
     return (
-        f"the input has {len(x)} numbers, but {neuron!r} takes {expected}; "
+        f"the input has {found}, but {neuron!r} takes {expected}; "
         "the first argument of MLP, Layer or Neuron is the length of an input"
     )

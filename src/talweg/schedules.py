@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from talweg import ieee
 from talweg.errors import ArgumentError
+from talweg.ops import to_float
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -99,7 +101,7 @@ class Exponential:
 
     def __call__(self, step: int) -> float:
         """The rate at this step, 0 for the first."""
-        return float(self.start * self.factor**step)
+        return self.start * ieee.pow(self.factor, float(step))
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class StepDecay:
 
     def __call__(self, step: int) -> float:
         """The rate at this step, 0 for the first."""
-        return float(self.start * self.factor ** (step // self.every))
+        return self.start * ieee.pow(self.factor, float(step // self.every))
 
 
 @dataclass(frozen=True)
@@ -201,10 +203,17 @@ class OneCycle:
 def rate_at(lr: float | Schedule, step: int) -> float:
     """The learning rate at a step, from a number or a schedule.
 
+    Args:
+        lr: a number, or a function of the step.
+        step: 0 for the first.
+
+    Raises:
+        NumberError: if the schedule gives something that is not a number.
+
     >>> rate_at(0.1, 7), rate_at(Exponential(1.0, 0.5), 1)
     (0.1, 0.5)
     """
-    return float(lr(step)) if callable(lr) else float(lr)
+    return to_float(lr(step) if callable(lr) else lr)
 
 
 def _half_cosine(start: float, end: float, way: float) -> float:

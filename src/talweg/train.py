@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from talweg import losses
-from talweg.errors import ArgumentError, DataError, ShapeError
+from talweg import losses, ops
+from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
 from talweg.history import History
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
@@ -57,7 +57,9 @@ class Step:
 class EarlyStopping:
     """Stop when the loss has not become better for some time, and keep the best weights.
 
-    The loss is the validation loss if `train` has validation data, else the training loss.
+    The loss is that of all validation data, or of all training data without any. It is tried
+    before each pass over the data and after the last update. However the run ends, the model
+    is left with the weights of the lowest loss tried.
 
     Args:
         patience: after how many trials without a better loss to stop.
@@ -71,10 +73,10 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.patience, int) or self.patience < 1:
-            raise ArgumentError(f"patience must be at least 1, got {self.patience!r}")
-        if not self.min_delta >= 0.0:
-            raise ArgumentError(f"min_delta must be at least 0, got {self.min_delta!r}")
+        whole = isinstance(self.patience, int) and self.patience >= 1
+        _require(whole, "patience", "a whole number of at least 1", self.patience)
+        number = isinstance(self.min_delta, (int, float)) and self.min_delta >= 0.0
+        _require(number, "min_delta", "a number of at least 0", self.min_delta)
 
 
 def train(
@@ -115,7 +117,8 @@ def train(
         seed: where shuffling starts; None for Python's own `random`. Full batches are not
             shuffled and need none.
         engine: "eager", or "auto" for the fastest that there is.
-        validation: samples that are only looked at: their loss is recorded once a pass.
+        validation: samples that are only looked at: their loss is recorded before each pass
+            over the data, and after the last update.
         early_stopping: when to stop before `steps`.
         clip_norm: scale the gradient down to this length (over all parameters) if longer.
         metrics: numbers to record with the validation loss, by name: functions of (model,
@@ -140,14 +143,15 @@ def train(
         >>> round(history.losses[0], 6), round(history.losses[-1], 6)
         (5.278844, 0.028227)
     """
+    _check_numbers(reduction, steps, batch_size, seed, engine, clip_norm)
+    _check_helpers(loss, optimizer, early_stopping, metrics, callbacks)
     samples = _samples(data, "data")
     watched = None if validation is None else _samples(validation, "validation")
-    _check(reduction, steps, batch_size, engine, clip_norm)
     run = _Run(
         model=model,
         loss=loss,
         mean=reduction == "mean",
-        optimizer=SGD(lr=0.05) if optimizer is None else optimizer,
+        optimizer=optimizer or SGD(lr=0.05),
         clip_norm=clip_norm,
     )
     pass_length = -(-len(samples) // batch_size) if batch_size else 1
@@ -158,7 +162,7 @@ def train(
     try:
         with progress_bar(steps, progress) as show:
             for number, batch in zip(range(1, steps + 1), batches, strict=False):
-                if (number - 1) % pass_length == 0 and watch.says_stop(number):
+                if (number - 1) % pass_length == 0 and watch.says_stop():
                     break
                 run.step(batch)
                 show(number, history.losses[-1])
@@ -168,10 +172,12 @@ def train(
                     run.end("stopped early", f"a callback stopped the run at step {number}")
                 if history.status != "running":
                     break
+            if history.status != "diverged":
+                watch.look()
     except KeyboardInterrupt:
+        history.drop_half_a_step()
         run.end("interrupted", f"interrupted after {history.steps} of {steps} steps")
-    if history.status == "running":
-        run.end("finished", f"finished {steps} steps; {_fall(history.losses)}")
+    run.end("finished", f"finished {steps} steps; {_fall(history.losses)}")
     watch.restore_best()
     return history
 
@@ -192,7 +198,7 @@ class _Run:
         self.mean = mean
         self.optimizer = optimizer
         self.clip_norm = clip_norm
-        self.parameters = list(model.parameters())
+        self.parameters = _parameters_of(model)
         self.states = [optimizer.initial_state() for _ in self.parameters]
         self.history = History()
         self.start = time.perf_counter()
@@ -203,14 +209,13 @@ class _Run:
         loss = self.loss_and_gradient(batch)
         gradient = [p.grad for p in self.parameters]
         lr = rate_at(self.optimizer.lr, number - 1)
+        now = zip(self.parameters, self.clipped(gradient), self.states, strict=True)
         moved = [
-            self.optimizer.update(p.data, g, state, lr, float(number))
-            for p, g, state in zip(
-                self.parameters, self.clipped(gradient), self.states, strict=True
-            )
+            self.optimizer.update(p.data, g, state, lr, float(number)) for p, g, state in now
         ]
-        if math.isfinite(loss) and all(map(math.isfinite, gradient)):
-            self.assign([p for p, _ in moved])
+        numbers = [number for number, _ in moved]
+        if all(map(math.isfinite, [loss, *gradient, *numbers])):
+            self.assign(numbers)
             self.states = [state for _, state in moved]
         else:
             self.end("diverged", self.why_diverged(number, loss))
@@ -238,11 +243,11 @@ class _Run:
                 )
             parts.append(part.data)
             (part * weight).backward()
-        return sum(reversed(parts)) * weight
+        return _sum(reversed(parts)) * weight
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        total = sum(float(self.loss(self.model(x), y)) for x, y in samples)
+        total = _sum(ops.to_float(self.loss(self.model(x), y)) for x, y in samples)
         return total / len(samples) if self.mean else total
 
     def clipped(self, gradient: list[float]) -> list[float]:
@@ -250,11 +255,9 @@ class _Run:
         if self.clip_norm is None:
             return gradient
         length = math.hypot(*gradient)
-        return (
-            [g * (self.clip_norm / length) for g in gradient]
-            if length > self.clip_norm
-            else gradient
-        )
+        if length <= self.clip_norm:
+            return gradient
+        return [g * (self.clip_norm / length) for g in gradient]
 
     def assign(self, numbers: Sequence[float]) -> None:
         """Set all parameters; a Ctrl-C in between does not leave half of them old."""
@@ -270,9 +273,11 @@ class _Run:
         sizes = [(math.inf if math.isnan(p.grad) else abs(p.grad)) for p in self.parameters]
         largest = max(range(len(sizes)), key=sizes.__getitem__)
         before = f" after {self.history.losses[-1]:.6g}" if self.history.losses else ""
+        overflows = math.isfinite(loss) and math.isfinite(sizes[largest])
         return (
             f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "
-            f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)}); "
+            f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)})"
+            f"{', and the update is not finite' if overflows else ''}; "
             "try a smaller learning rate or clip_norm"
         )
 
@@ -303,48 +308,65 @@ class _Watch:
         self.metrics = metrics
         self.samples = samples if validation is None else validation
         self.early_stopping = early_stopping
+        self.last_looked = 0
         self.best = math.inf
         self.best_step = 0
         self.best_weights: list[float] | None = None
         self.trials_since = 0
 
-    def says_stop(self, step: int) -> bool:
-        """Look at the model before a step; True if the run should end here."""
+    def look(self) -> None:
+        """Look at the model before the next step, once."""
         history = self.run.history
+        step = history.steps + 1
+        if step == self.last_looked:
+            return
+        self.last_looked = step
         if self.validation is not None:
             history.validation_losses.append((step, self.run.mean_loss(self.validation)))
         for name, metric in self.metrics.items():
             history.metrics[name].append((step, metric(self.run.model, self.samples)))
         if self.early_stopping is None:
-            return False
-        loss = (
-            self.run.mean_loss(self.samples)
-            if self.validation is None
-            else history.validation_losses[-1][1]
-        )
+            return
+        if self.validation is None:
+            loss = self.run.mean_loss(self.samples)
+        else:
+            loss = history.validation_losses[-1][1]
+        self.trials_since += 1
         if loss < self.best - self.early_stopping.min_delta:
             self.best, self.best_step, self.trials_since = loss, step, 0
             self.best_weights = [p.data for p in self.run.parameters]
+
+    def says_stop(self) -> bool:
+        """Look at the model; True if early stopping ends the run here."""
+        self.look()
+        # A loss that was never finite is not a best one to go back to: training goes on.
+        if self.early_stopping is None or self.best_weights is None:
             return False
-        self.trials_since += 1
         if self.trials_since < self.early_stopping.patience:
             return False
         self.run.end(
             "stopped early",
-            f"stopped before step {step}: the loss has not been below {self.best:.6g} since step "
-            f"{self.best_step}, whose weights are kept",
+            f"stopped before step {self.last_looked}: the last {self.trials_since} trials "
+            "brought no better loss",
         )
         return True
 
     def restore_best(self) -> None:
-        """Put back the weights of the lowest loss seen by early stopping."""
-        if self.best_weights is not None:
-            self.run.assign(self.best_weights)
+        """Put back the weights of the lowest loss seen by early stopping, and say so."""
+        if self.best_weights is None:
+            return
+        self.run.assign(self.best_weights)
+        self.run.history.verdict += (
+            f"; the model has the weights of the lowest loss tried, {self.best:.6g} before step "
+            f"{self.best_step}"
+        )
 
 
 def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
     try:
         samples = [(x, y) for x, y in data]
+    except TalwegError:
+        raise  # from a generator of the user's, which has said already what is wrong
     except (TypeError, ValueError):
         raise ShapeError(
             f"{what} must be a Dataset or pairs (inputs, target); for two lists use "
@@ -367,19 +389,95 @@ def _batches(samples: list[Sample], batch_size: int | None, rng: Any) -> Iterato
             yield [samples[j] for j in order[i : i + batch_size]]
 
 
-def _check(
-    reduction: str, steps: int, batch_size: int | None, engine: str, clip_norm: float | None
+def _parameters_of(model: Model) -> list[Value]:
+    method = getattr(model, "parameters", None)
+    parameters = list(method()) if callable(method) else []
+    _require(
+        callable(model) and len(parameters) > 0 and all(isinstance(p, Value) for p in parameters),
+        "the model",
+        "a function with parameters(), a list of at least one Value",
+        model,
+    )
+    return parameters
+
+
+def _check_numbers(
+    reduction: str,
+    steps: int,
+    batch_size: int | None,
+    seed: int | None,
+    engine: str,
+    clip_norm: float | None,
 ) -> None:
-    if reduction not in ("sum", "mean"):
-        raise ArgumentError(f'reduction must be "sum" or "mean", got {reduction!r}')
-    if not isinstance(steps, int) or steps < 0:
-        raise ArgumentError(f"steps must be a whole number of at least 0, got {steps!r}")
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-        raise ArgumentError(f"batch_size must be None or at least 1, got {batch_size!r}")
-    if engine not in ("auto", "eager"):
-        raise ArgumentError(f'engine must be "auto" or "eager" in this version, got {engine!r}')
-    if clip_norm is not None and not clip_norm > 0.0:
-        raise ArgumentError(f"clip_norm must be None or above 0, got {clip_norm!r}")
+    def whole(x: object, least: int) -> bool:
+        return isinstance(x, int) and x >= least
+
+    _require(reduction in ("sum", "mean"), "reduction", '"sum" or "mean"', reduction)
+    _require(whole(steps, 0), "steps", "a whole number of at least 0", steps)
+    _require(
+        batch_size is None or whole(batch_size, 1), "batch_size", "None or at least 1", batch_size
+    )
+    _require(seed is None or isinstance(seed, int), "seed", "None or a whole number", seed)
+    _require(engine in ("auto", "eager"), "engine", '"auto" or "eager" in this version', engine)
+    _require(
+        clip_norm is None or (isinstance(clip_norm, (int, float)) and clip_norm > 0.0),
+        "clip_norm",
+        "None or a number above 0",
+        clip_norm,
+    )
+
+
+def _check_helpers(
+    loss: object,
+    optimizer: object,
+    early_stopping: object,
+    metrics: object,
+    callbacks: object,
+) -> None:
+    def all_callable(things: Iterable[object]) -> bool:
+        return all(map(callable, things))
+
+    _require(callable(loss), "loss", "a function such as tw.losses.squared_error", loss)
+    _require(
+        optimizer is None or isinstance(optimizer, Optimizer),
+        "optimizer",
+        "None or an optimiser such as tw.Adam(lr=0.01)",
+        optimizer,
+    )
+    _require(
+        early_stopping is None or isinstance(early_stopping, EarlyStopping),
+        "early_stopping",
+        "None or tw.EarlyStopping(patience=10)",
+        early_stopping,
+    )
+    _require(
+        metrics is None or (isinstance(metrics, dict) and all_callable(metrics.values())),
+        "metrics",
+        'None or functions by name such as {"accuracy": tw.metrics.accuracy}',
+        metrics,
+    )
+    _require(
+        isinstance(callbacks, (list, tuple)) and all_callable(callbacks),
+        "callbacks",
+        "a list of functions",
+        callbacks,
+    )
+
+
+def _require(holds: bool, what: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ArgumentError(f"{what} must be {expected}, got {got!r}")
+
+
+def _sum(numbers: Iterable[float]) -> float:
+    """The sum from left to right, as a graph of the whole batch adds up its losses.
+
+    Not Python's `sum`: since Python 3.12 that corrects its rounding errors on floats.
+    """
+    total = 0.0
+    for x in numbers:
+        total += x
+    return total
 
 
 def _fall(recorded: Sequence[float]) -> str:

@@ -199,8 +199,11 @@ def _delimiter(path: FilePath, text: str) -> str:
     def fields(delimiter: str) -> int:
         # The header is in the beginning; 100,000 letters are also below csv's limit for a field.
         beginning = io.StringIO(text[:100_000], newline="")
-        records = csv.reader(beginning, delimiter=delimiter, skipinitialspace=True)
-        return next((len(record) for record in records if not _is_blank(record)), 0)
+        records = csv.reader(beginning, delimiter=delimiter, skipinitialspace=True, strict=True)
+        try:
+            return next((len(record) for record in records if not _is_blank(record)), 0)
+        except csv.Error:  # a quoted name goes on behind its quotes, so this cannot be it
+            return 0
 
     return max("\t,;" if Path(path).suffix.lower() == ".tsv" else ",;\t", key=fields)
 

@@ -133,7 +133,7 @@ def sweep(
         **settings: passed on to `train`: loss, reduction, batch_size and so on.
 
     Returns:
-        The `SweepResult`.
+        The `SweepResult`; after Ctrl-C, of the runs so far.
 
     Raises:
         ArgumentError: if there are no rates or no seeds, or a setting makes no sense.
@@ -146,26 +146,28 @@ def sweep(
         >>> [round(loss, 6) for loss in result.losses[:, -1].tolist()]
         [3.346645, 0.011888]
     """
-    if not len(learning_rates) or not len(seeds) or steps < 1:
-        raise ArgumentError(
-            f"a sweep needs at least one learning rate, one seed and one step, got "
-            f"{len(learning_rates)}, {len(seeds)} and {steps}"
-        )
+    for name, given in (("learning_rates", learning_rates), ("seeds", seeds)):
+        if not hasattr(given, "__len__") or not len(given):
+            raise ArgumentError(f"{name} must be a list with at least one entry, got {given!r}")
+    if not isinstance(steps, int) or steps < 1:
+        raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
     samples = list(data)
-    runs = []
+    optimizers = [optimizer(lr) for lr in learning_rates]  # a bad rate is refused before any run
+    runs: list[Run] = []
     with progress_bar(len(learning_rates) * len(seeds), progress) as show:
-        for lr in learning_rates:
+        for lr, its_optimizer in zip(learning_rates, optimizers, strict=True):
             for seed in seeds:
                 model = make_model(random.Random(seed))
                 history = train(
                     model,
                     samples,
                     steps=steps,
-                    optimizer=optimizer(lr),
+                    optimizer=its_optimizer,
                     **{"seed": seed, **settings},
                 )
-                runs.append(Run(lr, seed, history))
-                show(len(runs), history.losses[-1])
+                if history.losses:
+                    runs.append(Run(lr, seed, history))
+                    show(len(runs), history.losses[-1])
                 if history.status == "interrupted":
                     return SweepResult(runs, steps)
     return SweepResult(runs, steps)

@@ -4,11 +4,11 @@ The rules are tried in this order; `first` and `last` are the first and last los
 is first minus the lowest loss, and "at the end" means the last fifth of the run (at least
 two steps).
 
-    diverged     a loss is not finite, or last > 10 first
+    diverged     a loss is not finite, or last - first > 9 |first| (ten times a positive first)
     stuck        last >= first, and at the end the loss varies by at most 1 % of itself
     oscillating  in the second half at least one step in five goes up by over 1 % of fall,
                  or last >= first
-    converged    last <= first / 100, or at the end the loss varies by at most 1 % of fall
+    converged    0 <= last <= first / 100, or at the end the loss varies by at most 1 % of fall
     descending   otherwise
 """
 
@@ -41,7 +41,7 @@ def verdict(losses: Sequence[float]) -> Verdict:
     if not losses:
         raise DataError("a verdict needs at least one loss, got none")
     first, last = losses[0], losses[-1]
-    if not all(map(math.isfinite, losses)) or last > 10.0 * first:
+    if not all(map(math.isfinite, losses)) or last - first > 9.0 * abs(first):
         return "diverged"
     end = losses[-max(2, len(losses) // 5) :]
     spread = max(end) - min(end)
@@ -52,7 +52,7 @@ def verdict(losses: Sequence[float]) -> Verdict:
     rises = sum(later - sooner > 0.01 * fall for sooner, later in second_half)
     if last >= first or rises > 0.2 * len(second_half):
         return "oscillating"
-    if last <= 0.01 * first or spread <= 0.01 * fall:
+    if 0.0 <= last <= 0.01 * first or spread <= 0.01 * fall:
         return "converged"
     return "descending"
 
