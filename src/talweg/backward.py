@@ -50,14 +50,16 @@ def inner_nodes(root: Value) -> list[Value]:
     if not root._operands:
         return []
     nodes: list[Value] = []
-    seen = {root}  # only asked, never iterated: its order would be that of addresses
+    walk = object()  # a mark on the nodes that this walk has reached: cheaper than a set
+    root._walk = walk
     stack = [root]
     while stack:
         node = stack.pop()
         nodes.append(node)
-        for x in node._operands:
-            if not isinstance(x, float) and x._operands and x not in seen:
-                seen.add(x)
+        operands: tuple[Any, ...] = node._operands  # mypy does not see what `type(x) is` excludes
+        for x in operands:
+            if type(x) is not float and x._operands and x._walk is not walk:
+                x._walk = walk
                 stack.append(x)
     # The stack takes the last operand first, so most programs arrive here sorted already.
     nodes.sort(key=by_serial, reverse=True)

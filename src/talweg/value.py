@@ -70,6 +70,7 @@ def _binary(op: Op) -> Callable[[Value, Operand], Value]:
             out.data = value(self.data, other)
             out._step = step_beside_float
         out.grad = 0.0
+        out._walk = None
         out._record = op
         out._operands = (self, other)
         out._serial = _next_serial()
@@ -155,6 +156,7 @@ class Value:
         "_serial",
         "_shown",
         "_step",
+        "_walk",
         "data",
         "grad",
     )
@@ -167,6 +169,7 @@ class Value:
     _operands: tuple[Value | float, ...]  # a bare number that met a Value stays a float
     _step: Callable[[Value], None]  # one step backward from this node
     _serial: int  # the order of creation
+    _walk: object  # the last walk through the graph that reached it
     _label: str  # this and the next three are unset in most nodes
     _closure: Callable[[], None]  # the `_backward` of a user's own operation
     _shown: tuple[Value, ...]  # what `_prev` answered, if it was asked
@@ -188,6 +191,7 @@ class Value:
         self._serial = _next_serial()
         self._record = LEAF
         self._step = no_step
+        self._walk = None
         self._operands = ()
         if _children or _op:
             self._operands = _in_order(_children)
@@ -340,6 +344,7 @@ def _node(
     out = _new(Value)
     out.data = data
     out.grad = 0.0
+    out._walk = None
     out._record = op
     out._step = step
     out._operands = operands
