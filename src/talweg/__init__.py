@@ -36,8 +36,9 @@ from talweg.ops import sqrt as sqrt
 from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
-from talweg.train import EarlyStopping, Step, train
+from talweg.train import Step, train
 from talweg.value import Value
+from talweg.watch import EarlyStopping
 
 __version__ = "0.1.0"
 

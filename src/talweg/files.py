@@ -41,7 +41,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:
             # The user knows the name of the target, not that of the temporary file.
-            error.filename, error.filename2 = os.fspath(path), None
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     return Path(path)
 

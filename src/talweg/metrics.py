@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from talweg.errors import DataError, ShapeError
+from talweg.losses import add_up
 from talweg.ops import to_float
 
 Model: TypeAlias = Callable[[Sequence[float]], Any]
@@ -112,12 +113,12 @@ def r_squared(model: Model, data: Samples) -> float:
     if not rows:
         raise DataError("r_squared needs at least one sample, got none")
     for p, t in rows:
-        if len(p) != len(t) or len(t) != len(rows[0][1]):
+        if not t or len(p) != len(t) or len(t) != len(rows[0][1]):
             raise ShapeError(f"a prediction has {len(p)} numbers, its target {len(t)}")
     columns = zip(*(t for _, t in rows), strict=True)
-    means = [_sum(column) / len(rows) for column in columns]
-    wrong = _sum((a - b) * (a - b) for p, t in rows for a, b in zip(p, t, strict=True))
-    spread = _sum((b - m) * (b - m) for _, t in rows for b, m in zip(t, means, strict=True))
+    means = [add_up(column) / len(rows) for column in columns]
+    wrong = add_up((a - b) * (a - b) for p, t in rows for a, b in zip(p, t, strict=True))
+    spread = add_up((b - m) * (b - m) for _, t in rows for b, m in zip(t, means, strict=True))
     return 1.0 - wrong / spread if spread else math.nan
 
 
@@ -149,15 +150,3 @@ METRICS: dict[str, Callable[[Model, Samples], float]] = {
     "r_squared": r_squared,
 }
 """The metrics by name."""
-
-
-def _sum(numbers: Iterable[float]) -> float:
-    """The sum from left to right, which may become inf or nan but never raises.
-
-    Not Python's `sum`: since Python 3.12 that corrects its rounding errors, so a number would
-    depend on the version of Python.
-    """
-    total = 0.0
-    for x in numbers:
-        total += x
-    return total

@@ -26,7 +26,7 @@ from talweg.nn import ACTIVATIONS, MLP
 from talweg.ops import to_float
 
 FORMAT = "talweg-1"
-"""What the metadata entry `format` says; a file that says something else is refused."""
+"""What the description says under `format`; a file that says something else is refused."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Predictor:
             weights = [[w.data for w in neuron.w] for neuron in layer.neurons]
             tensors[f"layers.{i}.weight"] = np.array(weights, dtype=np.float64)
             tensors[f"layers.{i}.bias"] = np.array([n.b.data for n in layer.neurons])
-        return write_whole(path, save(tensors, {"format": FORMAT, "talweg": self._description()}))
+        # One entry: several would be written in an order that changes from run to run.
+        return write_whole(path, save(tensors, {"talweg": self._description()}))
 
     def _description(self) -> str:
         for activation in (self.model.activation, self.model.output):
@@ -124,6 +125,7 @@ class Predictor:
                 )
         return json.dumps(
             {
+                "format": FORMAT,
                 "sizes": self.model.sizes,
                 "activation": self.model.activation,
                 "output": self.model.output,
@@ -149,11 +151,8 @@ class Predictor:
             ModelFileError: if the file is missing, damaged, or not one of talweg's.
         """
         metadata, tensors = _read(Path(path))
-        if metadata.get("format") != FORMAT:
-            raise ModelFileError(
-                f"{path}: this safetensors file does not hold a model of talweg "
-                f"(its format is {metadata.get('format')!r}, expected {FORMAT!r})"
-            )
+        if "talweg" not in metadata:
+            raise ModelFileError(f"{path}: this safetensors file does not hold a model of talweg")
         try:
             return _rebuild(cls, json.loads(metadata["talweg"]), tensors)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -173,13 +172,16 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         with safe_open(str(path), framework="numpy") as file:
             names = list(file.keys())
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
+        # The last two come from number types that NumPy does not have.
         raise ModelFileError(
             f"{path}: not a saved model, or a damaged one ({_one_line(error)})"
         ) from None
 
 
 def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any]) -> Predictor:
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
     nin, *nouts = about["sizes"]
     _require_size([nin, *nouts], tensors)
     model = MLP(nin, nouts, about["activation"], about["output"], rng=random.Random(0))
@@ -190,14 +192,14 @@ def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any
                 w.data = float(x)
             neuron.b.data = float(b)
     inputs, targets = _scaling(about["inputs"]), _scaling(about["targets"])
-    classes = None if about["classes"] is None else _names(about, "classes")
-    return cls(model, _names(about, "input_names"), str(about["target_name"]), classes, inputs, targets)
+    input_names, (target_name,) = _names(about["input_names"]), _names([about["target_name"]])
+    classes = None if about["classes"] is None else _names(about["classes"])
+    return cls(model, input_names, target_name, classes, inputs, targets)
 
 
-def _names(about: dict[str, Any], part: str) -> list[str]:
-    names = about[part]
+def _names(names: Any) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{part} should be a list of names")
+        raise TypeError(f"a list of names was expected, got {str(names)[:40]}")
     return names
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 from talweg import ops
@@ -254,7 +255,7 @@ class MLP(Module):
         rng: random.Random | None = None,
         scale: Scale = 1.0,
     ) -> None:
-        if not hasattr(nouts, "__len__") or isinstance(nouts, str) or not len(nouts):
+        if not hasattr(nouts, "__len__") or not len(nouts):
             raise ArgumentError(
                 f"nouts must be a list of layer sizes such as [4, 4, 1], got {nouts!r}"
             )
@@ -319,15 +320,14 @@ def _require_count(what: str, count: object) -> None:
         raise ArgumentError(f"{what} must be a whole number of at least 1, got {count!r}")
 
 
-def _largest_weight(scale: Scale, nin: int) -> float:
+def _largest_weight(scale: Any, nin: int) -> float:
     if scale == "fan_in":
         return float(nin**-0.5)
-    bound = math.nan if isinstance(scale, str) else ops.to_float(scale)
-    if not 0.0 <= bound < math.inf:
+    if not isinstance(scale, Real) or not 0.0 <= float(scale) < math.inf:
         raise ArgumentError(
             f'scale must be a finite number of at least 0, or "fan_in", got {scale!r}'
         )
-    return bound
+    return float(scale)
 
 
 def _source_of(rng: Any) -> Any:

@@ -189,7 +189,7 @@ class OneCycle:
     def __post_init__(self) -> None:
         _require_rates(peak=self.peak)
         _require_steps(steps=self.steps)
-        if not 0.0 < self.rise < 1.0:
+        if not (isinstance(self.rise, (int, float)) and 0.0 < self.rise < 1.0):
             raise ArgumentError(f"rise must be between 0 and 1, got {self.rise!r}")
 
     def __call__(self, step: int) -> float:

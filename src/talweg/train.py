@@ -15,11 +15,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from talweg import losses, ops
 from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
-from talweg.history import History
+from talweg.history import History, Status
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
 from talweg.schedules import rate_at
 from talweg.value import Value
+from talweg.watch import EarlyStopping, Watch
 
 Sample: TypeAlias = tuple[Sequence[float], Any]
 Metric: TypeAlias = Callable[[Any, Iterable[Sample]], float]
@@ -51,32 +52,6 @@ class Step:
     loss: float
     model: Model
     history: History
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop when the loss has not become better for some time, and keep the best weights.
-
-    The loss is that of all validation data, or of all training data without any. It is tried
-    before each pass over the data and after the last update. However the run ends, the model
-    is left with the weights of the lowest loss tried.
-
-    Args:
-        patience: after how many trials without a better loss to stop.
-        min_delta: how much lower a loss must be to count as better.
-
-    Raises:
-        ArgumentError: if a setting makes no sense.
-    """
-
-    patience: int = 10
-    min_delta: float = 0.0
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.patience, int) and self.patience >= 1
-        _require(whole, "patience", "a whole number of at least 1", self.patience)
-        number = isinstance(self.min_delta, (int, float)) and self.min_delta >= 0.0
-        _require(number, "min_delta", "a number of at least 0", self.min_delta)
 
 
 def train(
@@ -143,8 +118,9 @@ def train(
         >>> round(history.losses[0], 6), round(history.losses[-1], 6)
         (5.278844, 0.028227)
     """
-    _check_numbers(reduction, steps, batch_size, seed, engine, clip_norm)
-    _check_helpers(loss, optimizer, early_stopping, metrics, callbacks)
+    _check(loss=loss, reduction=reduction, optimizer=optimizer, steps=steps, seed=seed)
+    _check(batch_size=batch_size, engine=engine, early_stopping=early_stopping)
+    _check(clip_norm=clip_norm, metrics=metrics, callbacks=callbacks)
     samples = _samples(data, "data")
     watched = None if validation is None else _samples(validation, "validation")
     run = _Run(
@@ -156,7 +132,7 @@ def train(
     )
     pass_length = -(-len(samples) // batch_size) if batch_size else 1
     batches = _batches(samples, batch_size, random if seed is None else random.Random(seed))
-    watch = _Watch(run, samples, watched, metrics or {}, early_stopping)
+    watch = Watch(run, samples, watched, metrics or {}, early_stopping)
     history = run.history
     history.metrics = {name: [] for name in watch.metrics}
     try:
@@ -210,9 +186,7 @@ class _Run:
         gradient = [p.grad for p in self.parameters]
         lr = rate_at(self.optimizer.lr, number - 1)
         now = zip(self.parameters, self.clipped(gradient), self.states, strict=True)
-        moved = [
-            self.optimizer.update(p.data, g, state, lr, float(number)) for p, g, state in now
-        ]
+        moved = [self.optimizer.update(p.data, g, state, lr, float(number)) for p, g, state in now]
         numbers = [number for number, _ in moved]
         if all(map(math.isfinite, [loss, *gradient, *numbers])):
             self.assign(numbers)
@@ -243,11 +217,12 @@ class _Run:
                 )
             parts.append(part.data)
             (part * weight).backward()
-        return _sum(reversed(parts)) * weight
+        total: float = losses.add_up(reversed(parts))
+        return total * weight
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        total = _sum(ops.to_float(self.loss(self.model(x), y)) for x, y in samples)
+        total: float = losses.add_up(ops.to_float(self.loss(self.model(x), y)) for x, y in samples)
         return total / len(samples) if self.mean else total
 
     def clipped(self, gradient: list[float]) -> list[float]:
@@ -286,80 +261,10 @@ class _Run:
         named = getattr(self.model, "named_parameters", None)
         return list(named())[index][0] if named else f"parameter {index}"
 
-    def end(self, status: Any, verdict: str) -> None:
+    def end(self, status: Status, verdict: str) -> None:
         """Note how the run ended, unless it had ended already."""
         if self.history.status == "running":
             self.history.status, self.history.verdict = status, verdict
-
-
-class _Watch:
-    """What is looked at once a pass: validation loss, metrics, and when to stop early."""
-
-    def __init__(
-        self,
-        run: _Run,
-        samples: Sequence[Sample],
-        validation: Sequence[Sample] | None,
-        metrics: dict[str, Metric],
-        early_stopping: EarlyStopping | None,
-    ) -> None:
-        self.run = run
-        self.validation = validation
-        self.metrics = metrics
-        self.samples = samples if validation is None else validation
-        self.early_stopping = early_stopping
-        self.last_looked = 0
-        self.best = math.inf
-        self.best_step = 0
-        self.best_weights: list[float] | None = None
-        self.trials_since = 0
-
-    def look(self) -> None:
-        """Look at the model before the next step, once."""
-        history = self.run.history
-        step = history.steps + 1
-        if step == self.last_looked:
-            return
-        self.last_looked = step
-        if self.validation is not None:
-            history.validation_losses.append((step, self.run.mean_loss(self.validation)))
-        for name, metric in self.metrics.items():
-            history.metrics[name].append((step, metric(self.run.model, self.samples)))
-        if self.early_stopping is None:
-            return
-        if self.validation is None:
-            loss = self.run.mean_loss(self.samples)
-        else:
-            loss = history.validation_losses[-1][1]
-        self.trials_since += 1
-        if loss < self.best - self.early_stopping.min_delta:
-            self.best, self.best_step, self.trials_since = loss, step, 0
-            self.best_weights = [p.data for p in self.run.parameters]
-
-    def says_stop(self) -> bool:
-        """Look at the model; True if early stopping ends the run here."""
-        self.look()
-        # A loss that was never finite is not a best one to go back to: training goes on.
-        if self.early_stopping is None or self.best_weights is None:
-            return False
-        if self.trials_since < self.early_stopping.patience:
-            return False
-        self.run.end(
-            "stopped early",
-            f"stopped before step {self.last_looked}: the last {self.trials_since} trials "
-            "brought no better loss",
-        )
-        return True
-
-    def restore_best(self) -> None:
-        """Put back the weights of the lowest loss seen by early stopping, and say so."""
-        if self.best_weights is None:
-            return
-        self.run.assign(self.best_weights)
-        self.run.history.verdict += (
-            f"; the model has the weights of the lowest loss tried, {self.best:.6g} before step "
-            f"{self.best_step}"
-        )
 
 
 def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
@@ -392,92 +297,54 @@ def _batches(samples: list[Sample], batch_size: int | None, rng: Any) -> Iterato
 def _parameters_of(model: Model) -> list[Value]:
     method = getattr(model, "parameters", None)
     parameters = list(method()) if callable(method) else []
-    _require(
-        callable(model) and len(parameters) > 0 and all(isinstance(p, Value) for p in parameters),
-        "the model",
-        "a function with parameters(), a list of at least one Value",
-        model,
-    )
+    if not parameters or not callable(model) or not all(isinstance(p, Value) for p in parameters):
+        raise ArgumentError(
+            "the model must be callable and have parameters(), which returns a list of Values, "
+            f"got {model!r}"
+        )
     return parameters
 
 
-def _check_numbers(
-    reduction: str,
-    steps: int,
-    batch_size: int | None,
-    seed: int | None,
-    engine: str,
-    clip_norm: float | None,
-) -> None:
-    def whole(x: object, least: int) -> bool:
-        return isinstance(x, int) and x >= least
-
-    _require(reduction in ("sum", "mean"), "reduction", '"sum" or "mean"', reduction)
-    _require(whole(steps, 0), "steps", "a whole number of at least 0", steps)
-    _require(
-        batch_size is None or whole(batch_size, 1), "batch_size", "None or at least 1", batch_size
-    )
-    _require(seed is None or isinstance(seed, int), "seed", "None or a whole number", seed)
-    _require(engine in ("auto", "eager"), "engine", '"auto" or "eager" in this version', engine)
-    _require(
-        clip_norm is None or (isinstance(clip_norm, (int, float)) and clip_norm > 0.0),
-        "clip_norm",
-        "None or a number above 0",
-        clip_norm,
-    )
-
-
-def _check_helpers(
-    loss: object,
-    optimizer: object,
-    early_stopping: object,
-    metrics: object,
-    callbacks: object,
-) -> None:
-    def all_callable(things: Iterable[object]) -> bool:
-        return all(map(callable, things))
-
-    _require(callable(loss), "loss", "a function such as tw.losses.squared_error", loss)
-    _require(
-        optimizer is None or isinstance(optimizer, Optimizer),
-        "optimizer",
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "loss": ("a function such as tw.losses.squared_error", callable),
+    "reduction": ('"sum" or "mean"', lambda x: x in ("sum", "mean")),
+    "optimizer": (
         "None or an optimiser such as tw.Adam(lr=0.01)",
-        optimizer,
-    )
-    _require(
-        early_stopping is None or isinstance(early_stopping, EarlyStopping),
-        "early_stopping",
-        "None or tw.EarlyStopping(patience=10)",
-        early_stopping,
-    )
-    _require(
-        metrics is None or (isinstance(metrics, dict) and all_callable(metrics.values())),
-        "metrics",
+        lambda x: x is None or isinstance(x, Optimizer),
+    ),
+    "steps": ("a whole number of at least 0", lambda x: isinstance(x, int) and x >= 0),
+    "batch_size": (
+        "None or a whole number of at least 1",
+        lambda x: x is None or (isinstance(x, int) and x >= 1),
+    ),
+    "seed": ("None or a whole number", lambda x: x is None or isinstance(x, int)),
+    "engine": ('"auto" or "eager" in this version', lambda x: x in ("auto", "eager")),
+    "early_stopping": (
+        "None or an object such as tw.EarlyStopping(patience=10)",
+        lambda x: x is None or isinstance(x, EarlyStopping),
+    ),
+    "clip_norm": (
+        "None or a number above 0",
+        lambda x: x is None or (isinstance(x, (int, float)) and x > 0.0),
+    ),
+    "metrics": (
         'None or functions by name such as {"accuracy": tw.metrics.accuracy}',
-        metrics,
-    )
-    _require(
-        isinstance(callbacks, (list, tuple)) and all_callable(callbacks),
-        "callbacks",
+        lambda x: x is None or (isinstance(x, dict) and all(map(callable, x.values()))),
+    ),
+    "callbacks": (
         "a list of functions",
-        callbacks,
-    )
+        lambda x: isinstance(x, (list, tuple)) and all(map(callable, x)),
+    ),
+}
+"""For each setting of `train`: what it must be, in words and as a test."""
 
 
-def _require(holds: bool, what: str, expected: str, got: object) -> None:
-    if not holds:
-        raise ArgumentError(f"{what} must be {expected}, got {got!r}")
-
-
-def _sum(numbers: Iterable[float]) -> float:
-    """The sum from left to right, as a graph of the whole batch adds up its losses.
-
-    Not Python's `sum`: since Python 3.12 that corrects its rounding errors on floats.
-    """
-    total = 0.0
-    for x in numbers:
-        total += x
-    return total
+def _check(**settings: Any) -> None:
+    """Refuse settings that make no sense, before anything is changed."""
+    for name, setting in settings.items():
+        expected, holds = _RULES[name]
+        if not holds(setting):
+            raise ArgumentError(f"{name} must be {expected}, got {setting!r}")
 
 
 def _fall(recorded: Sequence[float]) -> str:

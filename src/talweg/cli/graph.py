@@ -1,0 +1,74 @@
+"""`talweg graph`: the computation graph of one sample's loss, after one backward pass."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from talweg.cli import ending, lesson
+from talweg.cli.console import say
+from talweg.cli.options import Whole, destination
+from talweg.data import lesson_data
+from talweg.errors import ArgumentError
+from talweg.losses import squared_error
+from talweg.nn import MLP
+from talweg.value import Value
+
+EXAMPLES = """Examples:
+  talweg graph
+  talweg graph --sample 3 --output sample3.dot"""
+
+
+def graph(*, sample: Whole = 0, output: Path | None = None) -> int:
+    """Draw the computation graph of one sample: every number, and its gradient.
+
+    The graph is that of the lesson's untrained network and its squared error.
+
+    Args:
+        sample: which of the lesson's four samples, 0 to 3. Unless given: 0.
+        output: where to save the graph: .svg (a picture) or .dot (text for Graphviz).
+            Unless given: talweg-graph.svg.
+
+    Returns:
+        The exit code.
+    """
+    path = destination("--output", output, "talweg-graph.svg", False, (".svg", ".dot"))
+    data = lesson_data()
+    if not 0 <= sample < len(data):
+        raise ArgumentError(f"--sample takes 0 to {len(data) - 1}, got {sample}")
+    model = lesson.network(random.Random(lesson.SEED))
+    label_parameters(model)
+    named = zip(data.inputs[sample], data.input_names, strict=True)
+    prediction: Any = model([Value(x, label=name) for x, name in named])
+    prediction.label = "prediction"
+    loss = squared_error(prediction, data.targets[sample])
+    loss.label = "loss"
+    loss.backward()
+
+    from talweg.draw import graph as drawing
+
+    nodes = drawing.walk(loss)
+    say(f"Sample {sample}: prediction {prediction.data:.4f}, target {data.targets[sample]:.4f}")
+    say(
+        f"The graph of its loss has {len(nodes)} nodes. {len(model.parameters())} of them are "
+        "weights and biases: L0.n1.w2 is weight 2 of neuron 1 of layer 0, counted from 0."
+    )
+    if path is not None:
+        ending.say_saved("Graph", drawing.save(loss, path))
+    return ending.FINE
+
+
+def label_parameters(model: MLP) -> None:
+    """Label each parameter: `layers.0.neurons.1.w.2` becomes L0.n1.w2.
+
+    Args:
+        model: its parameters get the labels.
+
+    >>> model = lesson.network(random.Random(0))
+    >>> label_parameters(model)
+    >>> [p.label for p in model.parameters()][:5]
+    ['L0.n0.w0', 'L0.n0.w1', 'L0.n0.w2', 'L0.n0.b', 'L0.n1.w0']
+    """
+    for name, p in model.named_parameters():
+        p.label = name.replace("layers.", "L").replace("neurons.", "n").replace("w.", "w")
