@@ -1,7 +1,6 @@
 """talweg as a process: pipes, terminals, signals, encodings, and what it imports."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -10,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+pty = pytest.importorskip("pty", reason="terminals of Windows are another thing")
 
 TALWEG = [sys.executable, "-m", "talweg"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m|\x1b\[[0-9;]*[34]8;")

@@ -273,3 +273,14 @@ def test_no_losses_no_verdict():
         with pytest.raises(DataError, match="needs at least one loss"):
             function([])
     assert issubclass(DataError, TalwegError)
+
+
+def test_a_run_that_ends_on_a_gradient_that_is_not_finite_has_diverged():
+    result = tw.sweep(
+        lambda rng: tw.MLP(3, [4, 4, 1], rng=rng), tw.lesson_data(), [1e308, 0.1], steps=5
+    )
+    assert result.runs[0].history.status == "diverged"
+    assert all(map(math.isfinite, result.runs[0].history.losses))
+    assert result.verdicts[0] == "diverged"
+    assert result.runs[0].in_words.startswith("diverged at step")
+    assert result.best is result.runs[1]

@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 import talweg
 from talweg.cli import ending, graph, info, predict, sweep, train
-from talweg.cli.console import console, give_up_output, note, prepare_output, show_warning
+from talweg.cli.console import console, finish_output, note, prepare_output, show_warning
 from talweg.cli.help_text import help_formatter, summary
 from talweg.errors import TalwegError, TalwegWarning
 
@@ -119,14 +119,14 @@ def _run(words: Sequence[str]) -> int:
 
 def _failed(error: Exception) -> int:
     """Say in one line what went wrong, and give the exit code for it."""
+    if isinstance(error, OSError):
+        finish_output()
     if isinstance(error, BrokenPipeError):
-        give_up_output()
         return ending.CLOSED_PIPE
     if isinstance(error, TalwegError):
         note(str(error))
         return ending.WRONG_USAGE
     if isinstance(error, OSError):
-        give_up_output()  # what cannot be written now cannot be written at the end either
         where = f"{error.filename}: " if error.filename else ""
         note(f"{where}{error.strerror or error}")
         return ending.FAILED

@@ -44,14 +44,19 @@ def prepare_output() -> None:
         reconfigure(errors="backslashreplace")
 
 
-def give_up_output() -> None:
-    """Send what is left in the buffer nowhere: whoever read standard output is gone."""
+def finish_output() -> None:
+    """Write what is still in the buffer of standard output; if that fails, throw it away.
+
+    Otherwise Python would try once more at its end, and complain in lines of its own.
+    """
+    if sys.stdout is None:
+        return
     try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # the reader is gone, the disk is full, it is closed
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-    except (OSError, ValueError, AttributeError):  # closed, or not a real file
-        return
 
 
 # ---- for people ---------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def predictions(
     alpha = max(0.2, min(0.8, 150.0 / len(shown)))
     ax.scatter(x, y, s=26, color=BLUE, alpha=alpha, linewidths=0, label="samples")
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    ax.locator_params(nbins=5)  # room for labels of six digits
     name = plain(target_name, 40)
     dress(ax, f"target: {name}", f"predicted: {name}", _r2_title(shown, len(pairs)))
     ax.legend(frameon=False, fontsize=10, loc="upper left")
@@ -89,9 +90,10 @@ def predictions(
 
 
 def _r2_title(shown: Sequence[tuple[float, float]], samples: int) -> str:
-    mean = math.fsum(t for t, _ in shown) / len(shown)
-    spread = math.fsum((t - mean) ** 2 for t, _ in shown)
-    left = math.fsum((t - p) ** 2 for t, p in shown)
+    # Products and plain sums, for `**` and `fsum` raise where a huge prediction overflows.
+    mean = sum(t for t, _ in shown) / len(shown)
+    spread = sum((t - mean) * (t - mean) for t, _ in shown)
+    left = sum((t - p) * (t - p) for t, p in shown)
     # One target, or all targets equal: there is nothing to explain.
     title = f"R² = {1.0 - left / spread:.4f}" if spread > 0.0 else "R² undefined: equal targets"
     if len(shown) < samples:

@@ -36,12 +36,20 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """What became of it; the rules are in `talweg.explore.verdicts`."""
+        """What became of it; the rules are in `talweg.explore.verdicts`.
+
+        A run that `train` ended because a gradient was not finite has diverged too, though all
+        losses before were.
+        """
+        if self.history.status == "diverged":
+            return "diverged"
         return verdict(self.history.losses)
 
     @property
     def in_words(self) -> str:
         """The verdict with the numbers that led to it."""
+        if self.history.status == "diverged":
+            return f"diverged at step {self.history.steps}"
         return in_words(self.history.losses)
 
     @property
