@@ -20,6 +20,7 @@ from talweg.explore.sweep import SweepResult, sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
 from talweg.history import History
+from talweg.jit.explain import explain
 from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
@@ -62,6 +63,7 @@ __all__ = [
     "SweepResult",
     "Value",
     "errors",
+    "explain",
     "gradcheck",
     "gradients",
     "lesson_data",

@@ -7,7 +7,9 @@
     ├── DataError       (ValueError)      a data set or a data file cannot be used
     ├── ModelFileError  (ValueError)      a saved model cannot be read or written
     ├── OperationError  (ValueError)      an operation is unknown, or declared wrongly
-    └── GradcheckError  (AssertionError)  a derivative disagrees with finite differences
+    ├── GradcheckError  (AssertionError)  a derivative disagrees with finite differences
+    ├── TraceError      (TypeError)       a program depends on the numbers it was traced with
+    └── CompilerError   (RuntimeError)    a stage of the compiler made a wrong program: a bug
 
     TalwegWarning       (UserWarning)
     ├── GradientWarning                   gradients that are probably not what was meant
@@ -49,6 +51,14 @@ class OperationError(TalwegError, ValueError):
 
 class GradcheckError(TalwegError, AssertionError):
     """A derivative disagrees with finite differences."""
+
+
+class TraceError(TalwegError, TypeError):
+    """A program cannot be traced: it depends on the numbers that it was traced with."""
+
+
+class CompilerError(TalwegError, RuntimeError):
+    """A stage of the compiler made a program that its verifier refuses: a bug of talweg."""
 
 
 class TalwegWarning(UserWarning):

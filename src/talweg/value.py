@@ -23,7 +23,7 @@ import pickle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias, cast
 
 from talweg import ops
 from talweg.backward import (
@@ -36,6 +36,7 @@ from talweg.backward import (
 )
 from talweg.errors import NumberError
 from talweg.operation import CONSTANT, LEAF, Op, to_float
+from talweg.tracing import is_tracing, refuse
 
 Operand: TypeAlias = SupportsFloat
 """What may stand beside a Value in arithmetic: a Value, or a Python or NumPy number."""
@@ -101,10 +102,14 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     return _named(method, op)
 
 
-def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Operand], bool]:
-    """The method that compares data. Not a node: the result is a plain bool."""
+def _comparison(
+    holds: Callable[[float, float], bool], traced: Callable[[Any, Any], Any]
+) -> Callable[[Value, Operand], bool]:
+    """The method that compares data. The result is a plain bool, but a node while tracing."""
 
     def method(self: Value, other: Operand) -> bool:
+        if is_tracing():
+            return cast(bool, traced(self, other))
         return holds(self.data, other.data if isinstance(other, Value) else to_float(other))
 
     return method
@@ -225,10 +230,10 @@ class Value:
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
 
-    __lt__ = _comparison(operator.lt)
-    __le__ = _comparison(operator.le)
-    __gt__ = _comparison(operator.gt)
-    __ge__ = _comparison(operator.ge)
+    __lt__ = _comparison(operator.lt, ops.lt)
+    __le__ = _comparison(operator.le, ops.le)
+    __gt__ = _comparison(operator.gt, lambda x, y: ops.lt(y, x))
+    __ge__ = _comparison(operator.ge, lambda x, y: ops.le(y, x))
 
     # ---- going backward -----------------------------------------------------------------
 
@@ -264,9 +269,11 @@ class Value:
         self._label = text
 
     def __float__(self) -> float:
+        refuse("makes a float of", "use talweg's operations, such as tw.exp for math.exp")
         return float(self.data)  # a program may have assigned an int
 
     def __bool__(self) -> bool:
+        refuse("branches on", "choose with tw.where(condition, a, b), tw.max or tw.min")
         return self.data != 0.0
 
     def __repr__(self) -> str:

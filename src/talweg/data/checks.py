@@ -4,37 +4,21 @@ Everything is converted at once, in C; only when that fails is the entry at faul
 for, so a million rows are checked in a second. Start reading at `matrix`.
 """
 
-import gc
 import math
 import operator
 import reprlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from talweg.errors import DataError
+from talweg.garbage import collection_paused
 
 if TYPE_CHECKING:
     import numpy as np
 
     FloatArray: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Pauses Python's search for garbage, which looks at all rows made so far again and again.
-
-    For a million rows that search is three quarters of the time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def matrix(what: str, rows: Any) -> "FloatArray":
@@ -82,7 +66,7 @@ def matrix(what: str, rows: Any) -> "FloatArray":
     return flat.reshape(-1, width)
 
 
-@_collection_paused()
+@collection_paused()
 def number_rows(what: str, rows: Any) -> list[list[float]]:
     """Rows of numbers as lists of floats, made anew.
 
@@ -99,7 +83,7 @@ def number_rows(what: str, rows: Any) -> list[list[float]]:
     return list(matrix(what, rows).tolist())
 
 
-@_collection_paused()
+@collection_paused()
 def number_targets(targets: Any) -> list[Any]:
     """The targets of a regression.
 

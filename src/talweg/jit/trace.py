@@ -1,0 +1,182 @@
+"""Reading a program: run the Python function once and keep what it computed.
+
+The numbers among the arguments are replaced by Values, the function is called, and the graph
+that it leaves behind is read off in order of creation. What the numbers were does not
+matter: they are inputs. Everything else (lengths, strings, branches on plain Python values) has
+become part of the program.
+
+A number of the program is one of these:
+
+* a **parameter** `w`: a leaf Value that the function read and did not make, whether it came
+  in an argument or was captured from outside; numbered by age;
+* an **input** `x`: a float in the arguments; numbered in the order in which they are found;
+* a **constant** `c`: any other bare number that met a Value;
+* an earlier **result** `t`.
+
+Start reading at `trace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from talweg.backward import by_serial, inner_nodes
+from talweg.errors import TraceError
+from talweg.garbage import collection_paused
+from talweg.jit.tape import CONSTANT, NONE, RESULT, Tape
+from talweg.operation import LEAF, Op
+from talweg.tracing import tracing
+from talweg.value import Value
+
+SPACES = ("w", "x", CONSTANT, RESULT)
+"""The spaces of a traced program: parameters, inputs, constants, results."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one call of a function did.
+
+    Attributes:
+        tape: the operations.
+        parameters: the Values in space `w`, oldest first.
+        inputs: the numbers in space `x` at this call.
+        output: what the function returned: a Value, or a nest of lists, tuples and
+            dictionaries of Values and numbers.
+    """
+
+    tape: Tape
+    parameters: list[Value]
+    inputs: list[float]
+    output: Any
+
+
+@collection_paused()
+def trace(f: Callable[..., Any], *args: Any) -> Trace:
+    """Run f once on stand-ins for the numbers in `args`, and read off what it did.
+
+    Args:
+        f: a function of numbers that does arithmetic with the operations of `talweg.ops`.
+        *args: floats, Values, and lists, tuples, dictionaries, dataclasses and NumPy arrays
+            of them, or any other objects, which f gets as they are.
+
+    Returns:
+        The trace.
+
+    Raises:
+        TraceError: if f branches on a traced number, makes a float of one, or returns
+            something that was not computed from a Value.
+
+    Example:
+        >>> w = Value(2.0)
+        >>> print(trace(lambda x: (w * x + 1.0).tanh(), 3.0).tape)
+        t0 = mul w0 x0
+        t1 = add t0 c0
+        t2 = tanh t1
+        return t2
+    """
+    stand_ins: list[Value] = []
+    replaced = [_with_stand_ins(arg, stand_ins) for arg in args]
+    begin = Value(0.0)._serial
+    with tracing():
+        output = f(*replaced)
+    results = list(_values_in(output))
+    if not results:
+        raise TraceError(
+            f"the function returned {type(output).__name__} {output!r}, which was not computed "
+            "from a Value; compute it without reading .data or calling float()"
+        )
+    nodes = _all_nodes(results)
+    inputs = {x: i for i, x in enumerate(stand_ins)}
+    operands = (x for node in nodes for x in node._operands if isinstance(x, Value))
+    leaves = dict.fromkeys(x for x in operands if x._record is LEAF and x not in inputs)
+    made_outside = sorted((x for x in leaves if x._serial < begin), key=by_serial)
+    parameters = {x: i for i, x in enumerate(made_outside)}
+    tape = _tape(nodes, parameters, inputs, results)
+    return Trace(tape, made_outside, [x.data for x in stand_ins], output)
+
+
+def _with_stand_ins(thing: Any, made: list[Value]) -> Any:
+    """The same thing with a new Value in place of every float in it."""
+    if isinstance(thing, Value):
+        return thing
+    if isinstance(thing, float):
+        made.append(Value(thing))
+        return made[-1]
+    if isinstance(thing, np.ndarray):
+        return _with_stand_ins(thing.tolist(), made)
+    if isinstance(thing, (list, tuple)):
+        items = [_with_stand_ins(x, made) for x in thing]
+        return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
+    if isinstance(thing, dict):
+        return {key: _with_stand_ins(x, made) for key, x in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        values = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
+        return replace(thing, **{name: _with_stand_ins(x, made) for name, x in values.items()})
+    return thing
+
+
+def _values_in(output: Any) -> Iterator[Value]:
+    if isinstance(output, Value):
+        yield output
+    elif isinstance(output, dict):
+        for x in output.values():
+            yield from _values_in(x)
+    elif isinstance(output, (list, tuple)):
+        for x in output:
+            yield from _values_in(x)
+
+
+def _all_nodes(roots: Sequence[Value]) -> list[Value]:
+    """The inner nodes that the roots depend on, oldest first, each once."""
+    found = {node: None for root in roots for node in inner_nodes(root)}
+    return sorted(found, key=by_serial)
+
+
+def _tape(
+    nodes: list[Value], parameters: dict[Value, int], inputs: dict[Value, int], results: list[Value]
+) -> Tape:
+    """The flat program; plain lists until the end, for NumPy is slow element by element."""
+    places: dict[Any, tuple[int, int]] = {x: (0, i) for x, i in parameters.items()}
+    places |= {x: (1, i) for x, i in inputs.items()}
+    operations: dict[Op, int] = {}
+    constants: list[float] = []
+
+    def place_of(x: Value | float) -> tuple[int, int]:
+        if x.__class__ is not float and x in places:
+            return places[x]
+        constants.append(float(x))  # a bare number, or a leaf that the function made itself
+        return 2, len(constants) - 1
+
+    code, rows = [], []
+    for i, node in enumerate(nodes):
+        op = node._record
+        if not op.equations:
+            raise TraceError(
+                f"the operation {node._op!r} has a _backward of its own, which cannot be "
+                "compiled; declare it with tw.ops.register"
+            )
+        code.append(operations.setdefault(op, len(operations)))
+        row = [place_of(x) for x in node._operands]
+        rows.append(row if len(row) == 3 else row + _ABSENT[len(row)])
+        places[node] = 3, i
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3, 2)
+    outputs = tuple([place_of(x) for x in results])
+    sizes = {"w": len(parameters), "x": len(inputs), CONSTANT: len(constants)}
+    return Tape(
+        operations=tuple(operations),
+        spaces=SPACES,
+        code=np.array(code, dtype=np.int64),
+        space=table[:, :, 0].copy(),
+        index=table[:, :, 1].copy(),
+        constants=np.array(constants),
+        outputs=outputs,
+        sizes=sizes,
+    )
+
+
+_ABSENT = [[(NONE, 0)] * (3 - arity) for arity in range(4)]
+"""What fills up the row of an operation with fewer than three operands, by arity."""
