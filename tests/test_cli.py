@@ -254,6 +254,23 @@ def test_sweep_in_which_all_diverge_exits_3(run, monkeypatch):
     assert out.splitlines()[-1] == "Best learning rate: none, all runs diverged"
 
 
+# ---- explain ----------------------------------------------------------------------------------
+
+
+def test_explain_shows_the_lesson_s_loops(run):
+    code, out, err = run("explain")
+    assert (code, err) == (0, "")
+    assert out.startswith("# 304 operations, written as 29 in 6 loops\n")
+    assert "\n        a[i,j] = tanh(w[4*j+3] + w[4*j]*x[3*i] + " in out
+    assert out.endswith("return s3\n")
+
+
+def test_explain_takes_other_layers(run):
+    _, out, _ = run("explain --hidden 16,16")
+    assert "range(16)" in out
+    assert run("explain --hidden 0")[0] == 2
+
+
 # ---- graph and info ---------------------------------------------------------------------------
 
 
@@ -296,7 +313,7 @@ def test_info(run):
 # ---- help -------------------------------------------------------------------------------------
 
 
-COMMANDS = ("train", "predict", "sweep", "graph", "info")
+COMMANDS = ("train", "predict", "sweep", "graph", "explain", "info")
 
 
 def test_help_names_commands_and_exit_codes(run):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 import talweg
-from talweg.cli import ending, graph, info, predict, sweep, train
+from talweg.cli import ending, explain, graph, info, predict, sweep, train
 from talweg.cli.console import console, finish_output, note, prepare_output, show_warning
 from talweg.cli.help_text import help_formatter, summary
 from talweg.errors import TalwegError, TalwegWarning
@@ -58,6 +58,7 @@ def make_app() -> App:
         (predict.predict, "MODEL FILE [OPTIONS]", predict.EXAMPLES),
         (sweep.sweep, "[OPTIONS]", sweep.EXAMPLES),
         (graph.graph, "[OPTIONS]", graph.EXAMPLES),
+        (explain.explain, "[OPTIONS]", explain.EXAMPLES),
         (info.info, "[--json]", ""),
     ]
     for order, (command, usage, more) in enumerate(commands):

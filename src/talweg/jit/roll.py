@@ -157,7 +157,7 @@ class _Stack:
         """Three consecutive groups that advance by one stride: make a loop of them."""
         terms = self.terms
         for length in self._lengths():
-            if 3 * length > len(terms):
+            if 3 * length > len(terms) or terms[-1 - 2 * length].shape != terms[-1].shape:
                 continue
             strides = _common_strides(terms, length)
             if strides is None:

@@ -140,18 +140,20 @@ def _tape(
     nodes: list[Value], parameters: dict[Value, int], inputs: dict[Value, int], results: list[Value]
 ) -> Tape:
     """The flat program; plain lists until the end, for NumPy is slow element by element."""
-    places: dict[Any, tuple[int, int]] = {x: (0, i) for x, i in parameters.items()}
-    places |= {x: (1, i) for x, i in inputs.items()}
+    places: dict[Any, int] = {x: _place(0, i) for x, i in parameters.items()}
+    places |= {x: _place(1, i) for x, i in inputs.items()}
     operations: dict[Op, int] = {}
     constants: list[float] = []
 
-    def place_of(x: Value | float) -> tuple[int, int]:
+    def place_of(x: Value | float) -> int:
         if x.__class__ is not float and x in places:
             return places[x]
         constants.append(float(x))  # a bare number, or a leaf that the function made itself
-        return 2, len(constants) - 1
+        return _place(2, len(constants) - 1)
 
-    code, rows = [], []
+    code: list[int] = []
+    operands: list[int] = []
+    result = _place(3, 0)
     for i, node in enumerate(nodes):
         op = node._record
         if not op.equations:
@@ -160,23 +162,31 @@ def _tape(
                 "compiled; declare it with tw.ops.register"
             )
         code.append(operations.setdefault(op, len(operations)))
-        row = [place_of(x) for x in node._operands]
-        rows.append(row if len(row) == 3 else row + _ABSENT[len(row)])
-        places[node] = 3, i
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3, 2)
-    outputs = tuple([place_of(x) for x in results])
+        operands += [place_of(x) for x in node._operands]
+        operands += _ABSENT[op.arity]
+        places[node] = result + i
+    table = np.array(operands, dtype=np.int64).reshape(-1, 3)
+    outputs = [place_of(x) for x in results]
     sizes = {"w": len(parameters), "x": len(inputs), CONSTANT: len(constants)}
     return Tape(
         operations=tuple(operations),
         spaces=SPACES,
         code=np.array(code, dtype=np.int64),
-        space=table[:, :, 0].copy(),
-        index=table[:, :, 1].copy(),
+        space=table // _SPACE,
+        index=table % _SPACE,
         constants=np.array(constants),
-        outputs=outputs,
+        outputs=tuple([divmod(place, _SPACE) for place in outputs]),
         sizes=sizes,
     )
 
 
-_ABSENT = [[(NONE, 0)] * (3 - arity) for arity in range(4)]
+_SPACE = 2**48
+"""A place is `space * _SPACE + index` while the tape is made: lists of plain ints are fast."""
+
+
+def _place(space: int, index: int) -> int:
+    return space * _SPACE + index
+
+
+_ABSENT = [[_place(NONE, 0)] * (3 - arity) for arity in range(4)]
 """What fills up the row of an operation with fewer than three operands, by arity."""
