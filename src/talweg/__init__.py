@@ -13,6 +13,8 @@ gives its exact gradients, trains it and shows it.
 Start with `Value`, then `MLP` and `train`. How the package is built: docs/architecture.md.
 """
 
+from typing import TYPE_CHECKING, Any
+
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
@@ -20,7 +22,6 @@ from talweg.explore.sweep import SweepResult, sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
 from talweg.history import History
-from talweg.jit.explain import explain
 from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
@@ -41,7 +42,20 @@ from talweg.train import Step, train
 from talweg.value import Value
 from talweg.watch import EarlyStopping
 
+if TYPE_CHECKING:
+    from talweg.jit.explain import explain
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""
+    if name == "explain":
+        from talweg.jit.explain import explain
+
+        return explain
+    raise AttributeError(f"module 'talweg' has no attribute {name!r}")
+
 
 # What `from talweg import *` brings; the operations would hide Python's abs, max and min.
 __all__ = [

@@ -10,7 +10,6 @@ from typing import Any
 from talweg.cli import ending, lesson
 from talweg.cli.options import layer_sizes
 from talweg.data import lesson_data
-from talweg.jit.explain import explain as explained
 from talweg.losses import squared_error
 from talweg.nn import MLP
 
@@ -32,6 +31,8 @@ def explain(*, hidden: str = "4,4") -> int:
     Returns:
         The exit code.
     """
+    from talweg.jit.explain import explain as explained  # brings NumPy
+
     data = lesson_data()
     model = lesson.network(random.Random(lesson.SEED), layer_sizes(hidden))
     text = explained(total_loss, model, data.inputs, data.targets)

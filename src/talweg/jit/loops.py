@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -209,25 +210,36 @@ def _written_out(nodes: Sequence[Node], point: Point, tape: Tape) -> tuple[Array
     """The operations (n,) and indices (n, 3) of nodes, where the loops around are at a point."""
     numbers = {op: i for i, op in enumerate(tape.operations)}
     codes, indices = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 3), dtype=np.int64)]
-    for node in nodes:
-        if isinstance(node, Instruction):
-            row = [x.index.at(point) for x in node.operands]
-            codes.append(np.array([numbers[node.op]]))
-            indices.append(np.array([row + [0] * (3 - len(row))]))
-            continue
-        count = node.count.at(point)
-        if depends(node.body, len(point)):
-            for i in range(count):
-                code, index = _written_out(node.body, (*point, i), tape)
-                codes.append(code)
-                indices.append(index)
-            continue
-        code, index = _written_out(node.body, (*point, 0), tape)
-        _, second = _written_out(node.body, (*point, 1), tape)
-        steps = np.arange(count)[:, None, None] * (second - index)
-        codes.append(np.tile(code, count))
-        indices.append((index + steps).reshape(-1, 3))
+    for _, group in groupby(nodes, key=lambda node: isinstance(node, Loop)):
+        alike = list(group)
+        parts = [_loop_written_out(node, point, tape) for node in alike if isinstance(node, Loop)]
+        rows = [node for node in alike if isinstance(node, Instruction)]
+        for code, index in parts or [_rows(rows, point, numbers)]:
+            codes.append(code)
+            indices.append(index)
     return np.concatenate(codes), np.concatenate(indices)
+
+
+def _rows(
+    instructions: Sequence[Instruction], point: Point, numbers: Mapping[Op, int]
+) -> tuple[Array, Array]:
+    """Instructions without loops, converted all at once."""
+    rows = [[x.index.at(point) for x in node.operands] for node in instructions]
+    padded = [row + [0] * (3 - len(row)) for row in rows]
+    codes = [numbers[node.op] for node in instructions]
+    return np.array(codes, dtype=np.int64), np.array(padded, dtype=np.int64).reshape(-1, 3)
+
+
+def _loop_written_out(loop: Loop, point: Point, tape: Tape) -> tuple[Array, Array]:
+    """All iterations of a loop; where they are alike, the first two tell the others."""
+    count = loop.count.at(point)
+    if depends(loop.body, len(point)):
+        parts = [_written_out(loop.body, (*point, i), tape) for i in range(count)]
+        return np.concatenate([c for c, _ in parts]), np.concatenate([x for _, x in parts])
+    code, index = _written_out(loop.body, (*point, 0), tape)
+    _, second = _written_out(loop.body, (*point, 1), tape)
+    steps = np.arange(count)[:, None, None] * (second - index)
+    return np.tile(code, count), (index + steps).reshape(-1, 3)
 
 
 def depends(nodes: Sequence[Node], depth: int) -> bool:
