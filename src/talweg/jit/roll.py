@@ -157,8 +157,8 @@ class _Stack:
         """Three consecutive groups that advance by one stride: make a loop of them."""
         terms = self.terms
         for length in self._lengths():
-            if 3 * length > len(terms) or terms[-1 - 2 * length].shape != terms[-1].shape:
-                continue
+            if 3 * length > len(terms) or _advance(terms, -1, length) is None:
+                continue  # the last terms alone tell most lengths that are not one
             strides = _common_strides(terms, length)
             if strides is None:
                 continue
@@ -319,13 +319,22 @@ def _matching(loop: Term, group: list[Term]) -> int:
 def _common_strides(terms: list[Term], length: int) -> Indices | None:
     """By how much the last three groups of this length advance, if they do so evenly."""
     strides: list[int] = []
-    end = len(terms)
-    for at in range(end - length, end):
-        c, b, a = terms[at], terms[at - length], terms[at - 2 * length]
-        if not a.shape == b.shape == c.shape:
+    for at in range(-length, 0):
+        advance = _advance(terms, at, length)
+        if advance is None:
             return None
-        for x, y, z in zip(a.indices, b.indices, c.indices, strict=True):
-            if z - y != y - x:
-                return None
-            strides.append(y - x)
+        strides += advance
     return tuple(strides)
+
+
+def _advance(terms: list[Term], at: int, length: int) -> list[int] | None:
+    """By how much the indices advance from group to group at one place, if evenly."""
+    a, b, c = terms[at - 2 * length], terms[at - length], terms[at]
+    if not a.shape == b.shape == c.shape:
+        return None
+    steps = []
+    for x, y, z in zip(a.indices, b.indices, c.indices, strict=True):
+        if z - y != y - x:
+            return None
+        steps.append(y - x)
+    return steps
