@@ -298,6 +298,15 @@ def test_numbers_are_found_in_every_kind_of_container():
     assert traced.output.data == 1.0 + 2.0 + 4.0 + 42.0
 
 
+def test_what_is_returned_untouched_is_an_input_or_a_parameter():
+    w = tw.Value(2.0)
+    assert str(trace(lambda x: [x, w], 1.0).tape) == "return x0 w0"
+
+
+def test_numpy_scalars_are_inputs():
+    assert trace(lambda x, y: x * y, np.float32(0.5), np.float64(3.0)).inputs == [0.5, 3.0]
+
+
 def test_leaves_made_inside_are_constants():
     traced = trace(lambda x: x * tw.Value(3.0), 2.0)
     assert traced.tape.constants.tolist() == [3.0]

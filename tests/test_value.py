@@ -337,3 +337,17 @@ def test_an_operation_with_a_closure_cannot_be_pickled(duplicate):
     out._backward = lambda: None
     with pytest.raises(pickle.PicklingError, match=r"'mine'.*tw\.ops\.register"):
         duplicate(out + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "words"),
+    [
+        (Value(1.0), Value(2.0), "gradients(y, [x])"),
+        (3.0, [Value(1.0)], "got float 3.0"),
+        (Value(1.0), [2.0], "got float 2.0"),
+    ],
+)
+def test_gradients_takes_values(output, inputs, words):
+    with pytest.raises(NumberError) as caught:
+        gradients(output, inputs)
+    assert words in str(caught.value)

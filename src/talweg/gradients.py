@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from talweg.backward import inner_nodes
-from talweg.errors import OperationError
+from talweg.errors import NumberError, OperationError
 from talweg.value import Value
 
 
@@ -27,6 +27,7 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
         One Value for each input, 0.0 where the output does not depend on it.
 
     Raises:
+        NumberError: if the output or an input is not a Value.
         OperationError: if the graph has a node with a `_backward` of your own, which
             computes with floats; declare the operation with `tw.ops.register` instead.
 
@@ -37,6 +38,11 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
         >>> slope.data, curvature.data
         (12.0, 12.0)
     """
+    if isinstance(inputs, Value):
+        raise NumberError("gradients takes a list of inputs: gradients(y, [x])")
+    for given in (output, *inputs):
+        if not isinstance(given, Value):
+            raise NumberError(f"gradients takes Values, got {type(given).__name__} {given!r}")
     by_node: dict[Value, Any] = {output: 1.0}
     for node in inner_nodes(output):
         rules = node._record.derivatives

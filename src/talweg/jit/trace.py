@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
         )
     nodes = _all_nodes(results)
     inputs = {x: i for i, x in enumerate(stand_ins)}
-    operands = (x for node in nodes for x in node._operands if isinstance(x, Value))
-    leaves = dict.fromkeys(x for x in operands if x._record is LEAF and x not in inputs)
+    read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
+    leaves = dict.fromkeys(x for x in read if x._record is LEAF and x not in inputs)
     made_outside = sorted((x for x in leaves if x._serial < begin), key=by_serial)
     parameters = {x: i for i, x in enumerate(made_outside)}
     tape = _tape(nodes, parameters, inputs, results)
@@ -103,7 +104,7 @@ def _with_stand_ins(thing: Any, made: list[Value]) -> Any:
     """The same thing with a new Value in place of every float in it."""
     if isinstance(thing, Value):
         return thing
-    if isinstance(thing, float):
+    if isinstance(thing, (float, np.floating)):
         made.append(Value(thing))
         return made[-1]
     if isinstance(thing, np.ndarray):
