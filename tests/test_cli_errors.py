@@ -128,14 +128,27 @@ def test_each_error_is_one_line_and_code_2(folder, capsys, line, words):
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_file_that_cannot_be_written_is_code_1_and_the_report_was_printed(folder, capsys):
-    # A folder that looks writable and is not: the file system says so only when it is tried.
+def test_a_folder_that_only_looks_writable_is_refused_before_the_training(folder, capsys):
+    # Root may write to /proc by its rights; the file system says no only when it is tried.
     code = main(["train", "--plot", "/proc/loss.png"])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert "/proc/loss.png" in err
+    assert err.count("\n") == 1
+
+
+def test_a_file_that_cannot_be_written_is_code_1_and_the_report_was_printed(
+    folder, capsys, monkeypatch
+):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("talweg.draw.curves.write_whole", full)
+    code = main(["train", "--plot", "loss.png"])
     out, err = capsys.readouterr()
     assert code == 1
     assert "0.028227" in out
-    assert err.startswith("talweg: /proc/loss.png: ")
-    assert err.count("\n") == 1
+    assert err == "talweg: loss.png: No space left on device\n"
 
 
 def test_too_few_rows_to_hold_any_back(folder, capsys):

@@ -298,3 +298,14 @@ def test_predict_several_outputs(run):
     tw.Predictor(model, ["x"], "both").save("two.safetensors")
     write_csv("x.csv", ["x"], [[0]])
     assert run("predict two.safetensors x.csv")[1] == "row,prediction_0,prediction_1\n1,0.0,0.0\n"
+
+
+def test_noisy_batches_do_not_make_a_good_model_diverged():
+    """The losses of single rows differ by more than 10 times; validation decides."""
+    from talweg.cli import ending
+    from talweg.history import History
+
+    noisy = History(losses=[0.1, 3.0], validation_losses=[(1, 1.0), (3, 0.2)], status="finished")
+    assert ending.exit_code(noisy) == 0
+    rising = History(losses=[0.1, 0.1], validation_losses=[(1, 1.0), (3, 50.0)], status="finished")
+    assert ending.exit_code(rising) == 3

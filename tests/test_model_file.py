@@ -1,6 +1,7 @@
 """Saved models: there and back to the bit, crashes, and files that cannot be trusted."""
 
 import json
+import math
 import os
 import random
 import struct
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from talweg import MLP, Predictor, Scaling
-from talweg.errors import ModelFileError, ShapeError
+from talweg.errors import DataError, ModelFileError, ShapeError
 from talweg.nn import ACTIVATIONS
 
-FLOATS = st.floats(allow_nan=False)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 POSITIVE = st.floats(min_value=1e-300, max_value=1e300)
 NAMES = st.text(st.characters(codec="utf-8"), max_size=5)
 
@@ -378,3 +379,16 @@ def test_a_row_of_the_wrong_length():
     for predictor in (example(), Predictor(MLP(2, [1]), ["a", "b"])):
         with pytest.raises(ShapeError):
             predictor.predict([[1.0, 2.0], [1.0]])
+
+
+def test_a_model_that_is_not_finite_is_not_loaded(tmp_path):
+    model = MLP(1, [1])
+    model.layers[0].neurons[0].b.data = math.nan
+    path = Predictor(model, ["x"]).save(tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match="layer 0 are not all finite"):
+        Predictor.load(path)
+
+
+def test_a_row_that_is_not_finite_is_not_predicted():
+    with pytest.raises(DataError, match="row 1"):
+        Predictor(MLP(1, [1]), ["x"]).predict([[1.0], [math.nan]])

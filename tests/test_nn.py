@@ -226,3 +226,7 @@ def test_inputs_that_are_no_numbers():
     assert MLP(2, [1], rng=random.Random(0))(np.array([1, 2])).data == (
         MLP(2, [1], rng=random.Random(0))([1.0, 2.0]).data
     )
+
+
+def test_numpy_whole_numbers_are_sizes():
+    assert repr(MLP(np.int64(2), [np.int32(1)])) == "MLP(2 -> 1, tanh, 3 parameters)"

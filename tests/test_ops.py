@@ -326,3 +326,9 @@ def test_an_equation_may_use_only_its_operands_and_the_table(equation):
     finally:
         if "typo" in TABLE:
             ops.unregister("typo")
+
+
+def test_talweg_s_own_operations_cannot_be_removed():
+    with pytest.raises(OperationError, match="tanh is one of talweg's own"):
+        ops.unregister("tanh")
+    assert ops.lookup("tanh") is ops.tanh

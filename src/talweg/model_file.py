@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from talweg.data import Scaling
-from talweg.errors import ModelFileError, ShapeError
+from talweg.errors import DataError, ModelFileError, ShapeError
 from talweg.files import write_whole
 from talweg.metrics import numbers_of, predicted_class
 from talweg.nn import ACTIVATIONS, MLP
@@ -86,7 +86,11 @@ class Predictor:
 
         Raises:
             ShapeError: if a row has another length than `input_names`.
+            DataError: if a row has a number that is not finite.
         """
+        for i, row in enumerate(rows):
+            if not all(math.isfinite(to_float(x)) for x in row):
+                raise DataError(f"row {i} has a number that is not finite: {list(row)}")
         outputs = [self.outputs(row) for row in rows]
         if self.classes is not None:
             return [self.classes[predicted_class(out)] for out in outputs]
@@ -187,6 +191,8 @@ def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any
     model = MLP(nin, nouts, about["activation"], about["output"], rng=random.Random(0))
     for i, layer in enumerate(model.layers):
         weight, bias = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
+        if not all(math.isfinite(x) for x in [*weight.ravel().tolist(), *bias.tolist()]):
+            raise ValueError(f"the weights of layer {i} are not all finite")
         for neuron, row, b in zip(layer.neurons, weight.tolist(), bias.tolist(), strict=True):
             for w, x in zip(neuron.w, row, strict=True):
                 w.data = float(x)

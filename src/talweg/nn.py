@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
 from talweg import ops
@@ -316,7 +316,7 @@ def _name_of(activation: Activation) -> str:
 
 
 def _require_count(what: str, count: object) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 1:
         raise ArgumentError(f"{what} must be a whole number of at least 1, got {count!r}")
 
 

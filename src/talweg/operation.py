@@ -147,6 +147,7 @@ def _brief(x: object) -> str:
 # ---- the registry ---------------------------------------------------------------------
 
 _TABLE: dict[str, Op] = {}
+_BUILT_IN: list[Op] = []
 
 TABLE = MappingProxyType(_TABLE)
 """Every operation by name, in order of declaration (read only; `register` adds)."""
@@ -217,9 +218,9 @@ def register(
     for equation in given:
         if isinstance(equation, str):
             _check_equation(name, equation, ("g", *OPERANDS[: len(given)], "out"))
-    return declare(
-        name, value, given, doc, symbol=symbol, domain=domain, not_smooth=not_smooth, emit=emit
-    )
+    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    _TABLE[name] = op
+    return op
 
 
 def _check_equation(name: str, equation: str, variables: tuple[str, ...]) -> None:
@@ -252,6 +253,23 @@ def declare(
 
     Nothing is checked, so equations may mention operations that are declared later.
     """
+    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    _TABLE[name] = op
+    _BUILT_IN.append(op)
+    return op
+
+
+def _record(
+    name: str,
+    value: Callable[..., float],
+    given: str | tuple[str | Rule, ...],
+    doc: str,
+    symbol: str | None,
+    domain: str,
+    not_smooth: str,
+    emit: Callable[..., Any] | None,
+) -> Op:
+    """The record, with each derivative as text and as a function."""
     given = (given,) if isinstance(given, str) else given
     signature = ", ".join(["g", *OPERANDS[: len(given)], "out"])
     equations, rules = [], []
@@ -262,20 +280,19 @@ def declare(
         else:
             equations.append(f"derivatives[{i}]({signature})")
             rules.append(derivative)
-    op = Op(
+    return Op(
         name, symbol or name, value, tuple(equations), tuple(rules), doc, domain, not_smooth, emit
     )
-    _TABLE[name] = op
-    return op
 
 
 def unregister(name: str) -> None:
     """Forget an operation added with `register`.
 
     Raises:
-        OperationError: if there is no such operation.
+        OperationError: if there is no such operation, or it is one of talweg's own.
     """
-    lookup(name)
+    if lookup(name) in _BUILT_IN:
+        raise OperationError(f"{name} is one of talweg's own operations; they cannot be removed")
     del _TABLE[name]
 
 

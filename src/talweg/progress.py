@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,11 +26,11 @@ def progress_bar(steps: int, wanted: bool) -> Iterator[Callable[[int, float], No
         TextColumn("step"),
         MofNCompleteColumn(),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.6f}"),
+        TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=steps, loss=math.nan)
-        yield lambda step, loss: bar.update(task, completed=step, loss=loss)
+        task = bar.add_task("", total=steps, loss="")
+        yield lambda step, loss: bar.update(task, completed=step, loss=f"loss {loss:.6f}")

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, Protocol, TypeAlias
 
 from talweg import losses, ops
@@ -153,7 +154,7 @@ def train(
     except KeyboardInterrupt:
         history.drop_half_a_step()
         run.end("interrupted", f"interrupted after {history.steps} of {steps} steps")
-    run.end("finished", f"finished {steps} steps; {_fall(history.losses)}")
+    run.end("finished", f"finished {steps} steps; {_fall(history, batch_size is not None)}")
     watch.restore_best()
     return history
 
@@ -312,12 +313,12 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "None or an optimiser such as tw.Adam(lr=0.01)",
         lambda x: x is None or isinstance(x, Optimizer),
     ),
-    "steps": ("a whole number of at least 0", lambda x: isinstance(x, int) and x >= 0),
+    "steps": ("a whole number of at least 0", lambda x: isinstance(x, Integral) and int(x) >= 0),
     "batch_size": (
         "None or a whole number of at least 1",
-        lambda x: x is None or (isinstance(x, int) and x >= 1),
+        lambda x: x is None or (isinstance(x, Integral) and int(x) >= 1),
     ),
-    "seed": ("None or a whole number", lambda x: x is None or isinstance(x, int)),
+    "seed": ("None or a whole number", lambda x: x is None or isinstance(x, Integral)),
     "engine": ('"auto" or "eager" in this version', lambda x: x in ("auto", "eager")),
     "early_stopping": (
         "None or an object such as tw.EarlyStopping(patience=10)",
@@ -347,7 +348,13 @@ def _check(**settings: Any) -> None:
             raise ArgumentError(f"{name} must be {expected}, got {setting!r}")
 
 
-def _fall(recorded: Sequence[float]) -> str:
-    if not recorded:
+def _fall(history: History, batches: bool) -> str:
+    """How far the loss fell; by the validation loss if each training loss is of another batch."""
+    if not history.losses:
         return "no step was made"
-    return f"the loss went from {recorded[0]:.6g} to {recorded[-1]:.6g}"
+    which, curve = "the loss", history.losses
+    if batches and history.validation_losses:
+        which, curve = "the validation loss", [loss for _, loss in history.validation_losses]
+    elif batches:
+        return f"the loss was {curve[0]:.6g} on the first batch and {curve[-1]:.6g} on the last"
+    return f"{which} went from {curve[0]:.6g} to {curve[-1]:.6g}"

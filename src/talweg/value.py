@@ -102,6 +102,10 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     return _named(method, op)
 
 
+def _itself(self: Value) -> Value:
+    return self
+
+
 def _comparison(
     holds: Callable[[float, float], bool], traced: Callable[[Any, Any], Any]
 ) -> Callable[[Value, Operand], bool]:
@@ -218,6 +222,7 @@ class Value:
     __pow__ = _binary(ops.pow)
     __rpow__ = _reflected(ops.pow)
     __neg__ = _unary(ops.neg)
+    __pos__ = _itself
     __abs__ = _unary(ops.abs)
 
     exp = _unary(ops.exp)

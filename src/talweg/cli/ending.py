@@ -20,10 +20,14 @@ MEANING = """Exit codes:
 
 
 def diverged(history: History) -> bool:
-    """Whether the losses ended in inf or nan, or far above where they began."""
+    """Whether the losses ended in inf or nan, or far above where they began.
+
+    Where there are validation losses they decide: those of training are each of another batch.
+    """
     if history.status == "diverged":
         return True
-    return bool(history.losses) and verdict(history.losses) == "diverged"
+    curve = [loss for _, loss in history.validation_losses] or history.losses
+    return bool(curve) and verdict(curve) == "diverged"
 
 
 def exit_code(history: History) -> int:

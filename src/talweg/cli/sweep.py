@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from talweg.cli import ending, lesson
-from talweg.cli.console import print_json, say, six, table
+from talweg.cli.console import note, print_json, say, six, table
 from talweg.cli.options import (
     FIGURES,
     OPTIMIZERS,
@@ -65,6 +65,11 @@ def sweep(
         optimizer=OPTIMIZERS[optimizer],
         progress=True,
     )
+    # Ctrl-C ends the sweep with fewer runs, the last of them perhaps cut short.
+    whole = [run for run in result.runs if run.history.status != "interrupted"]
+    interrupted = len(whole) < len(rates) * len(seeds)
+    if interrupted:
+        note(f"interrupted: {len(whole)} of {len(rates) * len(seeds)} runs were finished")
     saved = None
     if path is not None and result.runs:
         from talweg.draw import curves
@@ -74,9 +79,7 @@ def sweep(
         print_json(_document(result, optimizer, saved))
     else:
         _say(result, len(seeds) > 1, saved)
-    # Ctrl-C ends the sweep with fewer runs, the last of them perhaps cut short.
-    whole = [run for run in result.runs if run.history.status != "interrupted"]
-    if len(whole) < len(rates) * len(seeds):
+    if interrupted:
         return ending.INTERRUPTED
     return ending.FINE if result.best else ending.DIVERGED
 
@@ -102,7 +105,9 @@ def _say(result: SweepResult, several_seeds: bool, saved: Path | None) -> None:
     say()
     ending.say_saved("Picture", saved)
     best = result.best
-    found = "none, all runs diverged" if best is None else f"{best.learning_rate:g}"
+    all_diverged = all(verdict == "diverged" for verdict in result.verdicts)
+    none = "none, all runs diverged" if all_diverged else "none, no run was finished"
+    found = none if best is None else f"{best.learning_rate:g}"
     say(f"Best learning rate: {found}", "bold")
 
 

@@ -167,7 +167,7 @@ def _document(
         "targets": data.targets,
         "status": history.status,
         "verdict": history.verdict,
-        "in_words": in_words(history.losses) if history.losses else None,
+        "in_words": in_words(history.losses) if history.status == "finished" else history.verdict,
         "plots": [] if plot is None else [str(plot)],
         "model": None if saved is None else str(saved),
     }

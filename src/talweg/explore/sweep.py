@@ -50,6 +50,8 @@ class Run:
         """The verdict with the numbers that led to it."""
         if self.history.status == "diverged":
             return f"diverged at step {self.history.steps}"
+        if self.history.status == "interrupted":
+            return f"interrupted after {self.history.steps} steps"
         return in_words(self.history.losses)
 
     @property
@@ -87,8 +89,12 @@ class SweepResult:
 
     @property
     def best(self) -> Run | None:
-        """The run with the lowest last loss; None if all diverged."""
-        whole = [run for run in self.runs if run.verdict != "diverged"]
+        """The run with the lowest last loss that was neither diverged nor interrupted, if any."""
+        whole = [
+            run
+            for run in self.runs
+            if run.verdict != "diverged" and run.history.status != "interrupted"
+        ]
         return min(whole, key=lambda run: run.history.losses[-1], default=None)
 
     def plot(self, ax: Axes | None = None) -> Axes:
