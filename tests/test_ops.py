@@ -332,3 +332,21 @@ def test_talweg_s_own_operations_cannot_be_removed():
     with pytest.raises(OperationError, match="tanh is one of talweg's own"):
         ops.unregister("tanh")
     assert ops.lookup("tanh") is ops.tanh
+
+
+@pytest.mark.parametrize(
+    ("value", "derivative", "words"),
+    [
+        (math.cosh, "g / x", ["Div", "div(a, b)"]),
+        (math.cosh, "x ** 2", ["Pow", "pow(a, b)"]),
+        (math.cosh, "g if x > 0 else 0.0", ["IfExp", "where"]),
+        (math.cosh, "g.__class__", ["Attribute"]),
+        (math.cosh, None, ["an equation or a function, got None"]),
+        (3.0, "g", ["must be a function of floats"]),
+    ],
+)
+def test_register_refuses_what_no_engine_can_run(value, derivative, words):
+    with pytest.raises(OperationError) as caught:
+        ops.register("strange", value, derivative, "Not to be.")
+    assert all(word in str(caught.value) for word in words)
+    assert "strange" not in TABLE

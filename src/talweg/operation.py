@@ -215,7 +215,13 @@ def register(
     given = tuple(derivatives) if isinstance(derivatives, (tuple, list)) else (derivatives,)
     if not 1 <= len(given) <= len(OPERANDS):
         raise OperationError(f"{name}: an operation has 1 to 3 operands, got {len(given)} rules")
+    if not callable(value):
+        raise OperationError(f"{name}: its value must be a function of floats, got {value!r}")
     for equation in given:
+        if not isinstance(equation, str) and not callable(equation):
+            raise OperationError(
+                f"{name}: a derivative is an equation or a function, got {equation!r}"
+            )
         if isinstance(equation, str):
             _check_equation(name, equation, ("g", *OPERANDS[: len(given)], "out"))
     op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
@@ -223,11 +229,24 @@ def register(
     return op
 
 
+_MAY_STAND_IN_EQUATIONS = (
+    ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Call,
+    ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub,
+)  # fmt: skip
+
+
 def _check_equation(name: str, equation: str, variables: tuple[str, ...]) -> None:
     try:
         tree = ast.parse(equation, mode="eval")
     except SyntaxError as error:
         raise OperationError(f"{name}: {equation!r} is not an expression: {error.msg}") from None
+    other = [node for node in ast.walk(tree) if not isinstance(node, _MAY_STAND_IN_EQUATIONS)]
+    if other:
+        raise OperationError(
+            f"{name}: the equation {equation!r} has a {type(other[0]).__name__}; equations are "
+            "made of +, -, *, numbers and operations: div(a, b) for a / b, pow(a, b) for a ** b, "
+            "where and lt for a choice"
+        )
     used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     unknown = [word for word in used if word not in (*variables, *_TABLE, name)]
     if unknown:

@@ -86,12 +86,17 @@ def short(text: object, longest: int = 24) -> str:
 
 
 def plain(text: object, longest: int = 24) -> str:
-    r"""`short` text in which no `$` starts a formula of matplotlib.
+    r"""`short` text as it is, which matplotlib leaves alone.
+
+    No `$` starts a formula, and no `_` at the beginning keeps it out of a legend.
 
     >>> print(plain("price in $ or US$"))
     price in \$ or US\$
+    >>> plain("_other")
+    ' _other'
     """
-    return short(text, longest).replace("$", r"\$")
+    escaped = short(text, longest).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def checked_suffix(path: str | os.PathLike[str], known: Sequence[str], what: str) -> str:
