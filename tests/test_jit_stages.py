@@ -163,6 +163,44 @@ def test_gallery_rolls(name):
     assert "t[" not in explain.text(program)
 
 
+def lagged(xs):
+    """Reads the old state after the new one is made."""
+    state, total = 0.1 * xs[0], 0.0
+    for x in xs:
+        new = tw.tanh(state) * x
+        total = total + new * state
+        state = new
+    return total
+
+
+def fibonacci(a, b):
+    for _ in range(12):
+        a, b = b, a * 0.5 + b
+    return a, b
+
+
+def leapfrog(x, v):
+    total = 0.0
+    for _ in range(9):
+        old_x, old_v = x, v
+        x = old_x + 0.1 * old_v
+        v = old_v - 0.1 * old_x * x
+        total = total + old_x * v - old_v * x
+    return total
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (lagged, ([0.3 + 0.1 * i for i in range(10)],)),
+        (fibonacci, (0.5, 0.7)),
+        (leapfrog, (1.0, 0.0)),
+    ],
+)
+def test_the_text_keeps_old_values_apart_from_new_ones(f, args):
+    check(f, *args)
+
+
 @pytest.mark.parametrize(
     ("f", "args"), [(irregular, ([0.1, 0.2, 0.3],)), (triangular, ([0.5] * 9,))]
 )

@@ -110,6 +110,7 @@ class _Writer:
                     self.readers.setdefault(id(made_by), []).append((node, link))
         self.expressions: dict[int, tuple[int, str]] = {}  # results written into their reader
         self.variables: dict[int, str] = {}  # results that a loop hands on
+        self.before: dict[int, str] = {}  # such a variable's value before its iteration
         self.starts: dict[int, str] = {}  # what such a variable begins with, if only that
         self.kept: dict[int, str] = {}  # "last" or "all": such results read elsewhere too
         self.handed_on: dict[int, list[tuple[Instruction, Instruction]]] = {}  # by loop
@@ -127,6 +128,11 @@ class _Writer:
             variable = self.variables[id(link.made_by)] = f"s{n + 1}" if n else "s"
             if len(self.readers[id(link.start)]) == 1 and not self._is_returned(link.start):
                 self.starts[id(link.start)] = variable
+        order = {id(node): place for place, (node, _) in enumerate(self.program.walk())}
+        for node, link in self.links.all():
+            if link.start is not None and order[id(self._lands_in(node))] > order[id(link.made_by)]:
+                # Written after the variable has its new value, though it reads the old one.
+                self.before[id(link.made_by)] = f"{self.variables[id(link.made_by)]}_before"
         for node, link in self.links.all():
             handed_on = link.start is None and id(link.made_by) in self.variables
             if handed_on and not self._reads_what_is_left(node, link):
@@ -186,6 +192,9 @@ class _Writer:
             starts = self._late_starts(node)
             yield from (f"{indent}{variable} = {value}" for variable, value in starts)
             yield f"{indent}for {variable(depth)} in range({node.count}):"
+            for made_by, _ in self.handed_on.get(id(node), []):
+                if id(made_by) in self.before:
+                    yield f"{indent}    {self.before[id(made_by)]} = {self.variables[id(made_by)]}"
             yield from self._block(node.body, depth + 1)
             for inner in node.body:
                 if isinstance(inner, Instruction) and self.kept.get(id(inner)) == "last":
@@ -207,9 +216,9 @@ class _Writer:
             return
         variable = self.variables.get(id(node)) or self.starts.get(id(node))
         target = variable or self._array(node, depth)
-        added = f"{target} + "
-        if variable and expression.startswith(added):
-            yield f"{target} += {expression.removeprefix(added)}"
+        # Only where the variable is all that stands on the left: s + a - b is (s + a) - b.
+        if variable and node.op.name == "add" and self._operand(node, 0)[1] == target:
+            yield f"{target} += {expression.removeprefix(f'{target} + ')}"
         else:
             yield f"{target} = {expression}"
         if self.kept.get(id(node)) == "all":
@@ -224,6 +233,12 @@ class _Writer:
         around = self.links.around
         same = around[id(reader)] == around[id(node)] and link.start is None
         return same and link.point == here(len(link.point))
+
+    def _lands_in(self, node: Instruction) -> Instruction:
+        """The instruction in whose statement an instruction is written, at the latest."""
+        while self._goes_inline(node):
+            node = self.readers[id(node)][0][0]
+        return node
 
     def _is_local(self, node: Instruction) -> bool:
         """Whether a result is read in its own iteration only, so that it needs no index."""
@@ -280,7 +295,8 @@ class _Writer:
         if link.made_by is None:
             return _ATOM, f"t[{operand.index}]"
         if link.start is not None:
-            return _ATOM, self.variables[id(link.made_by)]
+            made_by = id(link.made_by)
+            return _ATOM, self.before.get(made_by, self.variables[made_by])
         if id(link.made_by) in self.expressions:
             return self.expressions[id(link.made_by)]
         if id(link.made_by) in self.variables and self._reads_what_is_left(node, link):
