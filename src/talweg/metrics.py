@@ -143,10 +143,3 @@ def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int
             raise DataError(f"class {max(true, found)} is not one of {classes} classes from 0")
         counts[true][found] += 1
     return counts
-
-
-METRICS: dict[str, Callable[[Model, Samples], float]] = {
-    "accuracy": accuracy,
-    "r_squared": r_squared,
-}
-"""The metrics by name."""

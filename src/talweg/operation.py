@@ -188,7 +188,7 @@ def register(
         name: a Python identifier that no operation has yet.
         value: the function on one, two or three floats.
         derivatives: one for each operand, a tuple if there are several. Each is an equation
-            in `g`, `x`, `y`, `z` and `out` as described at the top of `talweg.ops`, or a
+            in `g`, `x`, `y`, `z` and `out` as described at the top of this file, or a
             function `rule(g, *operands, out)`.
         doc: one sentence.
         symbol: what graphs show; the name unless given.
