@@ -1,0 +1,136 @@
+"""A traced program as native code that can be called with numbers.
+
+`Compiled` takes a tape through all stages (roll, schedule, lower, compile) and calls what
+comes out. It knows nothing of Values: numbers go in, numbers come out. A program in which no
+loops are found, or too few, runs as a table of operations instead (`talweg.jit.table`).
+
+Start reading at `Compiled`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Mapping, Sequence
+
+from talweg.jit import kernels, native, table
+from talweg.jit.code import Code
+from talweg.jit.loops import program
+from talweg.jit.memory import Memory
+from talweg.jit.schedule import Irregular, schedule
+from talweg.jit.tape import CONSTANT, Tape, verify
+
+_LONGEST_TEXT = 2_000
+"""Programs with more instructions than this, after rolling, run as a table: LLVM's time grows
+faster than the text."""
+
+
+class Compiled:
+    """Native code for one tape.
+
+    Args:
+        tape: the program.
+        exact: whether every bit must be that of the eager engine.
+        wanted: the spaces by whose numbers derivatives are asked for: "w", "x" or both.
+
+    Attributes:
+        tape: the program.
+        code: the scheduled loops, or None if the program runs as a table.
+        library: the loaded native code.
+    """
+
+    def __init__(self, tape: Tape, *, exact: bool = False, wanted: Sequence[str] = ("w",)) -> None:
+        verify(tape)
+        self.tape = tape
+        self.wanted = tuple(wanted)
+        self.code = _loops(tape, wanted)
+        if self.code is None:
+            ir = table.kernels(tape, exact)
+            self._constants = table.contents(tape)
+            work = table.work_size(tape)
+        else:
+            ir = kernels.kernels(self.code, exact)
+            self._constants = tape.constants
+            work = kernels.work_size(self.code)
+        self.library = native.compile(ir)
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self._value = function(self.library.address("value"))
+        self._gradient = function(self.library.address("gradient"))
+        sizes = {name: tape.sizes.get(name, 0) for name in ("w", "x")}
+        outputs = len(tape.outputs)
+        self._sizes = {
+            **sizes,
+            **{"d" + name: size for name, size in sizes.items()},
+            CONSTANT: len(self._constants),
+            "out": outputs,
+            "seeds": outputs,
+            "work": work,
+        }
+        self._formats = {name: struct.Struct(f"={n}d") for name, n in self._sizes.items()}
+        self._free: list[Memory] = []
+
+    def value(self, w: Sequence[float], x: Sequence[float]) -> tuple[float, ...]:
+        """The outputs for these parameters and inputs."""
+        memory = self._memory(w, x)
+        self._value(memory.address)
+        outputs = self._read(memory, "out")
+        self._free.append(memory)
+        return outputs
+
+    def gradient(
+        self,
+        w: Sequence[float],
+        x: Sequence[float],
+        seeds: Sequence[float],
+        start: Mapping[str, Sequence[float]] | None = None,
+    ) -> dict[str, tuple[float, ...]]:
+        """The derivatives, by everything wanted, of the sum of seed times output.
+
+        Args:
+            w: the parameters.
+            x: the inputs.
+            seeds: one number for each output.
+            start: for some of the spaces the numbers to which derivatives are added, in the
+                order in which the eager engine adds them; 0.0 for the others.
+
+        Returns:
+            The derivatives by the numbers of each wanted space, by its name.
+        """
+        memory = self._memory(w, x)
+        self._fill(memory, "seeds", seeds)
+        for name in self.wanted:
+            zeros = (0.0,) * self._sizes[name]
+            self._fill(memory, "d" + name, (start or {}).get(name, zeros))
+        self._gradient(memory.address)
+        derivatives = {name: self._read(memory, "d" + name) for name in self.wanted}
+        self._free.append(memory)
+        return derivatives
+
+    def _memory(self, w: Sequence[float], x: Sequence[float]) -> Memory:
+        """Memory for one call: two threads that call at once have two."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = Memory(self._sizes, kernels.TABLE)
+            begin, raw = memory.offsets[CONSTANT], self._constants.tobytes()
+            memory.bytes[begin : begin + len(raw)] = raw
+        self._fill(memory, "w", w)
+        self._fill(memory, "x", x)
+        return memory
+
+    def _fill(self, memory: Memory, name: str, numbers: Sequence[float]) -> None:
+        self._formats[name].pack_into(memory.bytes, memory.offsets[name], *numbers)
+
+    def _read(self, memory: Memory, name: str) -> tuple[float, ...]:
+        return self._formats[name].unpack_from(memory.bytes, memory.offsets[name])
+
+
+def _loops(tape: Tape, wanted: Sequence[str]) -> Code | None:
+    """The scheduled loops of a tape, or None if it has no loops worth the name."""
+    found = program(tape)
+    if found.size > _LONGEST_TEXT:
+        return None
+    try:
+        return schedule(found, wanted)
+    except Irregular:
+        return None

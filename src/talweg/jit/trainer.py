@@ -1,0 +1,173 @@
+"""Training steps by native code: samples and parameters in, losses and parameters out.
+
+A `Trainer` owns the memory in which `talweg.jit.steps` works: the samples, the parameters and
+what the optimiser remembers about them. It knows nothing of models; `talweg.train` does.
+
+Start reading at `Trainer.take`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from talweg.jit import native
+from talweg.jit.loops import program
+from talweg.jit.memory import Memory
+from talweg.jit.schedule import schedule
+from talweg.jit.steps import SIZES, TABLE, Plan, Update, training_steps
+from talweg.jit.tape import Array, Tape
+
+_MOST_BLOCKS = 8
+"""How many vectors of samples are computed side by side, at most."""
+
+_MOST_STEPS = 4096
+"""How many steps one call takes at most."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a call of `Trainer.take` did.
+
+    Attributes:
+        losses: the loss of each step, before its update.
+        diverged: whether the last of them met a number that is not finite; its update was
+            not made.
+    """
+
+    losses: list[float]
+    diverged: bool
+
+
+class Trainer:
+    """Native training of one program on one set of samples.
+
+    Args:
+        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        samples: the numbers of all samples, shape (n, inputs).
+        update: the optimiser's equation.
+        remembered: how many numbers it remembers for each parameter.
+        trained: how many of the parameters are trained; they come first.
+        batch: the largest number of samples in a batch.
+        mean: whether a batch's loss is the mean of its samples' losses, or their sum.
+        clip_norm: the length to which gradients are cut, or None.
+        exact: whether every bit must be that of the eager engine.
+
+    Raises:
+        Irregular: if the program has no loops that could be compiled.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        samples: Array,
+        *,
+        update: Update,
+        remembered: int,
+        trained: int,
+        batch: int,
+        mean: bool,
+        clip_norm: float | None = None,
+        exact: bool = False,
+    ) -> None:
+        lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch)
+        self.plan = Plan(
+            code=schedule(program(tape)),
+            update=update,
+            remembered=remembered,
+            trained=trained,
+            parameters=tape.sizes["w"],
+            inputs=samples.shape[1],
+            mean=mean,
+            clip_norm=clip_norm,
+            exact=exact,
+            lanes=lanes,
+            blocks=blocks,
+        )
+        self.library = native.compile(training_steps(self.plan))
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.library.address("run"))
+        self.memory = Memory(self._sizes(samples, batch), TABLE)
+        self.memory.floats("data")[:] = samples.reshape(-1)
+        self.memory.floats("c")[:] = tape.constants
+        self._everything = np.arange(len(samples))
+        self._packed = False
+
+    def _sizes(self, samples: Array, batch: int) -> dict[str, int]:
+        plan = self.plan
+        blocks = -(-batch // plan.samples)
+        return {
+            "p": plan.room * (1 + plan.remembered),
+            "moved": plan.room * (1 + plan.remembered),
+            "g": plan.room,
+            "gathered": plan.room * plan.lanes,
+            "c": len(plan.code.constants),
+            "data": samples.size,
+            "order": max(len(samples), _MOST_STEPS),
+            "offsets": _MOST_STEPS,
+            "counts": _MOST_STEPS,
+            "x": blocks * plan.samples * plan.inputs,
+            "parts": max(batch, plan.samples),
+            "rates": _MOST_STEPS,
+            "losses": _MOST_STEPS,
+            "sizes": len(SIZES),
+            "work": plan.work,
+        }
+
+    @property
+    def parameters(self) -> Array:
+        """The parameters, trained ones first; what is written into this array is used."""
+        return self.memory.floats("p")[: self.plan.parameters]
+
+    @property
+    def gradient(self) -> Array:
+        """The derivatives of the last step by the trained parameters."""
+        return self.memory.floats("g")[: self.plan.trained]
+
+    def take(self, batches: Sequence[Array] | int, rates: Sequence[float], first: int) -> Taken:
+        """Take steps of training.
+
+        Args:
+            batches: the samples of each step, by number; or how many steps to take with all
+                samples.
+            rates: the learning rate of each step.
+            first: the number of the first step, 1 for the first of a run.
+
+        Returns:
+            The losses, and whether the run diverged.
+        """
+        memory = self.memory
+        whole = isinstance(batches, int)
+        chosen = [self._everything] if isinstance(batches, int) else batches
+        counts = np.array([len(batch) for batch in chosen])
+        steps = len(rates)
+        memory.integers("counts")[:steps] = counts
+        memory.integers("offsets")[:steps] = 0 if whole else np.cumsum(counts) - counts
+        memory.integers("order")[: counts.sum()] = np.concatenate(chosen)
+        memory.floats("rates")[:steps] = rates
+        sizes = memory.integers("sizes")
+        sizes[:] = [steps, first, int(whole and self._packed), 0, 0]
+        self._run(memory.address)
+        done, diverged = int(sizes[3]), bool(sizes[4])
+        self._packed = whole
+        losses = memory.floats("losses")[: done + diverged].tolist()
+        return Taken(losses, diverged)
+
+
+def lanes_and_blocks(batch: int) -> tuple[int, int]:
+    """How many samples to put into a vector, and how many vectors to compute side by side.
+
+    Several vectors share the reading of each parameter, but the last block of a batch may be
+    partly empty. The figures are from C written by hand for a 64-64-64-10 network.
+    """
+    lanes = native.lanes()
+    while lanes > 2 and lanes >= 2 * batch:
+        lanes //= 2
+    vectors = -(-batch // lanes)
+
+    def cost(blocks: int) -> int:
+        return -(-vectors // blocks) * (1000 + 700 * blocks)
+
+    return lanes, min(range(1, _MOST_BLOCKS + 1), key=cost)
