@@ -67,6 +67,17 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Keep:
+    """Put a number that a cell is about to lose into memory, for going backward."""
+
+    source: Cell
+    target: Element
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.source}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Share:
     """One step backward: take g out of `source`, add a share of it to each operand's derivative.
 
@@ -113,7 +124,7 @@ class Repeat:
     cells: frozenset[int] = frozenset()
 
 
-Statement: TypeAlias = Compute | Share | Repeat
+Statement: TypeAlias = Compute | Keep | Share | Repeat
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +220,8 @@ class _Machine:
                 result = s.op.value(*[self.read(x, point) for x in s.operands])
                 for target in s.targets:
                     self.write(target, result, point)
+            elif isinstance(s, Keep):
+                self.write(s.target, self.read(s.source, point), point)
             else:
                 self.share(s, point)
 

@@ -18,6 +18,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from talweg import ops
 from talweg.errors import OperationError
 from talweg.operation import Number, Op
 
@@ -33,14 +34,16 @@ class Module:
 
     Attributes:
         exact: every operation gives the bits that the eager engine gives.
-        addresses: the addresses of Python callbacks that the code calls, by name.
+        outlined: the functions that long operations have been written into; None for short ones.
+        constants: the constants that occur, by their text.
     """
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
         self.functions: list[Function] = []
         self.declarations: dict[str, str] = {}
-        self.outlined: dict[tuple[Op, int], str | None] = {}
+        self.outlined: dict[tuple[Op, int, tuple[str | None, ...]], str | None] = {}
+        self.constants: dict[Name, float] = {}
 
     def declare(self, name: str, line: str) -> None:
         """Declare a function that is elsewhere; once is enough."""
@@ -119,7 +122,13 @@ class Emitter:
 
     def constant(self, x: float) -> Name:
         """The number x in every lane."""
-        return self._splat("double", hexadecimal(x))
+        name = self._splat("double", hexadecimal(x))
+        self.function.module.constants[name] = x
+        return name
+
+    def known(self, x: Name) -> float | None:
+        """The number that a constant is; None for what is known only when the program runs."""
+        return self.function.module.constants.get(x)
 
     def add(self, x: Name, y: Name) -> Name:
         """X + y."""
@@ -193,6 +202,8 @@ class Emitter:
 
     def select(self, m: Name, x: Name, y: Name) -> Name:
         """The number x where the mask holds, else y."""
+        if x == y:
+            return x
         return self.function.new(
             f"select {self.mask_type} {m}, {self.number_type} {x}, {self.number_type} {y}"
         )
@@ -319,21 +330,37 @@ class Emitter:
     def apply(self, op: Op, *operands: Name) -> Name:
         """The machine code of an operation: in place if it is short, else a call to it."""
         module = self.function.module
-        key = (op, self.lanes)
+        numbers = [self.known(x) for x in operands]
+        if None not in numbers:
+            return self.constant(op.value(*numbers))
+        constants = tuple(
+            [x if k is not None else None for x, k in zip(operands, numbers, strict=True)]
+        )
+        key = (op, self.lanes, constants)
         if key not in module.outlined:
-            module.outlined[key] = self._outline(op)
+            module.outlined[key] = self._outline(op, constants)
         name = module.outlined[key]
         if name is None:
             return machine_code(op)(self, *operands)
-        given = ", ".join(f"{self.number_type} {x}" for x in operands)
+        given = ", ".join(
+            f"{self.number_type} {x}"
+            for x, constant in zip(operands, constants, strict=True)
+            if constant is None
+        )
         return self.function.new(f"call {self.number_type} @{name}({given})")
 
-    def _outline(self, op: Op) -> str | None:
-        """Write an operation as a function of its own; None if it is too short for that."""
+    def _outline(self, op: Op, constants: Sequence[Name | None]) -> str | None:
+        """Write an operation as a function of its own; None if it is too short for that.
+
+        Args:
+            op: the operation.
+            constants: the operands that are constants, which are written into it.
+        """
         module = self.function.module
-        name = f"{op.name}.{self._suffix}"
-        operands = [f"%{k}" for k in "xyz"[: op.arity]]
-        given = ", ".join(f"{self.number_type} {x}" for x in operands)
+        name = f"{op.name}.{self._suffix}.{len(module.outlined)}"
+        registers = [f"%{k}" for k in "xyz"[: op.arity]]
+        operands = [r if c is None else c for r, c in zip(registers, constants, strict=True)]
+        given = ", ".join(f"{self.number_type} {x}" for x in operands if x in registers)
         head = f"define internal {self.number_type} @{name}({given}) alwaysinline"
         body = Function(module, head)
         # Without flags: what is written here has its roundings thought out.
@@ -405,28 +432,28 @@ class Symbol:
         return Symbol(e, e.apply(op, *names))
 
     def __add__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.add(self.name, self._name(other)))
+        return self._apply(ops.add, (self, other))
 
     def __radd__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.add(self._name(other), self.name))
+        return self._apply(ops.add, (other, self))
 
     def __sub__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.sub(self.name, self._name(other)))
+        return self._apply(ops.sub, (self, other))
 
     def __rsub__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.sub(self._name(other), self.name))
+        return self._apply(ops.sub, (other, self))
 
     def __mul__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.mul(self.name, self._name(other)))
+        return self._apply(ops.mul, (self, other))
 
     def __rmul__(self, other: Number) -> Symbol:
-        return Symbol(self.emitter, self.emitter.mul(self._name(other), self.name))
+        return self._apply(ops.mul, (other, self))
 
     def __neg__(self) -> Symbol:
-        return Symbol(self.emitter, self.emitter.neg(self.name))
+        return self._apply(ops.neg, (self,))
 
-    def _name(self, x: Number) -> Name:
-        return x.name if isinstance(x, Symbol) else self.emitter.constant(float(x))
+    def __bool__(self) -> bool:
+        raise OperationError("it branches on a number that is not known while code is written")
 
 
 def machine_code(op: Op) -> Callable[..., Name]:

@@ -21,6 +21,7 @@ from talweg.jit.code import (
     Cell,
     Compute,
     Element,
+    Keep,
     Literal,
     Operand,
     Place,
@@ -139,6 +140,8 @@ class Body:
             for copy in copies:
                 if isinstance(s, Compute):
                     self.compute(s, copy)
+                elif isinstance(s, Keep):
+                    self.write(s.target, self.read(s.source, copy), copy)
                 else:
                     self.share(s, copy)
 

@@ -11,8 +11,9 @@ term of a sum and the terms added in a loop are a group: the running sum.)
 * Any other group lives in an array. Its numbers stand in it in the order in which they are
   computed; that makes the index an affine function of the loop variables nearly always, for
   writers and readers, which is looked up too.
-* Going backward an operation may mention numbers that a cell has long lost. Groups of such
-  numbers are kept in an array besides.
+* Going backward an operation may mention numbers that a cell has long lost. They are kept in
+  an array besides: by who writes them if all of a group's numbers are mentioned; by who
+  reads them if it is only some, such as the last of the partial sums.
 
 A program for which no affine index exists raises `Irregular`; it can still run as a table.
 
@@ -33,6 +34,7 @@ from talweg.jit.code import (
     Code,
     Compute,
     Element,
+    Keep,
     Literal,
     Operand,
     Place,
@@ -98,11 +100,12 @@ class _Schedule:
         self.group_of_result = self.group[self.written.owner]
         self.has_cell = self._cells()
         self.differentiated = self._differentiated()
-        self.kept = self._kept()
+        self.kept, self.saved = self._kept()
         self.addresses: dict[int, Array] = {}
         self.sizes: dict[str, int] = {}
         for group in sorted(set(self.group.tolist())):
             self._allocate(group)
+        self.keeps = {slot: self._room_for(*slot, name) for slot, name in self.saved.items()}
 
     # ---- what reads what ----------------------------------------------------------------
 
@@ -187,17 +190,36 @@ class _Schedule:
         ]
         return frozenset().union(*[mentioned(node.op, j) for j in flowing])
 
-    def _kept(self) -> Array:
-        """For every group (by its number) whether going backward needs its numbers."""
+    def _kept(self) -> tuple[Array, dict[Slot, str]]:
+        """What going backward needs and a cell would lose.
+
+        Returns:
+            For every group (by its number) whether all its numbers are kept; and the arrays
+            in which operands are kept of which only some of a group's numbers are needed.
+        """
         kept = np.zeros(len(self.instructions), dtype=bool)
-        for number, node in enumerate(self.instructions):
+        some: dict[Slot, str] = {}
+        for number in range(len(self.instructions)):
             names = self._mentioned(number)
             if "out" in names:
                 kept[self.group[number]] = True
-            for j in range(len(node.operands)):
-                if OPERANDS[j] in names and (number, j) in self.producers:
-                    kept[self.group[self.producers[number, j][0]]] = True
-        return kept
+            for j, name in enumerate(OPERANDS):
+                if name not in names or (number, j) not in self.producers:
+                    continue
+                group = self.group[self.producers[number, j][0]]
+                needed = len(np.unique(self._read(number, j)))
+                if not self.has_cell[group] or needed == self._count(group):
+                    kept[group] = True
+                else:
+                    some[number, j] = f"s{number}{name}"
+        return kept, {slot: name for slot, name in some.items() if not kept[self._group_at(slot)]}
+
+    def _group_at(self, slot: Slot) -> int:
+        return int(self.group[self.producers[slot][0]])
+
+    def _count(self, group: int) -> int:
+        """How many numbers a group has."""
+        return int((self.group_of_result == group).sum())
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -205,7 +227,7 @@ class _Schedule:
         """Give a group its arrays, and its numbers their addresses in them."""
         members = np.flatnonzero(self.group == group)
         in_cell = bool(self.has_cell[group])
-        keeps = bool(self.kept[group]) and not self._stays(group, members)
+        keeps = bool(self.kept[group]) and not self._stays(group)
         if in_cell and not keeps:
             return
         positions = np.flatnonzero(self.group_of_result == group)
@@ -218,9 +240,21 @@ class _Schedule:
         if not in_cell and self.differentiated[members].any():
             self.sizes[f"da{group}"] = size
 
-    def _stays(self, group: int, members: Array) -> bool:
+    def _room_for(self, number: int, operand: int, name: str) -> Element:
+        """Where an instruction keeps one of its operands for itself."""
+        positions = self.positions[number]
+        addresses, size = np.arange(len(positions)), len(positions)
+        if not self._is_affine(number, positions, addresses):
+            addresses, size = self._boxed(number)
+        self.sizes[name] = size
+        index = affine(self.written.points_of(number), addresses)
+        if index is None:  # a box is affine by construction
+            raise Irregular(f"operand {operand} of instruction {number}")
+        return Element(name, index)
+
+    def _stays(self, group: int) -> bool:
         """Whether a cell is written once, so that it still holds its number going backward."""
-        return bool(self.has_cell[group]) and (self.group_of_result == group).sum() == 1
+        return bool(self.has_cell[group]) and self._count(group) == 1
 
     def _is_affine(self, number: int, positions: Array, addresses: Array) -> bool:
         return affine(self.written.points_of(number), addresses) is not None
@@ -250,6 +284,8 @@ class _Schedule:
                 return Literal(float(numbers[0]))
         if reference.space != RESULT:
             return Element(reference.space, reference.index)
+        if backward and (number, j) in self.keeps:
+            return self.keeps[number, j]
         return self._result(number, self.producers[number, j][0], self._read(number, j), backward)
 
     def _result(self, number: int, maker: int, read: Array, backward: bool) -> Operand:
@@ -297,7 +333,11 @@ class _Schedule:
                     Repeat(node.count, body, self._is_parallel(node), self._written_in(node))
                 )
             else:
-                statements.append(self._compute(self.number[id(node)]))
+                number = self.number[id(node)]
+                for slot, place in self.keeps.items():
+                    if slot[0] == number:
+                        statements.append(Keep(Cell(self._group_at(slot)), place))
+                statements.append(self._compute(number))
         return tuple(statements)
 
     def _compute(self, number: int) -> Compute:

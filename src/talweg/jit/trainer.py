@@ -24,6 +24,9 @@ from talweg.jit.tape import Array, Tape
 _MOST_BLOCKS = 8
 """How many vectors of samples are computed side by side, at most."""
 
+_NEAR = 100_000
+"""Bytes that are near enough: more than the first cache holds, less than the second."""
+
 _MOST_STEPS = 4096
 """How many steps one call takes at most."""
 
@@ -73,9 +76,11 @@ class Trainer:
         clip_norm: float | None = None,
         exact: bool = False,
     ) -> None:
-        lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch)
+        code = schedule(program(tape))
+        numbers = samples.shape[1] + sum(code.arrays.values())
+        lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
         self.plan = Plan(
-            code=schedule(program(tape)),
+            code=code,
             update=update,
             remembered=remembered,
             trained=trained,
@@ -156,18 +161,24 @@ class Trainer:
         return Taken(losses, diverged)
 
 
-def lanes_and_blocks(batch: int) -> tuple[int, int]:
+def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:
     """How many samples to put into a vector, and how many vectors to compute side by side.
 
     Several vectors share the reading of each parameter, but the last block of a batch may be
-    partly empty. The figures are from C written by hand for a 64-64-64-10 network.
+    partly empty, and what they work on should stay near. The figures are from C written by
+    hand for a 64-64-64-10 network.
+
+    Args:
+        batch: how many samples a batch has.
+        numbers: how many numbers a sample has, and works on.
     """
     lanes = native.lanes()
     while lanes > 2 and lanes >= 2 * batch:
         lanes //= 2
     vectors = -(-batch // lanes)
+    most = max(1, min(_MOST_BLOCKS, _NEAR // (8 * lanes * numbers)))
 
     def cost(blocks: int) -> int:
         return -(-vectors // blocks) * (1000 + 700 * blocks)
 
-    return lanes, min(range(1, _MOST_BLOCKS + 1), key=cost)
+    return lanes, min(range(1, most + 1), key=cost)
