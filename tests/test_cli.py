@@ -3,7 +3,6 @@
 import html
 import json
 import random
-import sys
 import tomllib
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import talweg as tw
+from talweg import eager_run
 from talweg.cli import console, main, options
 from talweg.errors import DataWarning
 from talweg.losses import LOSSES
@@ -193,8 +193,7 @@ def interrupt_at_step(monkeypatch):
                 raise KeyboardInterrupt
             return lr
 
-        # By its module: the name talweg.train is the function.
-        monkeypatch.setattr(sys.modules["talweg.train"], "rate_at", rate)
+        monkeypatch.setattr(eager_run, "rate_at", rate)
 
     return at
 

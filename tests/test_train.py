@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import talweg as tw
-from talweg import MLP, SGD, EarlyStopping, Value, train
+from talweg import MLP, SGD, EarlyStopping, Value, eager_run, train
 from talweg.errors import ArgumentError, DataError, NumberError, ShapeError, TalwegError
 
-train_module = sys.modules["talweg.train"]
 LESSON = list(tw.lesson_data())
 SINES = [([x / 10.0], math.sin(x / 10.0)) for x in range(-10, 11)]
 
@@ -57,7 +56,7 @@ def lesson_loop(model, reduction, steps=50, lr=0.05):
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_the_lessons_loop_to_the_last_bit(reduction, monkeypatch):
     # Since Python 3.12 `sum` corrects rounding on floats, but not on Values: not to be used.
-    monkeypatch.setattr(train_module, "sum", math.fsum, raising=False)
+    monkeypatch.setattr(eager_run, "sum", math.fsum, raising=False)
     by_hand, trained = lesson_model(), lesson_model()
     losses = lesson_loop(by_hand, reduction)
     history = train(trained, tw.lesson_data(), reduction=reduction, validation=LESSON)
@@ -467,13 +466,13 @@ def test_ctrl_c_in_a_loss_keeps_the_weights_of_the_step_before():
 
 
 def interrupted_at(count):
-    """Train with a Ctrl-C at the count-th line that runs in train.py, inside its `try`."""
+    """Train with a Ctrl-C at the count-th line that runs in eager_run.py."""
     model = line()
     lines = 0
 
     def tracer(frame, event, _):
         nonlocal lines
-        if frame.f_code.co_filename != train_module.__file__:
+        if frame.f_code.co_filename != eager_run.__file__:
             return None
         inside = frame.f_code.co_name in {"step", "assign", "loss_and_gradient", "clipped"}
         if inside and event == "line":
@@ -537,7 +536,8 @@ XS, YT = [x for x, _ in LESSON], [y for _, y in LESSON]
         ({"batch_size": 0}, ArgumentError, "batch_size must be None or .* got 0"),
         ({"batch_size": 2.0}, ArgumentError, "batch_size must"),
         ({"seed": "x"}, ArgumentError, "seed must be None or a whole number, got 'x'"),
-        ({"engine": "native"}, ArgumentError, 'engine must be "auto" or "eager" in this version'),
+        ({"engine": "fast"}, ArgumentError, 'engine must be "auto", "eager" or "native", got'),
+        ({"mode": "fast"}, ArgumentError, 'mode must be "default" or "exact", got'),
         ({"clip_norm": 0.0}, ArgumentError, "clip_norm must be None or a number above 0, got 0.0"),
         ({"clip_norm": math.nan}, ArgumentError, "clip_norm must"),
         ({"clip_norm": "1"}, ArgumentError, "clip_norm must"),

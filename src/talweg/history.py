@@ -33,6 +33,8 @@ class History:
         metrics: for each metric by name, (step, number) likewise.
         status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
         verdict: the same in a sentence, with the reason.
+        engine: what computed it: "eager", "native" or "native, exact".
+        why_eager: why it was not native code, if the choice was left to `train`.
         best_step: the step with the lowest validation loss, or training loss without
             validation data; None before the first.
 
@@ -49,6 +51,8 @@ class History:
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     status: Status = "running"
     verdict: str = ""
+    engine: str = "eager"
+    why_eager: str = ""
 
     @property
     def steps(self) -> int:

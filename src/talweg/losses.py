@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 
 from talweg import ops
 from talweg.errors import ArgumentError, ShapeError
+from talweg.picking import pick
+from talweg.tracing import is_tracing
+from talweg.value import Value
 
 Number: TypeAlias = Any
 Loss: TypeAlias = Callable[[Any, Any], Number]
@@ -123,11 +126,12 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
             f"{'an empty list' if hasattr(prediction, '__len__') else 'a single number'}; "
             "for two classes and one output use binary_cross_entropy"
         )
-    if target not in range(len(prediction)) or isinstance(target, bool):
+    stands_for_all = is_tracing() and isinstance(target, Value)
+    if not stands_for_all and (target not in range(len(prediction)) or isinstance(target, bool)):
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )
-    right = prediction[int(target)]
+    right = pick(prediction, target)
     log_sum = prediction[0] - right
     for z in prediction[1:]:
         log_sum = log_sum + ops.softplus(z - right - log_sum)

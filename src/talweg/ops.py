@@ -19,7 +19,7 @@ How an equation is written, and how to declare an operation of your own: `talweg
 
 import operator
 
-from talweg import ieee
+from talweg import ieee, machine
 from talweg.operation import TABLE, Op, declare, lookup, register, to_float, unregister
 
 __all__ = ["TABLE", "Op", "lookup", "register", "to_float", "unregister"]
@@ -27,11 +27,17 @@ __all__ = ["TABLE", "Op", "lookup", "register", "to_float", "unregister"]
 
 # ---- arithmetic -------------------------------------------------------------------------
 
-add = declare("add", operator.add, ("g", "g"), "x + y.", symbol="+")
+add = declare(
+    "add", operator.add, ("g", "g"), "x + y.", symbol="+", emit=lambda e, x, y: e.add(x, y)
+)
 
-sub = declare("sub", operator.sub, ("g", "-g"), "x - y.", symbol="-")
+sub = declare(
+    "sub", operator.sub, ("g", "-g"), "x - y.", symbol="-", emit=lambda e, x, y: e.sub(x, y)
+)
 
-mul = declare("mul", operator.mul, ("g * y", "g * x"), "x * y.", symbol="*")
+mul = declare(
+    "mul", operator.mul, ("g * y", "g * x"), "x * y.", symbol="*", emit=lambda e, x, y: e.mul(x, y)
+)
 
 div = declare(
     "div",
@@ -40,9 +46,10 @@ div = declare(
     "x / y.",
     symbol="/",
     domain="y != 0; elsewhere inf, -inf or nan",
+    emit=lambda e, x, y: e.div(x, y),
 )
 
-neg = declare("neg", operator.neg, "-g", "-x.")
+neg = declare("neg", operator.neg, "-g", "-x.", emit=lambda e, x: e.neg(x))
 
 # The `where`s are for x = 0: d(x**0)/dx is 0 and not 0 * inf, in all its derivatives too,
 # and d(0**y)/dy is 0 for y > 0 and not 0 * log(0).
@@ -57,12 +64,13 @@ pow = declare(  # noqa: A001
     symbol="**",
     domain="x > 0, or any x if y is an integer (x != 0 if it is negative)",
     not_smooth="at x = 0 if y < 1 (inf is returned) or y = 0 (0 is returned)",
+    emit=machine.pow,
 )
 
 
 # ---- functions of one number ------------------------------------------------------------
 
-exp = declare("exp", ieee.exp, "g * out", "e**x; inf above 709.78.")
+exp = declare("exp", ieee.exp, "g * out", "e**x; inf above 709.78.", emit=machine.exp)
 
 log = declare(
     "log",
@@ -70,6 +78,7 @@ log = declare(
     "div(g, x)",
     "The natural logarithm of x.",
     domain="x > 0; -inf at 0, nan below",
+    emit=machine.log,
 )
 
 sqrt = declare(
@@ -79,17 +88,28 @@ sqrt = declare(
     "The square root of x.",
     domain="x >= 0; nan below",
     not_smooth="at 0 (inf is returned)",
+    emit=lambda e, x: e.sqrt(x),
 )
 
-sin = declare("sin", ieee.sin, "g * cos(x)", "The sine of x radians.", domain="finite x")
+sin = declare(
+    "sin", ieee.sin, "g * cos(x)", "The sine of x radians.", domain="finite x", emit=machine.sin
+)
 
-cos = declare("cos", ieee.cos, "-(g * sin(x))", "The cosine of x radians.", domain="finite x")
+cos = declare(
+    "cos",
+    ieee.cos,
+    "-(g * sin(x))",
+    "The cosine of x radians.",
+    domain="finite x",
+    emit=machine.cos,
+)
 
 tanh = declare(
     "tanh",
     ieee.tanh,
     "g * (1.0 - out * out)",
     "The hyperbolic tangent of x, (e**x - e**-x) / (e**x + e**-x).",
+    emit=machine.tanh,
 )
 
 sigmoid = declare(
@@ -97,6 +117,7 @@ sigmoid = declare(
     ieee.sigmoid,
     "g * (out * (1.0 - out))",
     "The logistic function 1 / (1 + e**-x).",
+    emit=machine.sigmoid,
 )
 
 relu = declare(
@@ -105,9 +126,16 @@ relu = declare(
     "where(le(x, 0.0), 0.0, g)",
     "x where it is positive, else 0.",
     not_smooth="at 0 (0 is returned, as in PyTorch and micrograd)",
+    emit=machine.relu,
 )
 
-softplus = declare("softplus", ieee.softplus, "g * sigmoid(x)", "log(1 + e**x), a smooth relu.")
+softplus = declare(
+    "softplus",
+    ieee.softplus,
+    "g * sigmoid(x)",
+    "log(1 + e**x), a smooth relu.",
+    emit=machine.softplus,
+)
 
 abs = declare(  # noqa: A001
     "abs",
@@ -115,6 +143,7 @@ abs = declare(  # noqa: A001
     "where(lt(x, 0.0), -g, where(lt(0.0, x), g, 0.0))",
     "|x|.",
     not_smooth="at 0 (0 is returned)",
+    emit=lambda e, x: e.abs(x),
 )
 
 
@@ -129,6 +158,7 @@ max = declare(  # noqa: A001
     ),
     "The larger of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
+    emit=machine.max,
 )
 
 min = declare(  # noqa: A001
@@ -140,6 +170,7 @@ min = declare(  # noqa: A001
     ),
     "The smaller of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
+    emit=machine.min,
 )
 
 # The derivatives choose with `where` and do not multiply by 0 or 1: the branch that was
@@ -152,6 +183,7 @@ where = declare(
     ("0.0", "where(x, g, 0.0)", "where(x, 0.0, g)"),
     "y if x is not zero, else z: where(condition, then, otherwise).",
     not_smooth="in the condition (0 is returned)",
+    emit=machine.where,
 )
 
 lt = declare(
@@ -161,6 +193,7 @@ lt = declare(
     "1 if x < y, else 0.",
     symbol="<",
     not_smooth="at x = y (0 is returned)",
+    emit=machine.lt,
 )
 
 le = declare(
@@ -170,4 +203,5 @@ le = declare(
     "1 if x <= y, else 0.",
     symbol="<=",
     not_smooth="at x = y (0 is returned)",
+    emit=machine.le,
 )

@@ -1,41 +1,30 @@
 """Training: forward, loss, backward, update, and a record of it.
 
 `train` is the lesson's loop with everything around it that people ask for. Start reading
-at `train`, then `_Run.step`, which is the loop's body.
+at `train`; the loop's body is in `talweg.eager_run`, and once more in `talweg.native_run`,
+where many steps are one call of native code.
 """
 
 from __future__ import annotations
 
-import math
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from talweg import losses, ops
+from talweg import losses
+from talweg.eager_run import Batch, EagerRun, Model, Sample
 from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
-from talweg.history import History, Status
+from talweg.history import History
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
-from talweg.schedules import rate_at
-from talweg.value import Value
 from talweg.watch import EarlyStopping, Watch
 
-Sample: TypeAlias = tuple[Sequence[float], Any]
 Metric: TypeAlias = Callable[[Any, Iterable[Sample]], float]
-Engine: TypeAlias = Literal["auto", "eager"]
-
-
-class Model(Protocol):
-    """What `train` asks of a model: to be called on inputs, and to name its parameters."""
-
-    def __call__(self, x: Sequence[float], /) -> Any:
-        """The prediction for one sample."""
-
-    def parameters(self) -> Sequence[Value]:
-        """All Values that training may change, in a fixed order."""
+Engine: TypeAlias = Literal["auto", "eager", "native"]
+Mode: TypeAlias = Literal["default", "exact"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +55,7 @@ def train(
     batch_size: int | None = None,
     seed: int | None = None,
     engine: Engine = "auto",
+    mode: Mode = "default",
     validation: Iterable[Sample] | None = None,
     early_stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
@@ -92,7 +82,11 @@ def train(
             data is shuffled anew; the last batch of a pass may be smaller.
         seed: where shuffling starts; None for Python's own `random`. Full batches are not
             shuffled and need none.
-        engine: "eager", or "auto" for the fastest that there is.
+        engine: "eager", "native" for machine code, or "auto" for native code where that can
+            run the model and the run is long enough to be worth compiling. It is the same
+            training by either; `history.engine` says which it was.
+        mode: what native code promises. "default": numbers that agree to rounding errors, as
+            fast as possible. "exact": the same bits as the eager engine.
         validation: samples that are only looked at: their loss is recorded before each pass
             over the data, and after the last update.
         early_stopping: when to stop before `steps`.
@@ -120,35 +114,43 @@ def train(
         (5.278844, 0.028227)
     """
     _check(loss=loss, reduction=reduction, optimizer=optimizer, steps=steps, seed=seed)
-    _check(batch_size=batch_size, engine=engine, early_stopping=early_stopping)
+    _check(batch_size=batch_size, engine=engine, mode=mode, early_stopping=early_stopping)
     _check(clip_norm=clip_norm, metrics=metrics, callbacks=callbacks)
     samples = _samples(data, "data")
     watched = None if validation is None else _samples(validation, "validation")
-    run = _Run(
+    run = _run(
+        engine,
+        mode,
+        batch_size,
+        steps * (batch_size or len(samples)),
         model=model,
+        samples=samples,
         loss=loss,
         mean=reduction == "mean",
         optimizer=optimizer or SGD(lr=0.05),
         clip_norm=clip_norm,
     )
     pass_length = -(-len(samples) // batch_size) if batch_size else 1
-    batches = _batches(samples, batch_size, random if seed is None else random.Random(seed))
+    batches = _batches(len(samples), batch_size, random if seed is None else random.Random(seed))
     watch = Watch(run, samples, watched, metrics or {}, early_stopping)
     history = run.history
     history.metrics = {name: [] for name in watch.metrics}
     try:
         with progress_bar(steps, progress) as show:
-            for number, batch in zip(range(1, steps + 1), batches, strict=False):
-                if (number - 1) % pass_length == 0 and watch.says_stop():
+            while history.steps < steps and history.status == "running":
+                if history.steps % pass_length == 0 and watch.says_stop():
                     break
-                run.step(batch)
-                show(number, history.losses[-1])
-                told = Step(number, history.losses[-1], model, history)
+                most = steps - history.steps
+                if callbacks:
+                    most = 1
+                elif watch.is_watching:
+                    most = min(most, pass_length - history.steps % pass_length)
+                run.take(list(islice(batches, run.steps_at_once(most))))
+                show(history.steps, history.losses[-1])
+                told = Step(history.steps, history.losses[-1], model, history)
                 answers = [callback(told) for callback in callbacks]
                 if any(answers):
-                    run.end("stopped early", f"a callback stopped the run at step {number}")
-                if history.status != "running":
-                    break
+                    run.end("stopped early", f"a callback stopped the run at step {told.number}")
             if history.status != "diverged":
                 watch.look()
     except KeyboardInterrupt:
@@ -159,113 +161,32 @@ def train(
     return history
 
 
-class _Run:
-    """The state of a training run: the parameters, what the optimiser remembers, the record."""
+_WORTH_COMPILING = 200_000
+"""Runs of fewer operations than this are over before they would have been compiled."""
 
-    def __init__(
-        self,
-        model: Model,
-        loss: losses.Loss,
-        mean: bool,
-        optimizer: Optimizer,
-        clip_norm: float | None,
-    ) -> None:
-        self.model = model
-        self.loss = loss
-        self.mean = mean
-        self.optimizer = optimizer
-        self.clip_norm = clip_norm
-        self.parameters = _parameters_of(model)
-        self.states = [optimizer.initial_state() for _ in self.parameters]
-        self.history = History()
-        self.start = time.perf_counter()
 
-    def step(self, batch: Sequence[Sample]) -> None:
-        """Forward, loss, backward, update."""
-        number = self.history.steps + 1
-        loss = self.loss_and_gradient(batch)
-        gradient = [p.grad for p in self.parameters]
-        lr = rate_at(self.optimizer.lr, number - 1)
-        now = zip(self.parameters, self.clipped(gradient), self.states, strict=True)
-        moved = [self.optimizer.update(p.data, g, state, lr, float(number)) for p, g, state in now]
-        numbers = [number for number, _ in moved]
-        if all(map(math.isfinite, [loss, *gradient, *numbers])):
-            self.assign(numbers)
-            self.states = [state for _, state in moved]
-        else:
-            self.end("diverged", self.why_diverged(number, loss))
-        self.history.learning_rates.append(lr)
-        self.history.seconds.append(time.perf_counter() - self.start)
-        self.history.losses.append(loss)
+def _run(
+    engine: Engine, mode: Mode, batch_size: int | None, samples_in_all: int, **settings: Any
+) -> EagerRun:
+    """A run by the engine asked for; if that is "auto", by native code where it can and pays."""
+    if engine == "eager":
+        return EagerRun(**settings)
+    from talweg import native_run  # loads NumPy and LLVM, which eager runs do without
 
-    def loss_and_gradient(self, batch: Sequence[Sample]) -> float:
-        """The loss of a batch; its gradient is left in the parameters.
-
-        Each sample has a graph of its own, so that memory does not grow with the batch.
-        They go backward from the last to the first, which is the order in which one graph
-        of the whole batch would: the gradients are the same to the last bit.
-        """
-        weight = 1.0 / len(batch) if self.mean else 1.0
-        for p in self.parameters:
-            p.grad = 0.0
-        parts = []
-        for x, y in reversed(batch):
-            part = self.loss(self.model(x), y)
-            if not isinstance(part, Value):
-                raise ArgumentError(
-                    f"the loss of a sample is the bare number {part!r}, so nothing can be learnt "
-                    "from it; compute it from the model's Values without reading .data"
-                )
-            parts.append(part.data)
-            (part * weight).backward()
-        total: float = losses.add_up(reversed(parts))
-        return total * weight
-
-    def mean_loss(self, samples: Sequence[Sample]) -> float:
-        """The loss of samples that are only looked at, reduced as in training."""
-        total: float = losses.add_up(ops.to_float(self.loss(self.model(x), y)) for x, y in samples)
-        return total / len(samples) if self.mean else total
-
-    def clipped(self, gradient: list[float]) -> list[float]:
-        """The gradient, scaled down to `clip_norm` if it is longer."""
-        if self.clip_norm is None:
-            return gradient
-        length = math.hypot(*gradient)
-        if length <= self.clip_norm:
-            return gradient
-        return [g * (self.clip_norm / length) for g in gradient]
-
-    def assign(self, numbers: Sequence[float]) -> None:
-        """Set all parameters; a Ctrl-C in between does not leave half of them old."""
-        try:
-            for p, x in zip(self.parameters, numbers, strict=True):
-                p.data = x
-        except KeyboardInterrupt:
-            self.assign(numbers)
-            raise
-
-    def why_diverged(self, number: int, loss: float) -> str:
-        """One sentence: the step, what became of the loss, the largest gradient, what to try."""
-        sizes = [(math.inf if math.isnan(p.grad) else abs(p.grad)) for p in self.parameters]
-        largest = max(range(len(sizes)), key=sizes.__getitem__)
-        before = f" after {self.history.losses[-1]:.6g}" if self.history.losses else ""
-        overflows = math.isfinite(loss) and math.isfinite(sizes[largest])
-        return (
-            f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "
-            f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)})"
-            f"{', and the update is not finite' if overflows else ''}; "
-            "try a smaller learning rate or clip_norm"
+    least = _WORTH_COMPILING if engine == "auto" else 0
+    try:
+        return native_run.NativeRun(
+            **settings,
+            mode=mode,
+            batch_size=batch_size,
+            least=least // max(1, samples_in_all),
         )
-
-    def name_of(self, index: int) -> str:
-        """The name of a parameter, or its number in a model without names."""
-        named = getattr(self.model, "named_parameters", None)
-        return list(named())[index][0] if named else f"parameter {index}"
-
-    def end(self, status: Status, verdict: str) -> None:
-        """Note how the run ended, unless it had ended already."""
-        if self.history.status == "running":
-            self.history.status, self.history.verdict = status, verdict
+    except native_run.NotNative as reason:
+        if engine == "native":
+            raise ArgumentError(f'engine="native" is not possible: {reason}') from None
+        run = EagerRun(**settings)
+        run.history.why_eager = str(reason)
+        return run
 
 
 def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
@@ -283,27 +204,16 @@ def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
     return samples
 
 
-def _batches(samples: list[Sample], batch_size: int | None, rng: Any) -> Iterator[Sequence[Sample]]:
-    """Batches without end, pass after pass."""
+def _batches(count: int, batch_size: int | None, rng: Any) -> Iterator[Batch]:
+    """Batches without end, pass after pass, as the numbers of their samples."""
     while True:
         if batch_size is None:
-            yield samples
+            yield None
             continue
-        order = list(range(len(samples)))
+        order = list(range(count))
         rng.shuffle(order)
-        for i in range(0, len(order), batch_size):
-            yield [samples[j] for j in order[i : i + batch_size]]
-
-
-def _parameters_of(model: Model) -> list[Value]:
-    method = getattr(model, "parameters", None)
-    parameters = list(method()) if callable(method) else []
-    if not parameters or not callable(model) or not all(isinstance(p, Value) for p in parameters):
-        raise ArgumentError(
-            "the model must be callable and have parameters(), which returns a list of Values, "
-            f"got {model!r}"
-        )
-    return parameters
+        for i in range(0, count, batch_size):
+            yield order[i : i + batch_size]
 
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -319,7 +229,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda x: x is None or (isinstance(x, Integral) and int(x) >= 1),
     ),
     "seed": ("None or a whole number", lambda x: x is None or isinstance(x, Integral)),
-    "engine": ('"auto" or "eager" in this version', lambda x: x in ("auto", "eager")),
+    "engine": ('"auto", "eager" or "native"', lambda x: x in ("auto", "eager", "native")),
+    "mode": ('"default" or "exact"', lambda x: x in ("default", "exact")),
     "early_stopping": (
         "None or an object such as tw.EarlyStopping(patience=10)",
         lambda x: x is None or isinstance(x, EarlyStopping),

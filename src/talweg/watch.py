@@ -83,6 +83,11 @@ class Watch:
         self.best_weights: list[float] | None = None
         self.trials_since = 0
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self.validation is not None or self.metrics or self.early_stopping)
+
     def look(self) -> None:
         """Look at the model before the next step, once."""
         history = self.run.history

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from talweg.eager_run import Model, Sample
 from talweg.errors import ArgumentError
 from talweg.explore.verdicts import Verdict, in_words, verdict
 from talweg.history import History
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
-from talweg.train import Model, Sample, train
+from talweg.train import train
 
 if TYPE_CHECKING:
     import numpy as np

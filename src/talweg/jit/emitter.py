@@ -467,7 +467,7 @@ def machine_code(op: Op) -> Callable[..., Name]:
 
     def by_value(e: Emitter, *operands: Name) -> Name:
         try:
-            result = op.value(*[Symbol(e, x) for x in operands])
+            result: Number = op.value(*[Symbol(e, x) for x in operands])
         except (TypeError, AttributeError, ValueError) as error:
             raise OperationError(
                 f"{op.name}: its value cannot be compiled ({error}); write it with +, -, * and "

@@ -41,7 +41,7 @@ class Memory:
         owner = np.zeros(end + _LINE, dtype=np.uint8)
         skip = -owner.ctypes.data % _LINE
         self.raw = owner[skip : skip + end]
-        self.bytes = memoryview(self.raw)
+        self.bytes = self.raw.data
         self.address = int(self.raw.ctypes.data)
         pointers = [self.address + self.offsets.get(name, 0) for name in table]
         struct.pack_into(f"={len(pointers)}Q", self.bytes, 0, *pointers)

@@ -27,9 +27,6 @@ _MOST_BLOCKS = 8
 _NEAR = 100_000
 """Bytes that are near enough: more than the first cache holds, less than the second."""
 
-_MOST_STEPS = 4096
-"""How many steps one call takes at most."""
-
 
 @dataclass(frozen=True)
 class Taken:
@@ -54,10 +51,14 @@ class Trainer:
         update: the optimiser's equation.
         remembered: how many numbers it remembers for each parameter.
         trained: how many of the parameters are trained; they come first.
-        batch: the largest number of samples in a batch.
+        batch: how many samples a batch has, which decides how they are laid out; None for
+            all of them.
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
         clip_norm: the length to which gradients are cut, or None.
         exact: whether every bit must be that of the eager engine.
+
+    Attributes:
+        most_steps: how many steps one call takes at most.
 
     Raises:
         Irregular: if the program has no loops that could be compiled.
@@ -71,11 +72,13 @@ class Trainer:
         update: Update,
         remembered: int,
         trained: int,
-        batch: int,
+        batch: int | None = None,
         mean: bool,
         clip_norm: float | None = None,
         exact: bool = False,
     ) -> None:
+        batch = batch or len(samples)
+        self.most_steps = max(1, min(4096, 1_000_000 // batch))
         code = schedule(program(tape))
         numbers = samples.shape[1] + sum(code.arrays.values())
         lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
@@ -110,13 +113,13 @@ class Trainer:
             "gathered": plan.room * plan.lanes,
             "c": len(plan.code.constants),
             "data": samples.size,
-            "order": max(len(samples), _MOST_STEPS),
-            "offsets": _MOST_STEPS,
-            "counts": _MOST_STEPS,
+            "order": max(len(samples), self.most_steps * batch),
+            "offsets": self.most_steps,
+            "counts": self.most_steps,
             "x": blocks * plan.samples * plan.inputs,
             "parts": max(batch, plan.samples),
-            "rates": _MOST_STEPS,
-            "losses": _MOST_STEPS,
+            "rates": self.most_steps,
+            "losses": self.most_steps,
             "sizes": len(SIZES),
             "work": plan.work,
         }
@@ -131,23 +134,26 @@ class Trainer:
         """The derivatives of the last step by the trained parameters."""
         return self.memory.floats("g")[: self.plan.trained]
 
-    def take(self, batches: Sequence[Array] | int, rates: Sequence[float], first: int) -> Taken:
+    def take(
+        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float], first: int
+    ) -> Taken:
         """Take steps of training.
 
         Args:
-            batches: the samples of each step, by number; or how many steps to take with all
-                samples.
+            batches: the samples of each step, by number; None for all of them.
             rates: the learning rate of each step.
             first: the number of the first step, 1 for the first of a run.
 
         Returns:
             The losses, and whether the run diverged.
         """
-        memory = self.memory
-        whole = isinstance(batches, int)
-        chosen = [self._everything] if isinstance(batches, int) else batches
+        memory, steps = self.memory, len(batches)
+        whole = batches[0] is None
+        chosen = [
+            self._everything if batch is None else batch
+            for batch in batches[: 1 if whole else None]
+        ]
         counts = np.array([len(batch) for batch in chosen])
-        steps = len(rates)
         memory.integers("counts")[:steps] = counts
         memory.integers("offsets")[:steps] = 0 if whole else np.cumsum(counts) - counts
         memory.integers("order")[: counts.sum()] = np.concatenate(chosen)
