@@ -6,11 +6,15 @@ returns the name of the result. Written once, it serves one lane and several. Th
 * exact (`e.exact`): the bits of the eager functions of `talweg.ieee`, by calling the C library;
 * default: functions of our own without branches, so that all lanes go the same way.
 
-`choices` holds what compares and selects; start reading there. `exact` is the exact mode.
+`choices` holds what compares and selects; start reading there. The elementary functions follow
+in `exponential`, `logarithm`, `trigonometric` and `power`; `exact` is what the exact mode composes.
 """
 
 from talweg.machine.choices import le, lt, max, min, relu, where  # noqa: A004
-from talweg.machine.elementary import cos, exp, log, pow, sigmoid, sin, softplus, tanh  # noqa: A004
+from talweg.machine.exponential import exp, sigmoid, softplus, tanh
+from talweg.machine.logarithm import log
+from talweg.machine.power import pow  # noqa: A004
+from talweg.machine.trigonometric import cos, sin
 
 __all__ = [
     "cos",

@@ -22,8 +22,10 @@ class Emitter(Protocol):
 
     exact: bool
 
-    # Numbers. `fma` is rounded once on every machine; `muladd` once or twice, whichever is fast.
+    # Numbers. `known` is the number that a constant is, None for others.
+    # `fma` is rounded once on every machine; `muladd` once or twice, whichever is fast.
     def constant(self, x: float) -> Name: ...  # noqa: D102
+    def known(self, x: Name) -> float | None: ...  # noqa: D102
     def add(self, x: Name, y: Name) -> Name: ...  # noqa: D102
     def sub(self, x: Name, y: Name) -> Name: ...  # noqa: D102
     def mul(self, x: Name, y: Name) -> Name: ...  # noqa: D102

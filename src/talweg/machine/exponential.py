@@ -98,7 +98,7 @@ def tanh(e: Emitter, x: Name) -> Name:
     whole = e.constant(_WHOLE + _BIAS)
     rounded = e.muladd(e.sub(size, shift), step, whole)  # -k, biased, in the low bits
     u = _power_of_two(e, rounded)
-    r = _remainder(e, size, e.sub(rounded, whole), [-0.5 * part for part in _LOG_2])
+    r = _remainder(e, size, e.sub(rounded, whole), [0.5 * part for part in _LOG_2])
     t = _odd(e, r, _TANH)
     one = e.constant(1.0)
     base = e.sub(one, u)
@@ -133,10 +133,21 @@ def softplus(e: Emitter, x: Name) -> Name:
     if e.exact:
         return exact.softplus(e, x)
     u, t = _decay(e, x)
-    one, two = e.constant(1.0), e.constant(2.0)
-    slope = e.muladd(u, e.constant(-0.5), one)
-    q = e.div(e.sub(two, t), e.muladd(t, slope, e.add(two, u)))
-    return e.add(choices.relu(e, x), _odd(e, e.mul(u, q), _ATANH))
+    two = e.constant(2.0)
+    top = e.sub(two, t)
+    slope, base = e.muladd(u, e.constant(-0.5), e.constant(1.0)), e.add(two, u)
+    below = e.fma(t, slope, base)
+    # What was rounded off above and below the line is put back into the quotient: without that
+    # three roundings would make 2.5 ulp.
+    off_top = e.sub(e.sub(two, top), t)
+    off_below = e.fma(t, slope, e.sub(base, below))
+    inverse = e.div(e.constant(1.0), below)
+    q = e.mul(top, inverse)
+    rest = e.add(e.fma(e.neg(q), below, top), e.fma(e.neg(q), off_below, off_top))
+    g, low = e.mul(u, q), e.mul(u, e.mul(rest, inverse))
+    z = e.mul(g, g)
+    small = e.muladd(e.mul(g, z), polynomial(e, z, _ATANH), low)
+    return e.add(choices.relu(e, x), e.add(g, small))
 
 
 def exp(e: Emitter, x: Name) -> Name:

@@ -36,7 +36,7 @@ _SIN = (
 
 
 def sin(e: Emitter, x: Name) -> Name:
-    """The sine: of |x| = n pi + r it is (-1)**n sin(r), and the sign of x goes to the result."""
+    """The sine; for |x| = n pi + r it is the sine of r, its sign turned n times, and that of x."""
     if e.exact:
         return e.call("sin", x)
     size, whole = e.abs(x), e.constant(_WHOLE)

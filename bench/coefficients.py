@@ -1,0 +1,163 @@
+"""Where the coefficients of `talweg.machine` come from.
+
+    python bench/coefficients.py [NAME ...]
+
+For each function that the machine code approximates by a polynomial, prints the coefficients,
+lowest first, and the largest relative error that the polynomial makes, as a power of two.
+
+Each fit is a minimax one: Remez' exchange on a grid, in 60 digits. Coefficients are rounded to
+doubles one after the other, lowest first, and the rest is fitted again to what is left over, so
+that the later ones make up for the rounding of the earlier ones. Start reading at `TARGETS`.
+"""
+
+import argparse
+from typing import NamedTuple
+
+from mpmath import atanh, cos, exp, expm1, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
+
+mp.dps = 60
+GRID = 501  # odd, so that no point is zero, where the formulas are 0 / 0
+
+
+class Target(NamedTuple):
+    """`polynomial` is fitted to `rest(t)` on an interval, with `weight` times its error small."""
+
+    text: str
+    rest: object
+    weight: object
+    low: float
+    high: float
+    count: int
+
+
+def odd(f, low, high, count, text):
+    """F(r) = r * (f'(0) + r**2 * P(r**2)), small relative error, r from 0 to the root of high."""
+    slope = mp.diff(f, 0)
+
+    def rest(z):
+        r = sqrt(z)
+        return (f(r) / r - slope) / z
+
+    def weight(z):
+        r = sqrt(z)
+        return z * r / f(r)
+
+    return Target(text, rest, weight, low, high, count)
+
+
+def logarithm_to_base_2(s):
+    return 2 * atanh(s) / log(2)
+
+
+LN2 = log(mpf(2))
+
+TARGETS = {
+    "TANH": odd(tanh, 0, 0.0654, 7, "tanh(r) = r + r**3 P(r**2), |r| <= 0.2557"),
+    "TWICE_TANH_HALF": odd(
+        lambda r: 2 * tanh(r / 2), 0, (LN2 / 2) ** 2 + 1e-6, 6, "2 tanh(r / 2), |r| <= log(2) / 2"
+    ),
+    "EXP": Target(
+        "exp(r) = 1 + r + r**2 P(r), |r| <= log(2)",
+        lambda r: (expm1(r) - r) / r**2,
+        lambda r: r**2 / exp(r),
+        -LN2 - 1e-6,
+        LN2 + 1e-6,
+        12,
+    ),
+    "ATANH": odd(
+        lambda g: 2 * atanh(g / 2), 0, mpf(4) / 9 + 1e-9, 10, "2 atanh(g / 2) = g + g**3 P(g**2)"
+    ),
+    "LOG": Target(
+        "log(1 + f) = f - s (f - s**2 P(s**2)), s = f / (2 + f)",
+        lambda z: (2 * atanh(sqrt(z)) / sqrt(z) - 2) / z,
+        lambda z: z * sqrt(z) / (2 * atanh(sqrt(z))),
+        0,
+        (sqrt(2) - 1) ** 4 + 1e-9,
+        7,
+    ),
+    "SIN": odd(sin, 0, (pi / 2) ** 2 + 1e-6, 8, "sin(r) = r + r**3 P(r**2), |r| <= pi / 2"),
+}
+
+
+def remez(rest, weight, points, count):
+    """The coefficients for which the largest |weight * (rest - P)| on the points is smallest."""
+    f = [rest(x) for x in points]
+    w = [weight(x) for x in points]
+    at = [round((len(points) - 1) * i / count) for i in range(count + 1)]
+    for _ in range(30):
+        rows, right = matrix(count + 1, count + 1), matrix(count + 1, 1)
+        for row, i in enumerate(at):
+            for power in range(count):
+                rows[row, power] = points[i] ** power
+            rows[row, count] = (-1) ** row / w[i]
+            right[row] = f[i]
+        solution = lu_solve(rows, right)
+        coefficients = [solution[i] for i in range(count)]
+        errors = [
+            weigh * (y - mp.polyval(coefficients[::-1], x)) for x, y, weigh in zip(points, f, w)
+        ]
+        new = extrema(errors, count + 1)
+        if new == at:
+            break
+        at = new
+    return coefficients, max(abs(error) for error in errors)
+
+
+def extrema(errors, count):
+    """Where the errors are largest, one place for each run of one sign, `count` of them."""
+    places = [0]
+    for i, error in enumerate(errors):
+        if (error > 0) != (errors[places[-1]] > 0):
+            places.append(i)
+        elif abs(error) > abs(errors[places[-1]]):
+            places[-1] = i
+    while len(places) > count:
+        places.pop(0 if abs(errors[places[0]]) < abs(errors[places[-1]]) else -1)
+    if len(places) < count:
+        raise ArithmeticError(f"the error has {len(places)} extrema, and {count} are needed")
+    return places
+
+
+def fit(target):
+    """The coefficients as doubles, and the largest error with them."""
+    # At zero the weight is zero: an interval that begins there may begin a little later.
+    low, high = target.low or target.high / 1000, target.high
+    points = [(low + high) / 2 - (high - low) / 2 * cos(pi * i / GRID) for i in range(GRID + 1)]
+    if low < 0:  # powers do not alternate around zero: round all at once
+        rounded = [float(c) for c in remez(target.rest, target.weight, points, target.count)[0]]
+    else:
+        rounded = one_after_the_other(target, points)
+    error = max(
+        abs(target.weight(x) * (target.rest(x) - mp.polyval(rounded[::-1], x))) for x in points
+    )
+    return rounded, error
+
+
+def one_after_the_other(target, points):
+    """Round the lowest coefficient, fit the others again, and so on."""
+    rounded = []
+    for left in range(target.count, 0, -1):
+
+        def rest(x, known=tuple(rounded)):
+            return (target.rest(x) - mp.polyval(known[::-1], x)) / x ** len(known)
+
+        def weight(x, power=len(rounded)):
+            return target.weight(x) * x**power
+
+        coefficients, _ = remez(rest, weight, points, left)
+        rounded.append(float(coefficients[0]))
+    return rounded
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TARGETS))
+    for name in parser.parse_args().names or TARGETS:
+        coefficients, error = fit(TARGETS[name])
+        print(f"{name}: {TARGETS[name].text}; error 2**{float(log(error, 2)):.1f}")
+        for coefficient in coefficients:
+            print(f"    {coefficient!r},")
+
+
+if __name__ == "__main__":
+    main()

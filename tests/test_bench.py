@@ -1,0 +1,113 @@
+"""The benchmark driver runs, its peers train alike, and it says so when one does not.
+
+No time is compared with anything. The losses are compared between programs that share no
+arithmetic: the lesson's class, talweg, NumPy, C.
+"""
+
+import importlib.util
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import talweg as tw
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+def run_driver(*words):
+    command = [sys.executable, str(BENCH / "peers.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The folder bench/peers as the package `peers`, and the driver as a module."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    spec = importlib.util.spec_from_file_location("bench_driver", BENCH / "peers.py")
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    yield driver
+    for name in [name for name in sys.modules if name.split(".")[0] in ("peers", "lesson_class")]:
+        del sys.modules[name]
+
+
+def test_the_driver_times_the_lesson_and_the_losses_agree(tmp_path):
+    path = tmp_path / "out.json"
+    words = ["--workload", "lesson", "--peers", "lesson,eager,numpy", "--seconds", 0.01]
+    done = run_driver(*words, "--repeats", 2, "--json", path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = found["tables"]["lesson"]
+    assert list(rows) == ["lesson", "eager", "numpy"]
+    model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+    history = tw.train(model, tw.lesson_data(), steps=51)
+    for name, row in rows.items():
+        assert row["agrees"], (name, row)
+        assert row["loss_steps"] == 50
+        assert row["loss"] == pytest.approx(history.losses[50], rel=1e-9)
+        assert 0.0 < row["best_us"] <= row["median_us"]
+        assert f"| {name} " in done.stdout
+    assert found["command"] in done.stdout
+    assert found["versions"]["talweg"] == tw.__version__
+
+
+@pytest.mark.parametrize("workload", ["lesson", "moons", "wide"])
+@pytest.mark.parametrize("made_by", ["by_talweg.eager", "by_loop.eager", "by_c.prepare"])
+def test_a_peer_trains_as_numpy_does(bench, workload, made_by):
+    from peers import measure
+    from peers.problems import problem
+
+    if made_by == "by_c.prepare" and not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    task = problem(workload).small_enough()
+    module, function = made_by.split(".")
+    train = getattr(importlib.import_module(f"peers.{module}"), function)(task)
+    reached = measure.agreement(task, train(2), 2)
+    assert reached["agrees"], reached
+    assert reached["loss"] == pytest.approx(reached["loss_expected"], rel=1e-12)
+    assert train(2) == train(2), "a run begins with the start weights"
+
+
+def test_another_loss_is_reported_loudly(bench, capsys):
+    from peers import measure
+    from peers.problems import problem
+
+    task = problem("lesson")
+    nearly = [p * (1.0 + 1e-5) for p in task.start]
+    row = {"best_us": 1.0, "median_us": 1.0, "first_s": 0.0, "begin_ms": 0.0}
+    row |= {"samples": 4, "samples_of": 4, **measure.agreement(task, nearly, 1)}
+    assert not row["agrees"]
+    assert bench.report_trouble({"lesson": {"numpy": row}}) == 1
+    assert "lesson: numpy: WRONG LOSS" in capsys.readouterr().err
+    assert "WRONG 5.2" in bench.table("lesson", {"numpy": row})
+
+
+def test_a_peer_that_is_not_there_is_one_line(bench):
+    from peers import Skip, by_talweg
+    from peers.problems import problem
+
+    with pytest.raises(Skip, match="no argument 'warp' in this version of talweg"):
+        by_talweg.trainer(problem("lesson"), warp=9)
+    with pytest.raises(Skip, match="engine must be"):
+        by_talweg.trainer(problem("lesson"), engine="steam")(1)
+    text = bench.table("lesson", {"numba": {"skipped": "numba is not installed"}})
+    assert text.splitlines()[-1] == "numba: skipped, numba is not installed"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--peers", "abacus"], "--peers: 'abacus' is none of lesson, eager"),
+        (["--repeats", "0"], "--repeats must be above 0, got 0"),
+        (["--workload", "hand-moons", "--peers", "c"], "none of these peers takes part"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words, message):
+    done = run_driver(*words)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
