@@ -9,6 +9,7 @@
     ├── OperationError  (ValueError)      an operation is unknown, or declared wrongly
     ├── GradcheckError  (AssertionError)  a derivative disagrees with finite differences
     ├── TraceError      (TypeError)       a program depends on the numbers it was traced with
+    ├── NativeError     (ValueError)      a program has no form as native code; it runs eagerly
     └── CompilerError   (RuntimeError)    a stage of the compiler made a wrong program: a bug
 
     TalwegWarning       (UserWarning)
@@ -55,6 +56,10 @@ class GradcheckError(TalwegError, AssertionError):
 
 class TraceError(TalwegError, TypeError):
     """A program cannot be traced: it depends on the numbers that it was traced with."""
+
+
+class NativeError(TalwegError, ValueError):
+    """A program has no form as native code, or none of the kind asked for; it runs eagerly."""
 
 
 class CompilerError(TalwegError, RuntimeError):

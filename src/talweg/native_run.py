@@ -21,10 +21,9 @@ import numpy as np
 
 from talweg import losses, ops
 from talweg.eager_run import Batch, EagerRun, Sample
-from talweg.errors import CompilerError, TalwegError
+from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.jit import tape as tapes
 from talweg.jit.compiled import Compiled
-from talweg.jit.schedule import Irregular
 from talweg.jit.tape import Array, Tape
 from talweg.jit.trace import Trace, trace
 from talweg.jit.trainer import Trainer
@@ -36,34 +35,27 @@ _SLICE = 0.05
 progress bar."""
 
 
-class NotNative(Exception):  # noqa: N818 - not an error: the eager engine takes over
-    """Why a run cannot be, or is better not, made by native code."""
-
-
 class NativeRun(EagerRun):
     """A training run whose steps are native code; see `EagerRun`.
 
     Args:
         mode: "default" or "exact".
-        least: how many operations the loss of a sample must have to be worth compiling.
         batch_size: how many samples a step takes; None for all of them.
         **settings: those of `EagerRun`.
 
     Raises:
-        NotNative: if the model, the loss or the samples cannot be compiled.
+        NativeError: if the model, the loss or the samples cannot be compiled.
     """
 
-    def __init__(self, *, mode: str, least: int, batch_size: int | None, **settings: Any) -> None:
+    def __init__(self, *, mode: str, batch_size: int | None, **settings: Any) -> None:
         super().__init__(**settings)
         self.exact = mode == "exact"
         self.batch_size = batch_size
         if self.exact and self.clip_norm is not None:
-            raise NotNative("the length of a gradient (clip_norm) is not computed exactly there")
+            raise NativeError("the length of a gradient (clip_norm) is not computed exactly there")
         rows = [_numbers(i, x, y) for i, (x, y) in enumerate(islice(self.samples, 1))]
         self.shape = rows[0].shape
         traced = self._traced()
-        if len(traced.tape) < least:
-            raise NotNative("the run is too short to be worth compiling")
         self.rows = self._rows()
         self.tape, self.others = _parameters_first(traced, self.parameters)
         self._refuse_frozen_numbers()
@@ -80,14 +72,16 @@ class NativeRun(EagerRun):
         try:
             return trace(lambda x, y: self.loss(self.model(x), y), x, y)
         except TalwegError as error:
-            raise NotNative(str(error)) from None
+            raise NativeError(str(error)) from None
 
     def _rows(self) -> Array:
         """The numbers of all samples, one row each."""
         rows = [_numbers(i, x, y) for i, (x, y) in enumerate(self.samples)]
         for i, row in enumerate(rows):
             if row.shape != self.shape:
-                raise NotNative(f"sample {i} has {len(row)} numbers, the first has {self.shape[0]}")
+                raise NativeError(
+                    f"sample {i} has {len(row)} numbers, the first has {self.shape[0]}"
+                )
         return np.array(rows)
 
     def _refuse_frozen_numbers(self) -> None:
@@ -101,7 +95,7 @@ class NativeRun(EagerRun):
                 own = ops.to_float(self.loss(self.model(self.samples[i][0]), self.samples[i][1]))
                 (traced,) = tapes.run(self.tape, self._inputs(i))
                 if not (own == traced or (math.isnan(own) and math.isnan(traced))):
-                    raise NotNative(
+                    raise NativeError(
                         f"the loss of sample {i} depends on numbers in a way that tracing does "
                         f"not see (it is {own!r}, but {traced!r} by the trace): the model or the "
                         "loss reads .data, or branches on a number of the sample"
@@ -127,12 +121,10 @@ class NativeRun(EagerRun):
                 clip_norm=self.clip_norm,
                 exact=self.exact,
             )
-        except Irregular as reason:
-            raise NotNative(f"no loops were found in the loss of a sample ({reason})") from None
-        except CompilerError:
+        except (NativeError, CompilerError):
             raise
         except (TalwegError, TypeError) as error:
-            raise NotNative(f"the optimiser cannot be compiled: {error}") from None
+            raise NativeError(f"the optimiser cannot be compiled: {error}") from None
 
     # ---- running it ------------------------------------------------------------------------
 
@@ -143,7 +135,7 @@ class NativeRun(EagerRun):
     def take(self, batches: Sequence[Batch]) -> None:
         """Take a step for each batch, until one diverges."""
         number = self.history.steps
-        rates = [rate_at(self.optimizer.lr, number + k) for k in range(len(batches))]
+        rates = self._rates(number, len(batches))
         parameters = [p.data for p in [*self.parameters, *self.others]]
         self.trainer.parameters[:] = parameters
         begin = time.perf_counter()
@@ -163,6 +155,13 @@ class NativeRun(EagerRun):
         if taken.diverged:
             self.end("diverged", self.why_diverged(self.history.steps, taken.losses[-1]))
 
+    def _rates(self, first: int, count: int) -> list[float]:
+        """The learning rates of some steps."""
+        lr = self.optimizer.lr
+        if callable(lr):
+            return [rate_at(lr, first + k) for k in range(count)]
+        return [lr] * count
+
     def _keep_pace(self, steps: int, seconds: float) -> None:
         """Take as many steps at once as fit into a slice, but at most twice as many as before."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
@@ -174,7 +173,7 @@ class NativeRun(EagerRun):
         """Write steps into the history; the time of a slice is divided among its steps."""
         history, count = self.history, len(losses_seen)
         history.learning_rates += rates[:count]
-        history.seconds += [begin + (end - begin) * (k + 1) / count for k in range(count)]
+        history.seconds += np.linspace(begin, end, count + 1)[1:].tolist()
         history.losses += losses_seen
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
@@ -203,7 +202,7 @@ def _numbers(i: int, x: Any, y: Any) -> Array:
     try:
         inputs, target = _as_floats(x, y)
     except (TypeError, ValueError):
-        raise NotNative(
+        raise NativeError(
             f"sample {i} is not a list of numbers with a number or a list of numbers as target"
         ) from None
     return np.array(inputs + (target if isinstance(target, list) else [target]))

@@ -15,11 +15,13 @@ from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 from talweg import losses
+from talweg.backward import inner_nodes
 from talweg.eager_run import Batch, EagerRun, Model, Sample
-from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
+from talweg.errors import ArgumentError, DataError, NativeError, ShapeError, TalwegError
 from talweg.history import History
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
+from talweg.value import Value
 from talweg.watch import EarlyStopping, Watch
 
 Metric: TypeAlias = Callable[[Any, Iterable[Sample]], float]
@@ -104,6 +106,7 @@ def train(
         ArgumentError: if a setting makes no sense.
         DataError: if there are no samples.
         ShapeError: if a sample does not fit the model or the loss.
+        NativeError: if native code is asked for, and is not possible.
 
     Example:
         >>> import random
@@ -161,7 +164,7 @@ def train(
     return history
 
 
-_WORTH_COMPILING = 200_000
+_WORTH_COMPILING = 100_000
 """Runs of fewer operations than this are over before they would have been compiled."""
 
 
@@ -169,24 +172,37 @@ def _run(
     engine: Engine, mode: Mode, batch_size: int | None, samples_in_all: int, **settings: Any
 ) -> EagerRun:
     """A run by the engine asked for; if that is "auto", by native code where it can and pays."""
+    run = EagerRun(**settings)
     if engine == "eager":
-        return EagerRun(**settings)
-    from talweg import native_run  # loads NumPy and LLVM, which eager runs do without
+        return run
+    if engine == "auto" and samples_in_all * _operations(run) < _WORTH_COMPILING:
+        run.history.why_eager = "the run is too short to be worth compiling"
+        return run
+    from talweg.native_run import NativeRun  # loads NumPy and LLVM, which eager runs do without
 
-    least = _WORTH_COMPILING if engine == "auto" else 0
+    drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
     try:
-        return native_run.NativeRun(
-            **settings,
-            mode=mode,
-            batch_size=batch_size,
-            least=least // max(1, samples_in_all),
-        )
-    except native_run.NotNative as reason:
+        return NativeRun(**settings, mode=mode, batch_size=batch_size)
+    except NativeError as reason:
         if engine == "native":
-            raise ArgumentError(f'engine="native" is not possible: {reason}') from None
-        run = EagerRun(**settings)
+            raise NativeError(f'engine="native" is not possible: {reason}') from None
         run.history.why_eager = str(reason)
         return run
+    finally:
+        random.setstate(drawn)
+
+
+def _operations(run: EagerRun) -> int:
+    """How many operations the loss of the first sample takes; 0 if it has none."""
+    drawn = random.getstate()
+    try:
+        x, y = run.samples[0]
+        part = run.loss(run.model(x), y)
+    except Exception:  # whatever it is, the run itself will meet it again, and report it
+        return 0
+    finally:
+        random.setstate(drawn)
+    return len(inner_nodes(part)) if isinstance(part, Value) else 0
 
 
 def _samples(data: Iterable[Sample], what: str) -> list[Sample]:

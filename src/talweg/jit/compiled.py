@@ -13,11 +13,12 @@ import ctypes
 import struct
 from collections.abc import Mapping, Sequence
 
+from talweg.errors import NativeError
 from talweg.jit import kernels, native, table
 from talweg.jit.code import Code
 from talweg.jit.loops import program
 from talweg.jit.memory import Memory
-from talweg.jit.schedule import Irregular, schedule
+from talweg.jit.schedule import schedule
 from talweg.jit.tape import CONSTANT, Tape, verify
 
 _LONGEST_TEXT = 2_000
@@ -132,5 +133,5 @@ def _loops(tape: Tape, wanted: Sequence[str]) -> Code | None:
         return None
     try:
         return schedule(found, wanted)
-    except Irregular:
+    except NativeError:
         return None

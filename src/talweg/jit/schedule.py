@@ -15,7 +15,7 @@ term of a sum and the terms added in a loop are a group: the running sum.)
   an array besides: by who writes them if all of a group's numbers are mentioned; by who
   reads them if it is only some, such as the last of the partial sums.
 
-A program for which no affine index exists raises `Irregular`; it can still run as a table.
+A program for which no affine index exists is refused; it can still run as a table.
 
 Start reading at `schedule`.
 """
@@ -28,6 +28,7 @@ from functools import cache
 
 import numpy as np
 
+from talweg.errors import NativeError
 from talweg.jit.adjoint import Backward, Step, adjoint, substituted
 from talweg.jit.code import (
     Cell,
@@ -51,10 +52,6 @@ Slot = tuple[int, int]
 """An operand: the number of the instruction in the text, and which of its operands."""
 
 
-class Irregular(Exception):  # noqa: N818 - not an error: the program runs as a table then
-    """A number's place in memory is not an affine function of the loop variables."""
-
-
 def schedule(program: Program, wanted: Sequence[str] = ("w",)) -> Code:
     """Decide where each number of a program and of its adjoint lives.
 
@@ -66,7 +63,7 @@ def schedule(program: Program, wanted: Sequence[str] = ("w",)) -> Code:
         The scheduled code.
 
     Raises:
-        Irregular: if the index of an array would not be an affine function.
+        NativeError: if the index of an array would not be an affine function.
     """
     return _Schedule(program, tuple(wanted)).code()
 
@@ -249,7 +246,7 @@ class _Schedule:
         self.sizes[name] = size
         index = affine(self.written.points_of(number), addresses)
         if index is None:  # a box is affine by construction
-            raise Irregular(f"operand {operand} of instruction {number}")
+            raise NativeError(f"operand {operand} of instruction {number} has no box")
         return Element(name, index)
 
     def _stays(self, group: int) -> bool:
@@ -270,7 +267,10 @@ class _Schedule:
         """The element that an instruction reads or writes where the tape has these results."""
         index = affine(self.written.points_of(number), self.addresses[group][read])
         if index is None:
-            raise Irregular(f"{self.instructions[number].op.name} of instruction {number}")
+            raise NativeError(
+                f"{self.instructions[number].op.name}, instruction {number} of the loops, does not "
+                "step through memory evenly"
+            )
         return Element(array, index)
 
     # ---- places ------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Trainer:
         most_steps: how many steps one call takes at most.
 
     Raises:
-        Irregular: if the program has no loops that could be compiled.
+        NativeError: if the program has no loops that could be compiled.
     """
 
     def __init__(
