@@ -13,6 +13,7 @@ gives its exact gradients, trains it and shows it.
 Start with `Value`, then `MLP` and `train`. How the package is built: docs/architecture.md.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
@@ -38,23 +39,31 @@ from talweg.ops import sqrt as sqrt
 from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
+from talweg.picking import pick
 from talweg.train import Step, train
 from talweg.value import Value
 from talweg.watch import EarlyStopping
 
 if TYPE_CHECKING:
     from talweg.jit.explain import explain
+    from talweg.jit.function import jit
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    """The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""
-    if name == "explain":
-        from talweg.jit.explain import explain
+_COMPILER = {
+    "explain": "talweg.jit.explain",
+    "jit": "talweg.jit.function",
+}
+"""The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""
 
-        return explain
-    raise AttributeError(f"module 'talweg' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """The compiler's names; see `_COMPILER`."""
+    if name not in _COMPILER:
+        raise AttributeError(f"module 'talweg' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_COMPILER[name]), name)
+    return value
 
 
 # What `from talweg import *` brings; the operations would hide Python's abs, max and min.
@@ -80,10 +89,12 @@ __all__ = [
     "explain",
     "gradcheck",
     "gradients",
+    "jit",
     "lesson_data",
     "losses",
     "metrics",
     "ops",
+    "pick",
     "schedules",
     "sweep",
     "train",

@@ -131,7 +131,7 @@ def no_step(leaf: Value) -> None:
 
 def _oldest_parameters(nodes: list[Value]) -> list[Value]:
     """The leaves that the two oldest nodes read: witnesses for all parameters of a program."""
-    operands = [x for node in nodes[-2:] for x in node._operands if not isinstance(x, float)]
+    operands = [x for node in nodes[-2:] for x in node._operands[:3] if not isinstance(x, float)]
     return [x for x in operands if x._record is LEAF]
 
 

@@ -14,7 +14,8 @@
 
     TalwegWarning       (UserWarning)
     ├── GradientWarning                   gradients that are probably not what was meant
-    └── DataWarning                       data that can be used but deserves a look
+    ├── DataWarning                       data that can be used but deserves a look
+    └── TraceWarning                      a function that is compiled again and again
 
 Each error is also the built-in exception that a Python programmer would expect, so
 `except ValueError` works as well as `except TalwegError`. A message is one line:
@@ -76,3 +77,7 @@ class GradientWarning(TalwegWarning):
 
 class DataWarning(TalwegWarning):
     """Data that can be used but deserves a look."""
+
+
+class TraceWarning(TalwegWarning):
+    """A function is traced and compiled again and again."""

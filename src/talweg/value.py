@@ -87,7 +87,7 @@ def _reflected(op: Op) -> Callable[[Value, Operand], Value]:
 
     def method(self: Value, other: Operand) -> Value:
         number = to_float(other)
-        return _node(op, step, (number, self), value(number, self.data))
+        return node_of(op, step, (number, self), value(number, self.data))
 
     return _named(method, op)
 
@@ -97,7 +97,7 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     step = step_for(op, (False,))
 
     def method(self: Value) -> Value:
-        return _node(op, step, (self,), value(self.data))
+        return node_of(op, step, (self,), value(self.data))
 
     return _named(method, op)
 
@@ -311,7 +311,7 @@ class Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
         numbers = [x.data if isinstance(x, Value) else x for x in own]
-        return _node(op, _step_beside(op, own), own, op.value(*numbers))
+        return node_of(op, _step_beside(op, own), own, op.value(*numbers))
 
     # ---- the lesson's own names, for programs that use them ----------------------------------
 
@@ -347,12 +347,13 @@ class Value:
 _new = Value.__new__
 
 
-def _node(
+def node_of(
     op: Op,
     step: Callable[[Value], None],
     operands: tuple[Value | float, ...],
     data: float,
 ) -> Value:
+    """The Value that an operation made of these operands; `step` goes backward through it."""
     out = _new(Value)
     out.data = data
     out.grad = 0.0
@@ -370,7 +371,7 @@ def _step_beside(op: Op, operands: tuple[Value | float, ...]) -> Callable[[Value
 
 def _constant(number: float) -> Value:
     """The node that stands for a bare number where somebody looks at the graph."""
-    return _node(CONSTANT, no_step, (), number)
+    return node_of(CONSTANT, no_step, (), number)
 
 
 def _custom(symbol: str) -> Op:
@@ -414,7 +415,7 @@ def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
     values = list(leaves)
     for record, places, data, grad, label in rows:
         operands = tuple([values[i] if isinstance(i, int) else i for i in places])
-        node = _node(record, _step_beside(record, operands), operands, data)
+        node = node_of(record, _step_beside(record, operands), operands, data)
         node.grad = grad
         if label:
             node.label = label

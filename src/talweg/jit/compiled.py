@@ -100,8 +100,8 @@ class Compiled:
         memory = self._memory(w, x)
         self._fill(memory, "seeds", seeds)
         for name in self.wanted:
-            zeros = (0.0,) * self._sizes[name]
-            self._fill(memory, "d" + name, (start or {}).get(name, zeros))
+            begin = start[name] if start and name in start else (0.0,) * self._sizes[name]
+            self._fill(memory, "d" + name, begin)
         self._gradient(memory.address)
         derivatives = {name: self._read(memory, "d" + name) for name in self.wanted}
         self._free.append(memory)

@@ -11,7 +11,7 @@ Start reading at `Tape`; `run` says what a tape means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -126,3 +126,30 @@ def run(tape: Tape, inputs: Mapping[str, Sequence[float]]) -> list[float]:
         operands = [by_number[s][k] for s, k in zip(space, index, strict=True) if s != NONE]
         results.append(op.value(*operands))
     return [by_number[s][k] for s, k in tape.outputs]
+
+
+def restricted(tape: Tape, outputs: Sequence[tuple[int, int]]) -> Tape:
+    """The tape of some outputs: only the instructions that they depend on.
+
+    Args:
+        tape: the program.
+        outputs: what is to be returned, as pairs (space number, index).
+
+    Returns:
+        A tape with the same inputs, parameters and constants.
+    """
+    result = tape.spaces.index(RESULT)
+    needed = np.zeros(len(tape), dtype=bool)
+    for space, index in outputs:
+        if space == result:
+            needed[index] = True
+    operands = np.where(tape.space == result, tape.index, NONE)
+    for i in range(len(tape) - 1, -1, -1):
+        if needed[i]:
+            made = operands[i]
+            needed[made[made != NONE]] = True
+    number = np.cumsum(needed) - 1
+    spaces, indices = tape.space[needed], tape.index[needed]
+    indices = np.where(spaces == result, number[indices], indices)
+    moved = tuple([(s, int(number[k]) if s == result else k) for s, k in outputs])
+    return replace(tape, code=tape.code[needed], space=spaces, index=indices, outputs=moved)

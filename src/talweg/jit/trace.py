@@ -7,8 +7,8 @@ become part of the program.
 
 A number of the program is one of these:
 
-* a **parameter** `w`: a leaf Value that the function read and did not make, whether it came
-  in an argument or was captured from outside; numbered by age;
+* a **parameter** `w`: a Value that the function read and did not make, whether it came in an
+  argument or was captured from outside; numbered by age;
 * an **input** `x`: a float in the arguments; numbered in the order in which they are found;
 * a **constant** `c`: any other bare number that met a Value;
 * an earlier **result** `t`.
@@ -19,17 +19,18 @@ Start reading at `trace`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from talweg.backward import by_serial, inner_nodes
+from talweg.backward import by_serial
 from talweg.errors import TraceError
 from talweg.garbage import collection_paused
+from talweg.jit.arguments import rebuilt
 from talweg.jit.tape import CONSTANT, NONE, RESULT, Tape
-from talweg.operation import LEAF, Op
+from talweg.operation import Op
 from talweg.tracing import tracing
 from talweg.value import Value
 
@@ -90,11 +91,11 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
             f"the function returned {type(output).__name__} {output!r}, which was not computed "
             "from a Value; compute it without reading .data or calling float()"
         )
-    nodes = _all_nodes(results)
+    nodes = _nodes_since(begin, results)
     inputs = {x: i for i, x in enumerate(stand_ins)}
     read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
-    leaves = dict.fromkeys(x for x in read if x._record is LEAF and x not in inputs)
-    made_outside = sorted((x for x in leaves if x._serial < begin), key=by_serial)
+    older = dict.fromkeys(x for x in read if x._serial < begin and x not in inputs)
+    made_outside = sorted(older, key=by_serial)
     parameters = {x: i for i, x in enumerate(made_outside)}
     tape = _tape(nodes, parameters, inputs, results)
     return Trace(tape, made_outside, [x.data for x in stand_ins], output)
@@ -102,22 +103,12 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
 
 def _with_stand_ins(thing: Any, made: list[Value]) -> Any:
     """The same thing with a new Value in place of every float in it."""
-    if isinstance(thing, Value):
-        return thing
-    if isinstance(thing, (float, np.floating)):
-        made.append(Value(thing))
+
+    def stand_in(x: float) -> Value:
+        made.append(Value(x))
         return made[-1]
-    if isinstance(thing, np.ndarray):
-        return _with_stand_ins(thing.tolist(), made)
-    if isinstance(thing, (list, tuple)):
-        items = [_with_stand_ins(x, made) for x in thing]
-        return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
-    if isinstance(thing, dict):
-        return {key: _with_stand_ins(x, made) for key, x in thing.items()}
-    if is_dataclass(thing) and not isinstance(thing, type):
-        values = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
-        return replace(thing, **{name: _with_stand_ins(x, made) for name, x in values.items()})
-    return thing
+
+    return rebuilt(thing, stand_in, lambda value: value)
 
 
 def _values_in(output: Any) -> Iterator[Value]:
@@ -131,9 +122,15 @@ def _values_in(output: Any) -> Iterator[Value]:
             yield from _values_in(x)
 
 
-def _all_nodes(roots: Sequence[Value]) -> list[Value]:
-    """The inner nodes that the roots depend on, oldest first, each once."""
-    found = {node: None for root in roots for node in inner_nodes(root)}
+def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:
+    """The inner nodes made since `begin` that the roots depend on, oldest first, each once."""
+    found = dict.fromkeys(x for x in roots if x._operands and x._serial >= begin)
+    stack = list(found)
+    while stack:
+        for x in stack.pop()._operands:
+            if type(x) is not float and x._operands and x._serial >= begin and x not in found:  # type: ignore[union-attr]  # mypy does not see that x is a Value
+                found[x] = None  # type: ignore[index]
+                stack.append(x)  # type: ignore[arg-type]
     return sorted(found, key=by_serial)
 
 

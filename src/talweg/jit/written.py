@@ -61,7 +61,7 @@ def _nodes(
             owner = np.array([numbers[id(node)]], np.int32)
             iterations = np.array([[*point, *[0] * (deepest - len(point))]], np.int32)
         owners.append(owner)
-        points.append(iterations.reshape(-1, deepest))
+        points.append(iterations.reshape(len(owner), deepest))
     return np.concatenate(owners), np.concatenate(points)
 
 
