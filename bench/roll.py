@@ -12,9 +12,9 @@ import random
 import time
 
 import talweg as tw
-from talweg.jit import explain, loops, tape
-from talweg.jit.roll import roll
-from talweg.jit.trace import trace
+from talweg.compiler import explain, loops, tape
+from talweg.compiler.roll import roll
+from talweg.compiler.trace import trace
 
 
 def loss(model, xs, ys):

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 import talweg
+from talweg.compiler import native
 from talweg.errors import ArgumentError, CompilerError, TalwegWarning
-from talweg.jit import native
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -679,7 +679,7 @@ def test_what_was_unused_for_longest_goes_first(cache, monkeypatch):
 
 CHILD = """
 import ctypes, sys
-from talweg.jit import native
+from talweg.compiler import native
 native.target()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -738,4 +738,4 @@ def test_only_this_file_imports_llvmlite():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(name.split(".")[0] == "llvmlite" for name in names):
                 users.add(path.relative_to(root).as_posix())
-    assert users == {"jit/native.py"}
+    assert users == {"compiler/native.py"}

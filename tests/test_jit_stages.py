@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import talweg as tw
+from talweg.compiler import explain, loops, tape
+from talweg.compiler.trace import trace
 from talweg.errors import CompilerError, TraceError
-from talweg.jit import explain, loops, tape
-from talweg.jit.trace import trace
 
 
 def outputs_of(output):

@@ -45,15 +45,20 @@ from talweg.value import Value
 from talweg.watch import EarlyStopping
 
 if TYPE_CHECKING:
-    from talweg.jit.explain import explain
-    from talweg.jit.function import jit
+    from talweg.compiler.derivatives import grad, hessian, hvp, value_and_grad
+    from talweg.compiler.explain import explain
+    from talweg.compiler.function import jit
 
 __version__ = "0.1.0"
 
 
 _COMPILER = {
-    "explain": "talweg.jit.explain",
-    "jit": "talweg.jit.function",
+    "explain": "talweg.compiler.explain",
+    "grad": "talweg.compiler.derivatives",
+    "hessian": "talweg.compiler.derivatives",
+    "hvp": "talweg.compiler.derivatives",
+    "jit": "talweg.compiler.function",
+    "value_and_grad": "talweg.compiler.derivatives",
 }
 """The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""
 
@@ -87,8 +92,11 @@ __all__ = [
     "Value",
     "errors",
     "explain",
+    "grad",
     "gradcheck",
     "gradients",
+    "hessian",
+    "hvp",
     "jit",
     "lesson_data",
     "losses",
@@ -98,4 +106,5 @@ __all__ = [
     "schedules",
     "sweep",
     "train",
+    "value_and_grad",
 ]

@@ -1,6 +1,6 @@
 """A training run by native code: many steps are one call.
 
-The loss of one sample is traced and compiled once; `talweg.jit.trainer` then takes steps for
+The loss of one sample is traced and compiled once; `talweg.compiler.trainer` then takes steps for
 all samples. What the eager engine does in its own way is asked of it here too: the model is
 called in Python once, to be traced, and once more to see that nothing was frozen into the
 trace that may change.
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from talweg import losses, ops
+from talweg.compiler import tape as tapes
+from talweg.compiler.compiled import Compiled
+from talweg.compiler.tape import Array, Tape
+from talweg.compiler.trace import Trace, trace
+from talweg.compiler.trainer import Trainer
 from talweg.eager_run import Batch, EagerRun, Sample
 from talweg.errors import CompilerError, NativeError, TalwegError
-from talweg.jit import tape as tapes
-from talweg.jit.compiled import Compiled
-from talweg.jit.tape import Array, Tape
-from talweg.jit.trace import Trace, trace
-from talweg.jit.trainer import Trainer
 from talweg.schedules import rate_at
 from talweg.value import Value
 

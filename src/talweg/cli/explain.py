@@ -31,7 +31,7 @@ def explain(*, hidden: str = "4,4") -> int:
     Returns:
         The exit code.
     """
-    from talweg.jit.explain import explain as explained  # brings NumPy
+    from talweg.compiler.explain import explain as explained  # brings NumPy
 
     data = lesson_data()
     model = lesson.network(random.Random(lesson.SEED), layer_sizes(hidden))

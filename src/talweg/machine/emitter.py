@@ -1,6 +1,6 @@
 """What the machine code of an operation may ask of the emitter that it is given.
 
-The emitter itself, which writes LLVM IR, is `talweg.jit.emitter`; it lies far above this file.
+The emitter itself, which writes LLVM IR, is `talweg.compiler.emitter`; it lies far above this file.
 Names of numbers, masks and integers are plain strings.
 """
 

@@ -1,6 +1,6 @@
 """Training steps by native code: samples and parameters in, losses and parameters out.
 
-A `Trainer` owns the memory in which `talweg.jit.steps` works: the samples, the parameters and
+A `Trainer` owns the memory in which `talweg.compiler.steps` works: the samples, the parameters and
 what the optimiser remembers about them. It knows nothing of models; `talweg.train` does.
 
 Start reading at `Trainer.take`.
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talweg.jit import native
-from talweg.jit.loops import program
-from talweg.jit.memory import Memory
-from talweg.jit.schedule import schedule
-from talweg.jit.steps import SIZES, TABLE, Plan, Update, training_steps
-from talweg.jit.tape import Array, Tape
+from talweg.compiler import native
+from talweg.compiler.loops import program
+from talweg.compiler.memory import Memory
+from talweg.compiler.schedule import schedule
+from talweg.compiler.steps import SIZES, TABLE, Plan, Update, training_steps
+from talweg.compiler.tape import Array, Tape
 
 _MOST_BLOCKS = 8
 """How many vectors of samples are computed side by side, at most."""

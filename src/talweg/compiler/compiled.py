@@ -2,7 +2,7 @@
 
 `Compiled` takes a tape through all stages (roll, schedule, lower, compile) and calls what
 comes out. It knows nothing of Values: numbers go in, numbers come out. A program in which no
-loops are found, or too few, runs as a table of operations instead (`talweg.jit.table`).
+loops are found, or too few, runs as a table of operations instead (`talweg.compiler.table`).
 
 Start reading at `Compiled`.
 """
@@ -13,13 +13,13 @@ import ctypes
 import struct
 from collections.abc import Mapping, Sequence
 
+from talweg.compiler import kernels, native, table
+from talweg.compiler.code import Code
+from talweg.compiler.loops import program
+from talweg.compiler.memory import Memory
+from talweg.compiler.schedule import schedule
+from talweg.compiler.tape import CONSTANT, Tape, verify
 from talweg.errors import NativeError
-from talweg.jit import kernels, native, table
-from talweg.jit.code import Code
-from talweg.jit.loops import program
-from talweg.jit.memory import Memory
-from talweg.jit.schedule import schedule
-from talweg.jit.tape import CONSTANT, Tape, verify
 
 _LONGEST_TEXT = 2_000
 """Programs with more instructions than this, after rolling, run as a table: LLVM's time grows

@@ -18,7 +18,7 @@ Start reading at `trace`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from talweg.backward import by_serial
+from talweg.compiler.arguments import rebuilt
+from talweg.compiler.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
 from talweg.garbage import collection_paused
-from talweg.jit.arguments import rebuilt
-from talweg.jit.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.operation import Op
 from talweg.tracing import tracing
 from talweg.value import Value
@@ -85,7 +85,7 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
     begin = Value(0.0)._serial
     with tracing():
         output = f(*replaced)
-    results = list(_values_in(output))
+    results = _values_in(output)
     if not results:
         raise TraceError(
             f"the function returned {type(output).__name__} {output!r}, which was not computed "
@@ -111,15 +111,11 @@ def _with_stand_ins(thing: Any, made: list[Value]) -> Any:
     return rebuilt(thing, stand_in, lambda value: value)
 
 
-def _values_in(output: Any) -> Iterator[Value]:
-    if isinstance(output, Value):
-        yield output
-    elif isinstance(output, dict):
-        for x in output.values():
-            yield from _values_in(x)
-    elif isinstance(output, (list, tuple)):
-        for x in output:
-            yield from _values_in(x)
+def _values_in(output: Any) -> list[Value]:
+    """All Values of a nest, in order."""
+    found: list[Value] = []
+    rebuilt(output, float, found.append)
+    return found
 
 
 def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:

@@ -20,9 +20,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from talweg.compiler.roll import Term, roll
+from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape
 from talweg.errors import CompilerError
-from talweg.jit.roll import Term, roll
-from talweg.jit.tape import CONSTANT, NONE, RESULT, Array, Tape
 from talweg.operation import Op
 
 Point: TypeAlias = tuple[int, ...]

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from math import isclose, isnan
 from typing import Any, Literal, TypeAlias, overload
 
+from talweg.compiler.arguments import Flat, Key, Seen, difference, flatten, rebuilt
+from talweg.compiler.compiled import Compiled
+from talweg.compiler.tape import CONSTANT, RESULT, restricted
+from talweg.compiler.trace import trace
 from talweg.errors import ArgumentError, TraceError, TraceWarning
-from talweg.jit.arguments import Flat, Key, Seen, difference, flatten, rebuilt
-from talweg.jit.compiled import Compiled
-from talweg.jit.tape import CONSTANT, RESULT, restricted
-from talweg.jit.trace import trace
 from talweg.operation import Op, to_float
 from talweg.tracing import is_tracing
 from talweg.value import Value, node_of

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from talweg.jit.loops import Affine, Instruction, Loop, Node, Point, Program
-from talweg.jit.tape import CONSTANT, RESULT
+from talweg.compiler.loops import Affine, Instruction, Loop, Node, Point, Program
+from talweg.compiler.tape import CONSTANT, RESULT
 
 Where: TypeAlias = tuple[Affine, ...]
 """The loop variables of the program as functions of those of its adjoint."""

@@ -22,10 +22,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from talweg.jit.code import Code
-from talweg.jit.emitter import Emitter, Function, Module, Name, Symbol
-from talweg.jit.kernels import byte_offset, clear, padded, pointer_at, with_arrays
-from talweg.jit.lower import Body, Layout, Linear
+from talweg.compiler.code import Code
+from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
+from talweg.compiler.kernels import byte_offset, clear, padded, pointer_at, with_arrays
+from talweg.compiler.lower import Body, Layout, Linear
 from talweg.operation import Number
 
 Update = Callable[

@@ -28,9 +28,8 @@ from functools import cache
 
 import numpy as np
 
-from talweg.errors import NativeError
-from talweg.jit.adjoint import Backward, Step, adjoint, substituted
-from talweg.jit.code import (
+from talweg.compiler.adjoint import Backward, Step, adjoint, substituted
+from talweg.compiler.code import (
     Cell,
     Code,
     Compute,
@@ -43,9 +42,10 @@ from talweg.jit.code import (
     Share,
     Statement,
 )
-from talweg.jit.loops import Affine, Loop, Node, Program
-from talweg.jit.tape import CONSTANT, RESULT, Array
-from talweg.jit.written import WrittenOut, written_out
+from talweg.compiler.loops import Affine, Loop, Node, Program
+from talweg.compiler.tape import CONSTANT, RESULT, Array
+from talweg.compiler.written import WrittenOut, written_out
+from talweg.errors import NativeError
 from talweg.operation import OPERANDS, Op
 
 Slot = tuple[int, int]

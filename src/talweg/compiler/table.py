@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from talweg.jit.emitter import Emitter, Function, Module, Name, Symbol
-from talweg.jit.kernels import TABLE
-from talweg.jit.tape import CONSTANT, NONE, RESULT, Array, Tape
+from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
+from talweg.compiler.kernels import TABLE
+from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape
 from talweg.operation import Op
 
 _ROW = 4
@@ -57,7 +57,7 @@ def _total(tape: Tape) -> int:
 
 
 def kernels(tape: Tape, exact: bool) -> str:
-    """The IR of `value` and `gradient`, called as those of `talweg.jit.kernels`."""
+    """The IR of `value` and `gradient`, called as those of `talweg.compiler.kernels`."""
     module = Module(exact)
     for name, backward in (("value", False), ("gradient", True)):
         head = f"define void @{name}(ptr noalias %table)"

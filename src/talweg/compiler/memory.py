@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from talweg.jit.tape import Array
+from talweg.compiler.tape import Array
 
 _LINE = 64
 """Bytes in a cache line, and in the widest vector."""

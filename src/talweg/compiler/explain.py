@@ -7,7 +7,7 @@ them. A result that its loop hands on to its next iteration becomes a variable (
 one that other loops read becomes an array with one index a loop around it.
 
 Start reading at `explain`, then `_Writer`; which instruction a reference reads is found out
-by `talweg.jit.links`.
+by `talweg.compiler.links`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from talweg.jit.links import Index, Link, Links, here
-from talweg.jit.loops import Affine, Instruction, Loop, Node, Program, Reference, variable
-from talweg.jit.loops import program as program_of
-from talweg.jit.tape import CONSTANT, RESULT, verify
-from talweg.jit.trace import trace
+from talweg.compiler.links import Index, Link, Links, here
+from talweg.compiler.loops import Affine, Instruction, Loop, Node, Program, Reference, variable
+from talweg.compiler.loops import program as program_of
+from talweg.compiler.tape import CONSTANT, RESULT, verify
+from talweg.compiler.trace import trace
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
           "lt": (0, "<"), "le": (0, "<=")}  # fmt: skip
@@ -34,7 +34,7 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
     """The loops that a scalar program really is, as text.
 
     f is run once, its operations are written down, and the loops are found in them. See
-    `talweg.jit` for the stages.
+    `talweg.compiler` for the stages.
 
     Args:
         f: a function of numbers that does arithmetic with the operations of `talweg.ops`.

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
-from talweg.jit.loops import Affine, Instruction, Loop, Node, Point, Program, depends
-from talweg.jit.tape import RESULT
+from talweg.compiler.loops import Affine, Instruction, Loop, Node, Point, Program, depends
+from talweg.compiler.tape import RESULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from talweg.jit.loops import Affine, variable
-from talweg.jit.tape import CONSTANT
+from talweg.compiler.loops import Affine, variable
+from talweg.compiler.tape import CONSTANT
 from talweg.operation import Op
 
 

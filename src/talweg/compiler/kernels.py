@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from talweg.jit.code import Code, Element
-from talweg.jit.emitter import Function, Module, Name
-from talweg.jit.loops import Affine
-from talweg.jit.lower import Body, Layout
+from talweg.compiler.code import Code, Element
+from talweg.compiler.emitter import Function, Module, Name
+from talweg.compiler.loops import Affine
+from talweg.compiler.lower import Body, Layout
 
 TABLE = ("w", "x", "c", "out", "seeds", "dw", "dx", "work")
 """What the pointers in the table point to."""

@@ -33,7 +33,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.jit.tape import NONE, RESULT, Array, Tape
+from talweg.compiler.tape import NONE, RESULT, Array, Tape
 
 Shape: TypeAlias = int
 Indices: TypeAlias = tuple[int, ...]
@@ -86,7 +86,7 @@ def roll(tape: Tape) -> list[Term]:
         tape: the flat program.
 
     Returns:
-        Terms that, written out again, give the tape back (`talweg.jit.loops.verify`).
+        Terms that, written out again, give the tape back (`talweg.compiler.loops.verify`).
     """
     stack = _Stack(tape)
     here, n = 0, len(tape)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talweg.jit.loops import Instruction, Loop, Node, Point, Program, depends
-from talweg.jit.tape import Array
+from talweg.compiler.loops import Instruction, Loop, Node, Point, Program, depends
+from talweg.compiler.tape import Array
 
 
 @dataclass(frozen=True, eq=False)

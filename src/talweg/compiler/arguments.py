@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.errors import TraceError
 from talweg.value import Value
 
 Key: TypeAlias = Any
@@ -240,8 +239,8 @@ def rebuilt(thing: Any, on_float: Callable[[float], Any], on_value: Callable[[Va
         on_value: what to put in place of a Value.
 
     Returns:
-        Lists, tuples, dictionaries, dataclasses and arrays (as lists) anew; anything else,
-        objects with `parameters()` too, as it is.
+        Lists, tuples, dictionaries, dataclasses and arrays (as arrays of objects) anew;
+        anything else, objects with `parameters()` too, as it is.
     """
 
     def again(x: Any) -> Any:
@@ -250,7 +249,7 @@ def rebuilt(thing: Any, on_float: Callable[[float], Any], on_value: Callable[[Va
         if isinstance(x, (float, np.floating)):
             return on_float(float(x))
         if isinstance(x, np.ndarray):
-            return again(x.tolist()) if x.dtype.kind in "fO" else x
+            return again_array(x) if x.dtype.kind in "fO" else x
         if isinstance(x, (list, tuple)):
             parts = [again(part) for part in x]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
@@ -262,6 +261,11 @@ def rebuilt(thing: Any, on_float: Callable[[float], Any], on_value: Callable[[Va
             new = {f.name: again(getattr(x, f.name)) for f in fields(x) if f.init}
             return replace(x, **new)
         return x
+
+    def again_array(x: Any) -> Any:
+        new = np.empty(x.shape, dtype=object)
+        new.reshape(-1)[:] = [again(part) for part in x.ravel().tolist()]
+        return new
 
     return again(thing)
 
@@ -303,17 +307,3 @@ def _in_words(key: Key) -> str:
         return f"{kind.__name__} of {rest[0]}"
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     return f"{name} {rest[0]!r}" if rest else name
-
-
-def refuse_other_types(thing: Any, where: str) -> None:
-    """Say where an argument is of a kind that has no derivative.
-
-    Raises:
-        TraceError: if there is no number in it.
-    """
-    flat = flatten([thing], {}, Seen())
-    if not flat.floats and not flat.values:
-        raise TraceError(
-            f"{where} is {type(thing).__name__} {thing!r}, in which there is no number to "
-            "differentiate by; expected a float, a list or array of floats, a Value or a model"
-        )

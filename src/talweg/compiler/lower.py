@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from talweg.jit.code import (
+from talweg.compiler.code import (
     Cell,
     Compute,
     Element,
@@ -29,8 +29,8 @@ from talweg.jit.code import (
     Share,
     Statement,
 )
-from talweg.jit.emitter import Emitter, Function, Name, Symbol
-from talweg.jit.loops import Affine
+from talweg.compiler.emitter import Emitter, Function, Name, Symbol
+from talweg.compiler.loops import Affine
 
 _UNROLL = 400
 """Code that takes at most so many operations is written without loops."""
