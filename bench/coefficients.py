@@ -75,7 +75,15 @@ TARGETS = {
         (sqrt(2) - 1) ** 4 + 1e-9,
         7,
     ),
-    "SIN": odd(sin, 0, (pi / 2) ** 2 + 1e-6, 8, "sin(r) = r + r**3 P(r**2), |r| <= pi / 2"),
+    "SIN": odd(sin, 0, (pi / 4) ** 2 + 1e-6, 6, "sin(r) = r + r**3 P(r**2), |r| <= pi / 4"),
+    "COS": Target(
+        "cos(r) = 1 - r**2 / 2 + r**4 P(r**2), |r| <= pi / 4",
+        lambda z: (cos(sqrt(z)) - 1 + z / 2) / z**2,
+        lambda z: z**2 / cos(sqrt(z)),
+        0,
+        (pi / 4) ** 2 + 1e-6,
+        6,
+    ),
 }
 
 

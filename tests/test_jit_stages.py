@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import random
-import re
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -12,48 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import talweg as tw
+from stages import check
 from talweg.compiler import explain, loops, tape
 from talweg.compiler.trace import trace
 from talweg.errors import CompilerError, TraceError
-
-
-def outputs_of(output):
-    if isinstance(output, (list, tuple)):
-        return [x for part in output for x in outputs_of(part)]
-    return [output.data] if isinstance(output, tw.Value) else []
-
-
-def same(a, b):
-    """Equal to the last bit, where any nan equals any other."""
-    return np.array_equal(np.array(a), np.array(b), equal_nan=True)
-
-
-def run_text(text, inputs):
-    """Run the text that `explain` writes; arrays are dictionaries."""
-    names = dict(tw.ops.TABLE)
-    names |= {name: defaultdict(float) for name in set(re.findall(r"\b([a-z]\d*)\[", text))}
-    names |= inputs
-    body = re.sub(r"^return (.*)$", r"result = [\1]", text, flags=re.MULTILINE)
-    exec(body, names)
-    return [float(x) for x in names["result"]]
-
-
-def check(f, *args):
-    """Trace f and compare every stage with the eager result; returns the program."""
-    traced = trace(f, *args)
-    tape.verify(traced.tape)
-    program = loops.program(traced.tape)
-    inputs = {"w": [p.data for p in traced.parameters], "x": traced.inputs}
-    eager = outputs_of(traced.output)
-    assert same(tape.run(traced.tape, inputs), eager)
-    assert same(loops.run(program, inputs), eager)
-    shown = explain.text(program)
-    if len(eager) <= 5 and "t[" not in shown:  # t[n]: a reader of several instructions
-        inputs["c"] = traced.tape.constants.tolist()
-        with np.errstate(all="ignore"):
-            assert same(run_text(shown, inputs), eager)
-    return program
-
 
 # ---- programs that people write ------------------------------------------------------------
 
@@ -157,7 +117,7 @@ GALLERY = {
 @pytest.mark.parametrize("name", GALLERY)
 def test_gallery_rolls(name):
     f, args, most = GALLERY[name]
-    program = check(f, *args)
+    program = check(f, *args, native=True)
     assert program.size <= most
     assert program.loops >= 1
     assert "t[" not in explain.text(program)

@@ -33,6 +33,7 @@ class Compiled:
         tape: the program.
         exact: whether every bit must be that of the eager engine.
         wanted: the spaces by whose numbers derivatives are asked for: "w", "x" or both.
+        as_table: do not look for loops, run it as a table in any case.
 
     Attributes:
         tape: the program.
@@ -40,11 +41,18 @@ class Compiled:
         library: the loaded native code.
     """
 
-    def __init__(self, tape: Tape, *, exact: bool = False, wanted: Sequence[str] = ("w",)) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        exact: bool = False,
+        wanted: Sequence[str] = ("w",),
+        as_table: bool = False,
+    ) -> None:
         verify(tape)
         self.tape = tape
         self.wanted = tuple(wanted)
-        self.code = _loops(tape, wanted)
+        self.code = None if as_table else _loops(tape, wanted)
         if self.code is None:
             ir = table.kernels(tape, exact)
             self._constants = table.contents(tape)

@@ -250,6 +250,10 @@ class Emitter:
         """The bits moved down, zeros moved in."""
         return self._integer("lshr", i, self.integer(count))
 
+    def odd(self, i: Name) -> Name:
+        """The mask of the integers that are odd."""
+        return self.function.new(f"trunc {self.integer_type} {i} to {self.mask_type}")
+
     # ---- the C library ----------------------------------------------------------------------
 
     def call(self, name: str, *operands: Name) -> Name:

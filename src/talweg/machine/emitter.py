@@ -58,6 +58,7 @@ class Emitter(Protocol):
     def integer_xor(self, i: Name, j: Name) -> Name: ...  # noqa: D102
     def shift_left(self, i: Name, count: int) -> Name: ...  # noqa: D102
     def shift_right(self, i: Name, count: int) -> Name: ...  # noqa: D102
+    def odd(self, i: Name) -> Name: ...  # noqa: D102
 
     # The C library: everywhere, or only where a mask holds.
     def call(self, name: str, *operands: Name) -> Name: ...  # noqa: D102

@@ -113,13 +113,20 @@ def sigmoid(e: Emitter, x: Name) -> Name:
     With exp(-|x|) = u (2 - t) / (2 + t) it is u q where x < 0, and 1 - u q elsewhere, for
 
         q = (2 - t) / (2 (1 + u) + (1 - u) t).
+
+    As in `tanh`, what is near the quotient and has no error, here a = 1 - u / 2, is taken off
+    before dividing, so that the errors of the fraction count little: with b = 1 - u
+
+        q = a - (u b + (1 + a b) t) / (2 (1 + u) + b t).
     """
     if e.exact:
         return exact.sigmoid(e, x)
     u, t = _decay(e, x)
     one, two = e.constant(1.0), e.constant(2.0)
-    below = e.muladd(t, e.sub(one, u), e.muladd(u, two, two))
-    q = e.div(e.sub(two, t), below)
+    a, b = e.muladd(u, e.constant(-0.5), one), e.sub(one, u)
+    above = e.muladd(t, e.muladd(a, b, one), e.mul(u, b))
+    below = e.muladd(t, b, e.muladd(u, two, two))
+    q = e.sub(a, e.div(above, below))
     return e.select(e.lt(x, e.constant(0.0)), e.mul(u, q), e.muladd(e.neg(u), q, one))
 
 
@@ -128,26 +135,21 @@ def softplus(e: Emitter, x: Name) -> Name:
 
     With exp(-|x|) = u (2 - t) / (2 + t) the logarithm is 2 atanh(g / 2) for
 
-        g = u (2 - t) / ((2 + u) + (1 - u / 2) t).
+        g = u (2 - t) / ((2 + u) + a t),   a = 1 - u / 2,
+
+    of which, as in `sigmoid`, a is taken off before dividing:
+
+        g = u (a + (u**2 / 2 - (1 + a**2) t) / ((2 + u) + a t)).
     """
     if e.exact:
         return exact.softplus(e, x)
     u, t = _decay(e, x)
-    two = e.constant(2.0)
-    top = e.sub(two, t)
-    slope, base = e.muladd(u, e.constant(-0.5), e.constant(1.0)), e.add(two, u)
-    below = e.fma(t, slope, base)
-    # What was rounded off above and below the line is put back into the quotient: without that
-    # three roundings would make 2.5 ulp.
-    off_top = e.sub(e.sub(two, top), t)
-    off_below = e.fma(t, slope, e.sub(base, below))
-    inverse = e.div(e.constant(1.0), below)
-    q = e.mul(top, inverse)
-    rest = e.add(e.fma(e.neg(q), below, top), e.fma(e.neg(q), off_below, off_top))
-    g, low = e.mul(u, q), e.mul(u, e.mul(rest, inverse))
-    z = e.mul(g, g)
-    small = e.muladd(e.mul(g, z), polynomial(e, z, _ATANH), low)
-    return e.add(choices.relu(e, x), e.add(g, small))
+    one, half = e.constant(1.0), e.constant(0.5)
+    a = e.muladd(u, e.constant(-0.5), one)
+    above = e.muladd(e.neg(t), e.muladd(a, a, one), e.mul(e.mul(u, half), u))
+    below = e.muladd(t, a, e.add(e.constant(2.0), u))
+    g = e.mul(u, e.add(a, e.div(above, below)))
+    return e.add(choices.relu(e, x), _odd(e, g, _ATANH))
 
 
 def exp(e: Emitter, x: Name) -> Name:

@@ -1,8 +1,11 @@
 """Sine and cosine.
 
-Whole multiples of pi are taken off; what is left, r, is at most pi / 2, and its sine is one odd
-polynomial. The cosine is a sine too, of what is left when odd multiples of pi / 2 are taken off.
-pi is in three parts (Cody and Waite): up to |x| = 400,000 the products with the first two are
+Quarters of a turn are taken off, so that of |x| = n pi / 2 + r an r of at most pi / 4 is left. Its
+sine and its cosine are polynomials in r**2; n says which of them is the result, and its sign.
+Both functions compute both polynomials: where a program needs both of one x, as derivatives do,
+LLVM finds that they are the same.
+
+pi / 2 is in three parts (Cody and Waite): up to |x| = 400,000 the products with the first two are
 exact, and r keeps all its digits even for the doubles nearest to a multiple of pi / 2. Larger
 numbers, and there only, go to the C library.
 """
@@ -15,57 +18,79 @@ from talweg.machine.polynomial import polynomial
 _WHOLE = 1.5 * 2.0**52
 """Added to a small number, this rounds it to a whole one, which then stands in the low bits."""
 
-_ONE_BY_PI = 0.3183098861837907
+_QUARTERS = 0.6366197723675814
+"""2 / pi."""
 
-_PI = (3.1415926535846666, 5.1266883031679116e-12, 2.1125998133974855e-23)
-"""In three parts, of which the first two have 35 bits: a multiplier may have 18."""
+_QUARTER = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987427e-23)
+"""pi / 2 in three parts, of which the first two have 35 bits: a multiplier may have 18."""
 
 _LARGEST = 400_000.0
 
 _SIN = (
-    -0.16666666666666666,
-    0.008333333333333207,
-    -0.00019841269841212476,
-    2.7557319211568406e-06,
-    -2.505210690425993e-08,
-    1.6058940990480704e-10,
-    -7.643018959601459e-13,
-    2.7214140190540298e-15,
+    -0.1666666666666663,
+    0.00833333333332184,
+    -0.00019841269829358514,
+    2.7557313538504065e-06,
+    -2.5050734386857885e-08,
+    1.5895433109279946e-10,
 )
-"""sin(r) = r + r**3 P(r**2) for |r| <= pi / 2."""
+"""sin(r) = r + r**3 P(r**2) for |r| <= pi / 4."""
+
+_COS = (
+    0.041666666666666595,
+    -0.0013888888888873342,
+    2.480158728900209e-05,
+    -2.7557314217045595e-07,
+    2.0875705397474373e-09,
+    -1.1358749341519562e-11,
+)
+"""cos(r) = 1 - r**2 / 2 + r**4 P(r**2) for |r| <= pi / 4."""
 
 
 def sin(e: Emitter, x: Name) -> Name:
-    """The sine; for |x| = n pi + r it is the sine of r, its sign turned n times, and that of x."""
+    """The sine: of |x| = n pi / 2 + r the sine or cosine of r, by n, with the sign of x."""
     if e.exact:
         return e.call("sin", x)
-    size, whole = e.abs(x), e.constant(_WHOLE)
-    rounded = e.muladd(size, e.constant(_ONE_BY_PI), whole)
-    n = e.sub(rounded, whole)
-    r = size
-    for part in _PI:
-        r = e.muladd(n, e.constant(-part), r)
-    sign = e.integer_and(e.bits(x), e.integer(-(2**63)))
-    result = _sine_with_sign(e, r, e.integer_xor(e.shift_left(e.bits(rounded), 63), sign))
-    return e.call_where(e.lt(e.constant(_LARGEST), size), "sin", [x], result)
+    n, sine, cosine = _quarters(e, x)
+    sign = e.integer_xor(_turned(e, n), e.bits(x))
+    result = _with_turned_sign(e, e.select(e.odd(n), cosine, sine), sign)
+    return e.call_where(_is_large(e, x), "sin", [x], result)
 
 
 def cos(e: Emitter, x: Name) -> Name:
-    """The cosine: of |x| = (n + 1/2) pi - r it is (-1)**n sin(r)."""
+    """The cosine: the sine a quarter of a turn ahead."""
     if e.exact:
         return e.call("cos", x)
-    size, whole, half = e.abs(x), e.constant(_WHOLE), e.constant(0.5)
-    rounded = e.add(e.muladd(size, e.constant(_ONE_BY_PI), e.constant(-0.5)), whole)
-    n = e.add(e.sub(rounded, whole), half)
-    r = e.neg(size)
-    for part in _PI:
-        r = e.muladd(n, e.constant(part), r)
-    result = _sine_with_sign(e, r, e.shift_left(e.bits(rounded), 63))
-    return e.call_where(e.lt(e.constant(_LARGEST), size), "cos", [x], result)
+    n, sine, cosine = _quarters(e, x)
+    sign = _turned(e, e.integer_add(n, e.integer(1)))
+    result = _with_turned_sign(e, e.select(e.odd(n), sine, cosine), sign)
+    return e.call_where(_is_large(e, x), "cos", [x], result)
 
 
-def _sine_with_sign(e: Emitter, r: Name, sign: Name) -> Name:
-    """The sine of r, its sign turned where the highest bit of `sign` is set."""
+def _quarters(e: Emitter, x: Name) -> tuple[Name, Name, Name]:
+    """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n stands in the low bits of an integer."""
+    size, whole = e.abs(x), e.constant(_WHOLE)
+    rounded = e.muladd(size, e.constant(_QUARTERS), whole)
+    count = e.sub(rounded, whole)
+    r = size
+    for part in _QUARTER:
+        r = e.muladd(count, e.constant(-part), r)
     z = e.mul(r, r)
     sine = e.muladd(e.mul(r, z), polynomial(e, z, _SIN), r)
-    return e.number(e.integer_xor(e.bits(sine), sign))
+    most = e.muladd(z, e.constant(-0.5), e.constant(1.0))
+    cosine = e.muladd(e.mul(z, z), polynomial(e, z, _COS), most)
+    return e.bits(rounded), sine, cosine
+
+
+def _turned(e: Emitter, n: Name) -> Name:
+    """The highest bit is set where n quarters, and less than one more, make a sine negative."""
+    return e.shift_left(e.integer_and(n, e.integer(2)), 62)
+
+
+def _with_turned_sign(e: Emitter, x: Name, sign: Name) -> Name:
+    """X, its sign turned where the highest bit of `sign` is set."""
+    return e.number(e.integer_xor(e.bits(x), e.integer_and(sign, e.integer(-(2**63)))))
+
+
+def _is_large(e: Emitter, x: Name) -> Name:
+    return e.lt(e.constant(_LARGEST), e.abs(x))
