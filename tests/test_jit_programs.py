@@ -183,7 +183,8 @@ PROGRAMS = {
     "image": (image, matrix(3, 3), matrix(7, 8, of=numbers)),
     "attention": (attention, matrix(6, 3), matrix(6, 3, 7), matrix(6, 2, 9)),
     "arm": (arm, values(6), numbers(6)),
-    "logistic regression": (logistic, values(3), Value(0.1), matrix(20, 3, of=numbers), [0.0, 1.0] * 10),
+    "logistic regression": (logistic, values(3), Value(0.1),
+                            matrix(20, 3, of=numbers), [0.0, 1.0] * 10),
     "mixture": (mixture, values(3), [Value(0.5), Value(1.0), Value(2.0)], numbers(20)),
     "butterflies": (butterflies, values(8), 0.7),
 }  # fmt: skip

@@ -144,7 +144,7 @@ class EagerRun:
         """One sentence: the step, what became of the loss, the largest gradient, what to try."""
         sizes = [(math.inf if math.isnan(p.grad) else abs(p.grad)) for p in self.parameters]
         largest = max(range(len(sizes)), key=sizes.__getitem__)
-        before = f" after {self.history.losses[-1]:.6g}" if self.history.losses else ""
+        before = f" after {self.history.losses[number - 2]:.6g}" if number > 1 else ""
         overflows = math.isfinite(loss) and math.isfinite(sizes[largest])
         return (
             f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "

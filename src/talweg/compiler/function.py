@@ -189,20 +189,22 @@ class _Program:
         self, flat: Flat, numbers: Sequence[float], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
         """Compare the first call with other numbers than were traced with an eager one."""
-        if self.first == (flat.floats, [v.data for v in flat.values]) and not self.captures:
+        is_new = self.first != (flat.floats, [v.data for v in flat.values])
+        if not is_new and not self.captures:
             return
-        eager: list[float] = []
-        rebuilt(self.f(*args, **kwargs), float, lambda value: eager.append(value.data))
-        # Numbers of a result that are inputs are floats eagerly: they cannot be wrong.
-        own = [x for x, (space, _) in zip(numbers, self.kinds, strict=True) if space != "x"]
-        if self.first != (flat.floats, [v.data for v in flat.values]):
-            self.is_checked = True
-        for a, b in zip(own, eager, strict=True):
-            same = a == b or (isnan(a) and isnan(b))
-            if not same and (self.exact or not isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)):
+        self.is_checked = is_new
+        traced, eager = _leaves(self.output), _leaves(self.f(*args, **kwargs))
+        found = iter(zip(numbers, self.kinds, strict=True))
+        for was, is_now in zip(traced, eager, strict=True):
+            if not isinstance(was, Value):
+                continue
+            own, (space, _) = next(found)
+            b = is_now.data if isinstance(is_now, Value) else is_now
+            same = own == b or (isnan(own) and isnan(b)) or space == "x"
+            if not same and (self.exact or not isclose(own, b, rel_tol=1e-6, abs_tol=1e-9)):
                 raise TraceError(
                     f"{getattr(self.f, '__name__', 'the function')} gives {b!r} when it is run, "
-                    f"but {a!r} compiled: it reads .data of a Value, or something else that "
+                    f"but {own!r} compiled: it reads .data of a Value, or something else that "
                     "changed, and goes on with the bare number, which was traced as a constant"
                 )
 
@@ -214,6 +216,13 @@ class _Program:
             outputs = [o for o, wanted in zip(self.tape.outputs, reached, strict=True) if wanted]
             self.parts[reached] = Compiled(restricted(self.tape, outputs), exact=self.exact)
         return self.parts[reached]
+
+
+def _leaves(nest: Any) -> list[Value | float]:
+    """The numbers of a nest, Values and floats, in order."""
+    found: list[Value | float] = []
+    rebuilt(nest, found.append, found.append)
+    return found
 
 
 _data = operator.attrgetter("data")
