@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from talweg.compiler.loops import Affine, Instruction, Loop, Node, Point, Program
-from talweg.compiler.tape import CONSTANT, RESULT
+from talweg.compiler.tape import CONSTANT, RESULT, computed, taken
+from talweg.operation import TAKE
 
 Where: TypeAlias = tuple[Affine, ...]
 """The loop variables of the program as functions of those of its adjoint."""
@@ -123,43 +124,71 @@ def run(
     results: list[float] = []
     spaces: dict[str, Any] = {**inputs, CONSTANT: program.tape.constants.tolist(), RESULT: results}
     numbers: dict[tuple[int, Point], int] = {}
-    _run_forward(program.nodes, (), spaces, numbers)
+    aliases: dict[int, tuple[str, int]] = {}
+    _run_forward(program.nodes, (), spaces, numbers, aliases)
     grads = {name: [0.0] * len(numbers_in) for name, numbers_in in spaces.items()}
+    state = _State(spaces, numbers, aliases, grads)
     for (space, index), seed in zip(program.tape.outputs, seeds, strict=True):
-        grads[program.tape.spaces[space]][index] += seed
-    _run_backward(adjoint(program), (), spaces, numbers, grads)
+        state.add(program.tape.spaces[space], index, seed)
+    _run_backward(adjoint(program), (), state)
     return grads
 
 
+@dataclass(frozen=True)
+class _State:
+    """The numbers of a program that has run, and the derivatives so far.
+
+    Attributes:
+        spaces: the numbers.
+        numbers: for each instruction and iteration the number of its result.
+        aliases: for each result that was taken from a table its place there: what is added to
+            its derivative is added to that of the table's number at once.
+        grads: the derivatives.
+    """
+
+    spaces: dict[str, Any]
+    numbers: dict[tuple[int, Point], int]
+    aliases: dict[int, tuple[str, int]]
+    grads: dict[str, list[float]]
+
+    def add(self, space: str, index: int, share: float) -> None:
+        """Add to the derivative by a number."""
+        if space == RESULT and index in self.aliases:
+            space, index = self.aliases[index]
+        self.grads[space][index] += share
+
+
 def _run_forward(
-    nodes: Sequence[Node], point: Point, spaces: dict[str, Any], numbers: dict[Any, int]
+    nodes: Sequence[Node],
+    point: Point,
+    spaces: dict[str, Any],
+    numbers: dict[Any, int],
+    aliases: dict[int, tuple[str, int]],
 ) -> None:
     for node in nodes:
         if isinstance(node, Loop):
             for i in range(node.count.at(point)):
-                _run_forward(node.body, (*point, i), spaces, numbers)
-        else:
-            numbers[id(node), point] = len(spaces[RESULT])
-            operands = [spaces[x.space][x.index.at(point)] for x in node.operands]
-            spaces[RESULT].append(node.op.value(*operands))
+                _run_forward(node.body, (*point, i), spaces, numbers, aliases)
+            continue
+        number = numbers[id(node), point] = len(spaces[RESULT])
+        places = [(spaces[x.space], x.index.at(point)) for x in node.operands]
+        if node.op is TAKE:
+            aliases[number] = (node.operands[0].space, taken(places)[1])
+        spaces[RESULT].append(computed(node.op, places))
 
 
-def _run_backward(
-    steps: Sequence[Step],
-    iteration: Point,
-    spaces: dict[str, Any],
-    numbers: dict[Any, int],
-    grads: dict[str, list[float]],
-) -> None:
+def _run_backward(steps: Sequence[Step], iteration: Point, state: _State) -> None:
     for step in steps:
         if isinstance(step, Reversed):
             for i in range(step.count.at(iteration)):
-                _run_backward(step.body, (*iteration, i), spaces, numbers, grads)
+                _run_backward(step.body, (*iteration, i), state)
             continue
         node = step.instruction
         point = tuple([x.at(iteration) for x in step.where])
-        number = numbers[id(node), point]
-        operands = [spaces[x.space][x.index.at(point)] for x in node.operands]
-        g, out = grads[RESULT][number], spaces[RESULT][number]
+        number = state.numbers[id(node), point]
+        if number in state.aliases:
+            continue
+        operands = [state.spaces[x.space][x.index.at(point)] for x in node.operands]
+        g, out = state.grads[RESULT][number], state.spaces[RESULT][number]
         for x, rule in zip(node.operands, node.op.derivatives, strict=True):
-            grads[x.space][x.index.at(point)] += rule(g, *operands, out)
+            state.add(x.space, x.index.at(point), rule(g, *operands, out))

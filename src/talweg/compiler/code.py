@@ -41,6 +41,26 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
+class Picked:
+    """One number of an array that is read as a table: which row, an input tells.
+
+    Attributes:
+        array: the parameters, or their derivatives.
+        index: of the number in the table's first row.
+        row: the index of the input that is the row's number.
+        columns: how many numbers a row has.
+    """
+
+    array: str
+    index: Affine
+    row: Affine
+    columns: int
+
+    def __str__(self) -> str:
+        return f"{self.array}[{self.index}+{self.columns}*x[{self.row}]]"
+
+
+@dataclass(frozen=True, slots=True)
 class Literal:
     """A number written into the code."""
 
@@ -50,8 +70,8 @@ class Literal:
         return repr(self.number)
 
 
-Place: TypeAlias = Cell | Element
-Operand: TypeAlias = Cell | Element | Literal
+Place: TypeAlias = Cell | Element | Picked
+Operand: TypeAlias = Cell | Element | Picked | Literal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,13 +258,18 @@ class _Machine:
     def read(self, x: Operand, point: tuple[int, ...]) -> float:
         if isinstance(x, Literal):
             return x.number
-        if isinstance(x, Element):
-            return self.memory[x.array][x.index.at(point)]
+        if isinstance(x, (Element, Picked)):
+            return self.memory[x.array][self.index(x, point)]
         return self.cells.get(x, 0.0) if x.derivative else self.cells[x]
 
+    def index(self, x: Element | Picked, point: tuple[int, ...]) -> int:
+        if isinstance(x, Element):
+            return x.index.at(point)
+        return x.index.at(point) + x.columns * int(self.memory["x"][x.row.at(point)])
+
     def write(self, place: Place, number: float, point: tuple[int, ...]) -> None:
-        if isinstance(place, Element):
-            self.memory[place.array][place.index.at(point)] = number
+        if isinstance(place, (Element, Picked)):
+            self.memory[place.array][self.index(place, point)] = number
         else:
             self.cells[place] = number
 

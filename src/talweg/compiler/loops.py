@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from talweg.compiler.roll import Term, roll
-from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape
+from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape, computed
 from talweg.errors import CompilerError
 from talweg.operation import Op
 
@@ -269,7 +269,7 @@ def _run(nodes: Sequence[Node], point: Point, spaces: dict[str, Any], results: l
     for node in nodes:
         if isinstance(node, Instruction):
             results.append(
-                node.op.value(*[spaces[x.space][x.index.at(point)] for x in node.operands])
+                computed(node.op, [(spaces[x.space], x.index.at(point)) for x in node.operands])
             )
         else:
             for i in range(node.count.at(point)):

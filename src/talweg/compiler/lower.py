@@ -24,6 +24,7 @@ from talweg.compiler.code import (
     Keep,
     Literal,
     Operand,
+    Picked,
     Place,
     Repeat,
     Share,
@@ -31,6 +32,7 @@ from talweg.compiler.code import (
 )
 from talweg.compiler.emitter import Emitter, Function, Name, Symbol
 from talweg.compiler.loops import Affine
+from talweg.errors import CompilerError
 
 _UNROLL = 400
 """Code that takes at most so many operations is written without loops."""
@@ -75,18 +77,20 @@ class Copy:
     Attributes:
         block: which vector of samples it works on.
         point: the values of the loop variables around the statement.
-        own: for each group of cells that jammed copies keep for themselves, whose it is.
+        own: for each group of cells that jammed copies keep for themselves, whose it is: the
+            depth of a jammed loop around it and which of its copies, but for the first ones.
     """
 
     block: int = 0
     point: tuple[Linear, ...] = ()
-    own: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    own: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def inside(self, i: Linear, cells: frozenset[int] = frozenset(), which: int = 0) -> Copy:
         """The copy in iteration i of a loop; `which` of the jammed ones it is."""
         own = self.own
         if cells and which:
-            own = {**own, **{cell: (*own.get(cell, ()), which) for cell in sorted(cells)}}
+            mark = (len(self.point), which)
+            own = {**own, **{cell: (*own.get(cell, ()), mark) for cell in sorted(cells)}}
         return replace(self, point=(*self.point, i), own=own)
 
 
@@ -249,6 +253,8 @@ class Body:
             return self.emitter.constant(x.number)
         if isinstance(x, Cell):
             return self.function.new(f"load {self.emitter.number_type}, ptr {self.cell(x, copy)}")
+        if isinstance(x, Picked):
+            return self.picked(x, copy)
         address = self.address(x, copy)
         if x.array in self.layout.broadcast:
             return self.emitter.broadcast(self.function.new(f"load double, ptr {address}, align 8"))
@@ -257,6 +263,8 @@ class Body:
     def write(self, place: Place, number: Name, copy: Copy) -> None:
         """Put a number in a place."""
         kind = self.emitter.number_type
+        if isinstance(place, Picked):
+            raise CompilerError(f"lower: {place} cannot be written to, only added to")
         if isinstance(place, Cell):
             self.function.put(f"store {kind} {number}, ptr {self.cell(place, copy)}")
         else:
@@ -264,7 +272,40 @@ class Body:
 
     def add(self, place: Place, number: Name, copy: Copy) -> None:
         """Add a number to the one in a place."""
+        if isinstance(place, Picked):
+            for k, address in enumerate(self.picked_addresses(place, copy)):
+                before = self.function.new(f"load double, ptr {address}, align 8")
+                total = self.scalar.add(before, self.emitter.lane(number, k))
+                self.function.put(f"store double {total}, ptr {address}, align 8")
+            return
         self.write(place, self.emitter.add(self.read(place, copy), number), copy)
+
+    def picked(self, x: Picked, copy: Copy) -> Name:
+        """The numbers that the samples pick from a table, one address a lane."""
+        f, e = self.function, self.emitter
+        numbers = [
+            f.new(f"load double, ptr {address}, align 8")
+            for address in self.picked_addresses(x, copy)
+        ]
+        if e.lanes == 1:
+            return numbers[0]
+        result = "poison"
+        for k, number in enumerate(numbers):
+            result = f.new(f"insertelement {e.number_type} {result}, double {number}, i64 {k}")
+        return result
+
+    def picked_addresses(self, x: Picked, copy: Copy) -> list[Name]:
+        """Where each sample's number of a table lies."""
+        f, lanes = self.function, self.emitter.lanes
+        is_gathered = x.array in self.layout.gathered
+        rows = self.read(Element("x", x.row), copy)
+        addresses = []
+        for k in range(lanes):
+            row = f.new(f"fptosi double {self.emitter.lane(rows, k)} to i64")
+            index = at(x.index, copy.point).plus(Linear(0, ((row, x.columns),)))
+            by = index.times(self.size).plus(Linear(8 * k)) if is_gathered else index.times(8)
+            addresses.append(self.offset(self.layout.pointers[x.array], by))
+        return addresses
 
     def load(self, address: Name) -> Name:
         """The vector of numbers at an address."""

@@ -29,6 +29,7 @@ from functools import cache
 import numpy as np
 
 from talweg.compiler.adjoint import Backward, Step, adjoint, substituted
+from talweg.compiler.check import verify
 from talweg.compiler.code import (
     Cell,
     Code,
@@ -37,6 +38,7 @@ from talweg.compiler.code import (
     Keep,
     Literal,
     Operand,
+    Picked,
     Place,
     Repeat,
     Share,
@@ -46,7 +48,7 @@ from talweg.compiler.loops import Affine, Loop, Node, Program
 from talweg.compiler.tape import CONSTANT, RESULT, Array
 from talweg.compiler.written import WrittenOut, written_out
 from talweg.errors import NativeError
-from talweg.operation import OPERANDS, Op
+from talweg.operation import OPERANDS, TAKE, Op
 
 Slot = tuple[int, int]
 """An operand: the number of the instruction in the text, and which of its operands."""
@@ -65,7 +67,9 @@ def schedule(program: Program, wanted: Sequence[str] = ("w",)) -> Code:
     Raises:
         NativeError: if the index of an array would not be an affine function.
     """
-    return _Schedule(program, tuple(wanted)).code()
+    code = _Schedule(program, tuple(wanted)).code()
+    verify(code, program.tape.sizes)
+    return code
 
 
 @cache
@@ -93,6 +97,8 @@ class _Schedule:
         self.number = {id(node): i for i, node in enumerate(self.instructions)}
         self.positions = _split(self.written.owner, len(self.instructions))
         self.producers = self._producers()
+        self.takes = {i for i, node in enumerate(self.instructions) if node.op is TAKE}
+        self._refuse_mixed_takes()
         self.group = self._groups()
         self.group_of_result = self.group[self.written.owner]
         self.has_cell = self._cells()
@@ -203,6 +209,8 @@ class _Schedule:
             for j, name in enumerate(OPERANDS):
                 if name not in names or (number, j) not in self.producers:
                     continue
+                if self._is_taken(number, j):
+                    continue
                 group = self.group[self.producers[number, j][0]]
                 needed = len(np.unique(self._read(number, j)))
                 if not self.has_cell[group] or needed == self._count(group):
@@ -218,11 +226,37 @@ class _Schedule:
         """How many numbers a group has."""
         return int((self.group_of_result == group).sum())
 
+    # ---- tables ----------------------------------------------------------------------------
+
+    def _is_taken(self, number: int, j: int) -> bool:
+        """Whether an operand is a number taken from a table."""
+        return (number, j) in self.producers and self.producers[number, j][0] in self.takes
+
+    def _refuse_mixed_takes(self) -> None:
+        """What is taken from a table is read there, so nothing else may be read in its place."""
+        for makers in self.producers.values():
+            if len({maker in self.takes for maker in makers}) > 1:
+                raise NativeError("an operand is sometimes taken from a table, sometimes computed")
+        result = self.tape.spaces.index(RESULT)
+        if any(s == result and self.written.owner[k] in self.takes for s, k in self.tape.outputs):
+            raise NativeError("a number taken from a table is returned as it is")
+
+    def _picked(self, number: int, j: int, array: str) -> Picked:
+        """The place in a table that an operand is taken from."""
+        read, points = self._read(number, j), self.written.points_of(number)
+        first, row = (affine(points, self.tape.index[read, k]) for k in range(2))
+        columns = self.tape.constants[self.tape.index[read, 2]]
+        if first is None or row is None or (columns != columns[0]).any():
+            raise NativeError(f"operand {j} of instruction {number} steps unevenly through a table")
+        return Picked(array, first, row, int(columns[0]))
+
     # ---- memory --------------------------------------------------------------------------------
 
     def _allocate(self, group: int) -> None:
         """Give a group its arrays, and its numbers their addresses in them."""
         members = np.flatnonzero(self.group == group)
+        if group in self.takes:
+            return
         in_cell = bool(self.has_cell[group])
         keeps = bool(self.kept[group]) and not self._stays(group)
         if in_cell and not keeps:
@@ -284,6 +318,8 @@ class _Schedule:
                 return Literal(float(numbers[0]))
         if reference.space != RESULT:
             return Element(reference.space, reference.index)
+        if self._is_taken(number, j):
+            return self._picked(number, j, "w")
         if backward and (number, j) in self.keeps:
             return self.keeps[number, j]
         return self._result(number, self.producers[number, j][0], self._read(number, j), backward)
@@ -308,6 +344,8 @@ class _Schedule:
         reference = self.instructions[number].operands[j]
         if reference.space != RESULT:
             return Element("d" + reference.space, reference.index)
+        if self._is_taken(number, j):
+            return self._picked(number, j, "dw")
         return self._derivative(number, self.producers[number, j][0], self._read(number, j))
 
     # ---- the code ----------------------------------------------------------------------------
@@ -334,6 +372,8 @@ class _Schedule:
                 )
             else:
                 number = self.number[id(node)]
+                if number in self.takes:
+                    continue
                 for slot, place in self.keeps.items():
                     if slot[0] == number:
                         statements.append(Keep(Cell(self._group_at(slot)), place))
@@ -358,9 +398,12 @@ class _Schedule:
                     parallel = self._is_parallel(step.loop)
                     written = self._written_in(step.loop)
                     statements.append(Repeat(step.count, body, parallel, written))
-            elif self.differentiated[self.number[id(step.instruction)]]:
+            elif self._goes_backward(self.number[id(step.instruction)]):
                 statements.append(self._share(step))
         return tuple(statements)
+
+    def _goes_backward(self, number: int) -> bool:
+        return bool(self.differentiated[number]) and number not in self.takes
 
     def _share(self, step: Backward) -> Share:
         number = self.number[id(step.instruction)]
@@ -470,7 +513,12 @@ def _moved(share: Share, where: Sequence[Affine]) -> Share:
     """A share with its indices as functions of the adjoint's loop variables."""
 
     def moved(x: Operand | None) -> Operand | None:
-        return Element(x.array, substituted(x.index, where)) if isinstance(x, Element) else x
+        if isinstance(x, Element):
+            return Element(x.array, substituted(x.index, where))
+        if isinstance(x, Picked):
+            row = substituted(x.row, where)
+            return Picked(x.array, substituted(x.index, where), row, x.columns)
+        return x
 
     places: Mapping[str, object] = {
         "source": moved(share.source),

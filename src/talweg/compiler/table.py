@@ -18,7 +18,7 @@ import numpy as np
 from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
 from talweg.compiler.kernels import TABLE
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape
-from talweg.operation import Op
+from talweg.operation import TAKE, Op
 
 _ROW = 4
 """Numbers of four bytes in a row of the table: the operation and three addresses."""
@@ -133,18 +133,33 @@ class _Walker:
         f.start(after)
 
     def _compute(self, op: Op, addresses: list[Name], result: Name) -> None:
+        if op is TAKE:
+            picked = self._load(self.numbers, self._picked(addresses))
+            self._store(picked, self.numbers, result)
+            return
         operands = [self._load(self.numbers, a) for a in addresses]
         self._store(self.emitter.apply(op, *operands), self.numbers, result)
 
     def _share(self, op: Op, addresses: list[Name], result: Name) -> None:
         e = self.emitter
         g = Symbol(e, self._load(self.derivatives, result))
+        if op is TAKE:
+            self._add(g.name, self.derivatives, self._picked(addresses))
+            return
         operands = [Symbol(e, self._load(self.numbers, a)) for a in addresses]
         out = Symbol(e, self._load(self.numbers, result))
         for address, rule in zip(addresses, op.derivatives, strict=True):
             part = rule(g, *operands, out)
             name = part.name if isinstance(part, Symbol) else e.constant(float(part))
             self._add(name, self.derivatives, address)
+
+    def _picked(self, addresses: list[Name]) -> Name:
+        """The address of a number in a table: first + row * columns."""
+        f, (first, row, columns) = self.function, addresses
+        whole = [
+            f.new(f"fptosi double {self._load(self.numbers, a)} to i64") for a in (row, columns)
+        ]
+        return f.new(f"add i64 {first}, {f.new(f'mul i64 {whole[0]}, {whole[1]}')}")
 
     def _output(self, k: Name) -> None:
         self._store(self._load(self.numbers, self._output_address(k)), self.given["out"], k)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from talweg.errors import CompilerError
-from talweg.operation import Op
+from talweg.operation import TAKE, Op
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -123,9 +123,23 @@ def run(tape: Tape, inputs: Mapping[str, Sequence[float]]) -> list[float]:
         tape.code.tolist(), tape.space.tolist(), tape.index.tolist(), strict=True
     ):
         op = tape.operations[code]
-        operands = [by_number[s][k] for s, k in zip(space, index, strict=True) if s != NONE]
-        results.append(op.value(*operands))
+        places = [(by_number[s], k) for s, k in zip(space, index, strict=True) if s != NONE]
+        results.append(computed(op, places))
     return [by_number[s][k] for s, k in tape.outputs]
+
+
+def computed(op: Op, places: Sequence[tuple[Sequence[float], int]]) -> float:
+    """The result of an operation on operands given as places (numbers, index)."""
+    if op is TAKE:
+        return taken(places)[0]
+    return op.value(*[numbers[k] for numbers, k in places])
+
+
+def taken(places: Sequence[tuple[Sequence[float], int]]) -> tuple[float, int]:
+    """The number that a `TAKE` finds in its table, and at which index."""
+    (table, first), (numbers, row), (constants, columns) = places
+    index = first + int(numbers[row]) * int(constants[columns])
+    return table[index], index
 
 
 def restricted(tape: Tape, outputs: Sequence[tuple[int, int]]) -> Tape:

@@ -30,7 +30,7 @@ from talweg.compiler.arguments import rebuilt
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
 from talweg.garbage import collection_paused
-from talweg.operation import Op
+from talweg.operation import TAKE, Op
 from talweg.tracing import tracing
 from talweg.value import Value
 
@@ -94,6 +94,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
     nodes = _nodes_since(begin, results)
     inputs = {x: i for i, x in enumerate(stand_ins)}
     read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
+    tables = chain.from_iterable(node._shown for node in nodes if node._record is TAKE)
+    read = chain(read, tables)
     older = dict.fromkeys(x for x in read if x._serial < begin and x not in inputs)
     made_outside = sorted(older, key=by_serial)
     parameters = {x: i for i, x in enumerate(made_outside)}

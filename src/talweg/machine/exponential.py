@@ -17,12 +17,19 @@ from collections.abc import Sequence
 
 from talweg.machine import choices, exact
 from talweg.machine.emitter import Emitter, Name
-from talweg.machine.polynomial import polynomial
+from talweg.machine.parts import (
+    BIAS,
+    WHOLE,
+    at_least,
+    at_most,
+    odd_polynomial,
+    polynomial,
+    power_of_two,
+    with_sign_of,
+)
 
-# Added to a small number, this rounds it to a whole one, which then stands in the low bits; with
-# the bias of the exponent added too, those bits moved up by 52 are that power of two.
-_WHOLE = 1.5 * 2.0**52
-_BIAS = 1023.0
+TWICE_BIASED = WHOLE + 2.0 * BIAS
+"""Added to an exponent, this leaves the sum of two biased ones in the low bits."""
 
 # log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
@@ -49,20 +56,18 @@ _TWICE_TANH_HALF = (
 """2 tanh(r / 2) = r + r**3 P(r**2) for |r| <= log(2) / 2."""
 
 _EXP = (
-    0.4999999999999993,
-    0.16666666666666935,
-    0.04166666666670202,
-    0.008333333333270064,
-    0.0013888888883584417,
-    0.00019841269892676339,
-    2.4801590826402737e-05,
-    2.7557300681110815e-06,
-    2.755615880377563e-07,
-    2.505502968557616e-08,
-    2.10622713329764e-09,
-    1.593572535795529e-10,
+    0.5000000000000011,
+    0.16666666666666413,
+    0.041666666666530267,
+    0.00833333333349431,
+    0.0013888888943596979,
+    0.00019841269506819676,
+    2.480149313674212e-05,
+    2.755758623942547e-06,
+    2.763023378838366e-07,
+    2.5000078224364338e-08,
 )
-"""exp(r) = 1 + r + r**2 P(r) for |r| <= log(2)."""
+"""exp(r) = 1 + r + r**2 P(r) for |r| <= log(2) / 2."""
 
 _ATANH = (
     0.08333333333333288,
@@ -93,18 +98,18 @@ def tanh(e: Emitter, x: Name) -> Name:
     """
     if e.exact:
         return e.call("tanh", x)
-    size = _at_most(e, e.abs(x), 20.0)  # from 19.1 on the result is 1
+    size = at_most(e, e.abs(x), 20.0)  # from 19.1 on the result is 1
     shift, step = e.constant(0.0822), e.constant(-2.8853900817779268)  # -2 / log(2)
-    whole = e.constant(_WHOLE + _BIAS)
+    whole = e.constant(WHOLE + BIAS)
     rounded = e.muladd(e.sub(size, shift), step, whole)  # -k, biased, in the low bits
-    u = _power_of_two(e, rounded)
+    u = power_of_two(e, rounded)
     r = _remainder(e, size, e.sub(rounded, whole), [0.5 * part for part in _LOG_2])
-    t = _odd(e, r, _TANH)
+    t = odd_polynomial(e, r, _TANH)
     one = e.constant(1.0)
     base = e.sub(one, u)
     above = e.muladd(t, e.sub(e.constant(3.0), u), e.neg(base))
     below = e.muladd(t, base, e.add(one, u))
-    return _with_sign_of(e, x, e.muladd(e.div(above, below), u, base))
+    return with_sign_of(e, x, e.muladd(e.div(above, below), u, base))
 
 
 def sigmoid(e: Emitter, x: Name) -> Name:
@@ -149,28 +154,33 @@ def softplus(e: Emitter, x: Name) -> Name:
     above = e.muladd(e.neg(t), e.muladd(a, a, one), e.mul(e.mul(u, half), u))
     below = e.muladd(t, a, e.add(e.constant(2.0), u))
     g = e.mul(u, e.add(a, e.div(above, below)))
-    return e.add(choices.relu(e, x), _odd(e, g, _ATANH))
+    return e.add(choices.relu(e, x), odd_polynomial(e, g, _ATANH))
 
 
 def exp(e: Emitter, x: Name) -> Name:
-    """e**x.
-
-    The powers of two that are taken out are even ones, so that the two factors by which the
-    rest is multiplied, each the root of that power, are neither too large nor too small for a
-    double. Only the second product can overflow, or be rounded to fewer digits below 2**-1022.
-    """
+    """e**x."""
     if e.exact:
         return e.call("exp", x)
-    x = _at_least(e, _at_most(e, x, 710.0), -746.0)  # beyond: inf, and 0
-    whole = e.constant(_WHOLE + _BIAS)
-    rounded = e.muladd(x, e.constant(0.7213475204444817), whole)  # 1 / (2 log(2))
-    root = _power_of_two(e, rounded)
-    r = _remainder(e, x, e.sub(rounded, whole), [-2.0 * part for part in _LOG_2])
+    x = at_least(e, at_most(e, x, 710.0), -746.0)  # beyond: inf, and 0
+    whole = e.constant(TWICE_BIASED)
+    rounded = e.muladd(x, e.constant(1.4426950408889634), whole)  # 1 / log(2)
+    r = _remainder(e, x, e.sub(rounded, whole), [-part for part in _LOG_2])
+    return exp_of_parts(e, r, rounded)
+
+
+def exp_of_parts(e: Emitter, r: Name, rounded: Name) -> Name:
+    """2**k exp(r), where |r| <= log(2) / 2 and `rounded` is k + TWICE_BIASED.
+
+    2**k may be too large or too small for a double, and what is made of it none the less be one.
+    So it is two factors, half of the exponent in each; only the second product can overflow, or
+    be rounded to fewer digits below 2**-1022.
+    """
     rest = e.muladd(e.mul(r, r), polynomial(e, r, _EXP), r)
-    return e.mul(e.mul(e.add(rest, e.constant(1.0)), root), root)
-
-
-# ---- their parts --------------------------------------------------------------------------------
+    exponents = e.bits(rounded)
+    half = e.shift_right(exponents, 1)
+    first = e.number(e.shift_left(half, 52))
+    second = e.number(e.shift_left(e.integer_sub(exponents, half), 52))
+    return e.mul(e.mul(e.add(rest, e.constant(1.0)), first), second)
 
 
 def _decay(e: Emitter, x: Name) -> tuple[Name, Name]:
@@ -178,41 +188,15 @@ def _decay(e: Emitter, x: Name) -> tuple[Name, Name]:
 
     Such a power below 2**-1022 has no exponent to be put into, so it is made 2**64 times too large.
     """
-    size = _at_most(e, e.abs(x), 746.0)  # beyond, exp(-|x|) is 0
-    whole = e.constant(_WHOLE + _BIAS + 64.0)
+    size = at_most(e, e.abs(x), 746.0)  # beyond, exp(-|x|) is 0
+    whole = e.constant(WHOLE + BIAS + 64.0)
     rounded = e.muladd(size, e.constant(-1.4426950408889634), whole)  # -1 / log(2)
-    u = e.mul(_power_of_two(e, rounded), e.constant(2.0**-64))
+    u = e.mul(power_of_two(e, rounded), e.constant(2.0**-64))
     r = _remainder(e, size, e.sub(rounded, whole), _LOG_2)
-    return u, _odd(e, r, _TWICE_TANH_HALF)
-
-
-def _power_of_two(e: Emitter, rounded: Name) -> Name:
-    return e.number(e.shift_left(e.bits(rounded), 52))
+    return u, odd_polynomial(e, r, _TWICE_TANH_HALF)
 
 
 def _remainder(e: Emitter, x: Name, count: Name, period: Sequence[float]) -> Name:
     """X plus a whole number of periods, with no error to speak of."""
     high, low = period
     return e.muladd(count, e.constant(low), e.muladd(count, e.constant(high), x))
-
-
-def _odd(e: Emitter, r: Name, coefficients: Sequence[float]) -> Name:
-    """R + r**3 P(r**2)."""
-    z = e.mul(r, r)
-    return e.muladd(e.mul(r, z), polynomial(e, z, coefficients), r)
-
-
-def _at_most(e: Emitter, x: Name, most: float) -> Name:
-    """The smaller; nan stays nan."""
-    return e.select(e.lt(e.constant(most), x), e.constant(most), x)
-
-
-def _at_least(e: Emitter, x: Name, least: float) -> Name:
-    """The larger; nan stays nan."""
-    return e.select(e.lt(x, e.constant(least)), e.constant(least), x)
-
-
-def _with_sign_of(e: Emitter, x: Name, size: Name) -> Name:
-    """A number that is not negative, with the sign of x."""
-    sign = e.integer_and(e.bits(x), e.integer(-(2**63)))
-    return e.number(e.integer_or(e.bits(size), sign))

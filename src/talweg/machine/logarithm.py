@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from talweg.machine.emitter import Emitter, Name
-from talweg.machine.polynomial import polynomial
+from talweg.machine.parts import polynomial
 
 _ROOT_HALF = 0x3FE6A09E667F3BCD
 """The bits of the root of 1/2."""
@@ -13,8 +13,11 @@ _ROOT_HALF = 0x3FE6A09E667F3BCD
 _ONE = 0x3FF0000000000000
 """The bits of 1."""
 
-_FRACTION = 2**52 - 1
+_DIGITS = 2**52 - 1
 """Where in a number's bits its digits are."""
+
+_TWO_TO_52 = 0x4330000000000000
+"""The bits of 2**52, of which the lowest are what is added to it."""
 
 # log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
@@ -58,16 +61,16 @@ def split(e: Emitter, x: Name) -> tuple[Name, Name]:
     """(k, m) such that x = 2**k m and sqrt(1/2) <= m < sqrt(2), for finite x > 0.
 
     The bits of x less those of the root of 1/2 have k where a number has its exponent. A number
-    without exponent, below 2**-1022, is made larger first.
+    without exponent, below 2**-1022, is made larger first; 64 more keeps its k from being negative.
     """
     tiny = e.lt(x, e.constant(2.0**-1022))
-    x = e.select(tiny, e.mul(x, e.constant(2.0**54)), x)
-    bias = e.select(tiny, e.constant(2.0**52 + 1023 + 54), e.constant(2.0**52 + 1023))
-    above = e.integer_add(e.bits(x), e.integer(_ONE - _ROOT_HALF))
-    count = e.integer_or(e.shift_right(above, 52), e.integer(0x4330000000000000))  # 2**52 + k
-    digits = e.integer_and(above, e.integer(_FRACTION))
+    scale = e.select(tiny, e.constant(2.0**54), e.constant(1.0))
+    exponent = e.integer_sub(e.bits(e.mul(x, scale)), e.bits(scale))
+    above = e.integer_add(exponent, e.integer(2 * _ONE + (64 << 52) - _ROOT_HALF))
+    count = e.integer_or(e.shift_right(above, 52), e.integer(_TWO_TO_52))
+    digits = e.integer_and(above, e.integer(_DIGITS))
     m = e.number(e.integer_add(digits, e.integer(_ROOT_HALF)))
-    return e.sub(e.number(count), bias), m
+    return e.sub(e.number(count), e.constant(2.0**52 + 1023 + 64)), m
 
 
 def _special_cases(e: Emitter, x: Name, result: Name) -> Name:

@@ -13,15 +13,12 @@ numbers, and there only, go to the C library.
 from __future__ import annotations
 
 from talweg.machine.emitter import Emitter, Name
-from talweg.machine.polynomial import polynomial
-
-_WHOLE = 1.5 * 2.0**52
-"""Added to a small number, this rounds it to a whole one, which then stands in the low bits."""
+from talweg.machine.parts import SIGN, WHOLE, odd_polynomial, polynomial
 
 _QUARTERS = 0.6366197723675814
 """2 / pi."""
 
-_QUARTER = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987427e-23)
+_QUARTER = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23)
 """pi / 2 in three parts, of which the first two have 35 bits: a multiplier may have 18."""
 
 _LARGEST = 400_000.0
@@ -69,17 +66,16 @@ def cos(e: Emitter, x: Name) -> Name:
 
 def _quarters(e: Emitter, x: Name) -> tuple[Name, Name, Name]:
     """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n stands in the low bits of an integer."""
-    size, whole = e.abs(x), e.constant(_WHOLE)
+    size, whole = e.abs(x), e.constant(WHOLE)
     rounded = e.muladd(size, e.constant(_QUARTERS), whole)
     count = e.sub(rounded, whole)
     r = size
     for part in _QUARTER:
         r = e.muladd(count, e.constant(-part), r)
     z = e.mul(r, r)
-    sine = e.muladd(e.mul(r, z), polynomial(e, z, _SIN), r)
     most = e.muladd(z, e.constant(-0.5), e.constant(1.0))
     cosine = e.muladd(e.mul(z, z), polynomial(e, z, _COS), most)
-    return e.bits(rounded), sine, cosine
+    return e.bits(rounded), odd_polynomial(e, r, _SIN), cosine
 
 
 def _turned(e: Emitter, n: Name) -> Name:
@@ -89,7 +85,7 @@ def _turned(e: Emitter, n: Name) -> Name:
 
 def _with_turned_sign(e: Emitter, x: Name, sign: Name) -> Name:
     """X, its sign turned where the highest bit of `sign` is set."""
-    return e.number(e.integer_xor(e.bits(x), e.integer_and(sign, e.integer(-(2**63)))))
+    return e.number(e.integer_xor(e.bits(x), e.integer_and(sign, e.integer(SIGN))))
 
 
 def _is_large(e: Emitter, x: Name) -> Name:
