@@ -67,10 +67,11 @@ def test_a_peer_trains_as_numpy_does(bench, workload, made_by):
     task = problem(workload).small_enough()
     module, function = made_by.split(".")
     train = getattr(importlib.import_module(f"peers.{module}"), function)(task)
-    reached = measure.agreement(task, train(2), 2)
+    parameters = train(2)
+    reached = measure.agreement(task, parameters, 2)
     assert reached["agrees"], reached
     assert reached["loss"] == pytest.approx(reached["loss_expected"], rel=1e-12)
-    assert train(2) == train(2), "a run begins with the start weights"
+    assert train(2) == parameters, "a run begins with the start weights"
 
 
 def test_another_loss_is_reported_loudly(bench, capsys):
@@ -79,12 +80,20 @@ def test_another_loss_is_reported_loudly(bench, capsys):
 
     task = problem("lesson")
     nearly = [p * (1.0 + 1e-5) for p in task.start]
-    row = {"best_us": 1.0, "median_us": 1.0, "first_s": 0.0, "begin_ms": 0.0}
+    row = {"best_us": 1.0, "median_us": 1.0, "first_s": 0.0, "begin_ms": 0.0, "core_share": 1.0}
     row |= {"samples": 4, "samples_of": 4, **measure.agreement(task, nearly, 1)}
     assert not row["agrees"]
     assert bench.report_trouble({"lesson": {"numpy": row}}) == 1
     assert "lesson: numpy: WRONG LOSS" in capsys.readouterr().err
     assert "WRONG 5.2" in bench.table("lesson", {"numpy": row})
+
+
+def test_a_busy_core_is_reported_too(bench):
+    row = {"agrees": True, "samples": 4, "samples_of": 1024, "core_share": 0.5}
+    assert bench.remark(row) == (
+        "timed on 4 of 1,024 samples and scaled up; "
+        "TOO SLOW, others took the core: it had 50% of it"
+    )
 
 
 def test_a_peer_that_is_not_there_is_one_line(bench):

@@ -263,12 +263,12 @@ def test_what_cannot_be_compiled_says_why():
     refused("branches on", loss=lambda p, t: p * p if p > t else p)
     refused("reading? \\.data|reads .data", loss=lambda p, t: (p - t) ** 2 * (1.0 + p.data))
     refused("depends on numbers", loss=lambda p, t: (p - t) * (1.0 if t == -1.0 else 2.0))
-    refused("sample 2 has", data=[([1.0], 0.0), ([2.0], 0.0), ([1.0, 2.0], 0.0)])
+    refused("example 2 has another shape", data=[([1.0], 0.0), ([2.0], 0.0), ([1.0, 2.0], 0.0)])
 
 
 def test_targets_that_are_no_numbers_are_refused():
     data = [([1.0], "a"), ([2.0], "b")]
-    with pytest.raises(NativeError, match="sample 0 is not a list of numbers"):
+    with pytest.raises(NativeError, match="example 1 has another shape"):
         tw.train(Line(), data, loss=lambda p, t: p * p, engine="native", steps=2)
 
 

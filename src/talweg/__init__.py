@@ -40,7 +40,8 @@ from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
 from talweg.picking import pick
-from talweg.train import Step, train
+from talweg.tables import Matrix, Table
+from talweg.train import Step, minimize, train
 from talweg.value import Value
 from talweg.watch import EarlyStopping
 
@@ -82,6 +83,7 @@ __all__ = [
     "GradcheckReport",
     "History",
     "Layer",
+    "Matrix",
     "Module",
     "Neuron",
     "Predictor",
@@ -89,6 +91,7 @@ __all__ = [
     "Scaling",
     "Step",
     "SweepResult",
+    "Table",
     "Value",
     "errors",
     "explain",
@@ -101,6 +104,7 @@ __all__ = [
     "lesson_data",
     "losses",
     "metrics",
+    "minimize",
     "ops",
     "pick",
     "schedules",

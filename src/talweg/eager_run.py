@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from talweg import losses, ops
@@ -39,7 +39,7 @@ class EagerRun:
     Args:
         model: what is trained.
         samples: what it is trained on.
-        loss: a function (prediction, target) of one sample.
+        f: the loss of one sample, a function of it.
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
         optimizer: how parameters move.
         clip_norm: the length to which gradients are cut, or None.
@@ -49,14 +49,14 @@ class EagerRun:
         self,
         model: Model,
         samples: Sequence[Sample],
-        loss: losses.Loss,
+        f: Callable[[Any], Any],
         mean: bool,
         optimizer: Optimizer,
         clip_norm: float | None,
     ) -> None:
         self.model = model
         self.samples = samples
-        self.loss = loss
+        self.f = f
         self.mean = mean
         self.optimizer = optimizer
         self.clip_norm = clip_norm
@@ -105,8 +105,8 @@ class EagerRun:
         for p in self.parameters:
             p.grad = 0.0
         parts = []
-        for x, y in reversed(batch):
-            part = self.loss(self.model(x), y)
+        for sample in reversed(batch):
+            part = self.f(sample)
             if not isinstance(part, Value):
                 raise ArgumentError(
                     f"the loss of a sample is the bare number {part!r}, so nothing can be learnt "
@@ -119,7 +119,7 @@ class EagerRun:
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        total: float = losses.add_up(ops.to_float(self.loss(self.model(x), y)) for x, y in samples)
+        total: float = losses.add_up(ops.to_float(self.f(sample)) for sample in samples)
         return total / len(samples) if self.mean else total
 
     def clipped(self, gradient: list[float]) -> list[float]:
@@ -164,17 +164,30 @@ class EagerRun:
             self.history.status, self.history.verdict = status, verdict
 
 
-def parameters_of(model: Model) -> list[Value]:
-    """The parameters of a model, if it is one.
+def parameters_of(model: Any) -> list[Value]:
+    """The parameters of a model, or of a list or dictionary of models and Values.
 
     Raises:
-        ArgumentError: if it has none, or cannot be called.
+        ArgumentError: if there are none.
     """
-    method = getattr(model, "parameters", None)
-    parameters = list(method()) if callable(method) else []
-    if not parameters or not callable(model) or not all(isinstance(p, Value) for p in parameters):
+    parameters = list(_parameters_in(model))
+    if not parameters or not all(isinstance(p, Value) for p in parameters):
         raise ArgumentError(
-            "the model must be callable and have parameters(), which returns a list of Values, "
-            f"got {model!r}"
+            "the model must have parameters(), which returns a list of Values, "
+            f"got {type(model).__name__} {model!r}"
         )
     return parameters
+
+
+def _parameters_in(model: Any) -> Iterator[Any]:
+    method = getattr(model, "parameters", None)
+    if isinstance(model, Value):
+        yield model
+    elif callable(method):
+        yield from method()
+    elif isinstance(model, (list, tuple)):
+        for part in model:
+            yield from _parameters_in(part)
+    elif isinstance(model, dict):
+        for part in model.values():
+            yield from _parameters_in(part)

@@ -1,9 +1,9 @@
 """A training run by native code: many steps are one call.
 
-The loss of one sample is traced and compiled once; `talweg.compiler.trainer` then takes steps for
-all samples. What the eager engine does in its own way is asked of it here too: the model is
-called in Python once, to be traced, and once more to see that nothing was frozen into the
-trace that may change.
+The loss of an example is traced and compiled once for each shape that examples have;
+`talweg.compiler.trainer` then takes steps for all examples of that shape. What the eager engine
+does in its own way is asked of it here too: f is called in Python once, to be traced, and then
+a few times more to see that nothing was frozen into the trace that may change.
 
 Start reading at `NativeRun`, then `NativeRun.take`.
 """
@@ -12,21 +12,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from talweg import losses, ops
 from talweg.compiler import tape as tapes
+from talweg.compiler.arguments import Key, Seen, flatten
 from talweg.compiler.compiled import Compiled
 from talweg.compiler.tape import Array, Tape
-from talweg.compiler.trace import Trace, trace
+from talweg.compiler.trace import Trace, refuse_scattered, trace
 from talweg.compiler.trainer import Trainer
-from talweg.eager_run import Batch, EagerRun, Sample
-from talweg.errors import CompilerError, NativeError, TalwegError
+from talweg.eager_run import Batch, EagerRun
+from talweg.errors import CompilerError, NativeError, TalwegError, TraceError
 from talweg.schedules import rate_at
 from talweg.value import Value
 
@@ -41,78 +44,138 @@ class NativeRun(EagerRun):
     Args:
         mode: "default" or "exact".
         batch_size: how many samples a step takes; None for all of them.
+        as_floats: whether whole numbers in samples are meant as numbers like others.
         **settings: those of `EagerRun`.
 
     Raises:
         NativeError: if the model, the loss or the samples cannot be compiled.
     """
 
-    def __init__(self, *, mode: str, batch_size: int | None, **settings: Any) -> None:
+    def __init__(
+        self, *, mode: str, batch_size: int | None, as_floats: bool, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.exact = mode == "exact"
         self.batch_size = batch_size
+        self.prepared: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
         if self.exact and self.clip_norm is not None:
             raise NativeError("the length of a gradient (clip_norm) is not computed exactly there")
-        rows = [_numbers(i, x, y) for i, (x, y) in enumerate(islice(self.samples, 1))]
-        self.shape = rows[0].shape
-        traced = self._traced()
-        self.rows = self._rows()
-        self.tape, self.others = _parameters_first(traced, self.parameters)
-        self._refuse_frozen_numbers()
-        self.trainer = self._trainer()
-        self._valuer: Compiled | None = None
+        self.others: list[Value] = []  # that f reads, but are not the model's
+        self.shapes: dict[Key, list[_Shape]] = {}
+        self.shape_of: dict[int, _Shape] = {}
+        self.memory: Array | None = None
+        first = self._shape(0)
+        if len(self.samples) > 1 and batch_size != 1:
+            self._refuse_mixed_batches()
+        first.trainer = self._trainer(first)
         self.pace = 1  # how many steps fit into a slice
         self.history.engine = "native, exact" if self.exact else "native"
 
-    # ---- making it -------------------------------------------------------------------------
+    # ---- shapes ------------------------------------------------------------------------------
 
-    def _traced(self) -> Trace:
-        """The loss of the first sample, traced with all its numbers as inputs."""
-        x, y = _as_floats(*self.samples[0])
+    @cached_property
+    def numbers(self) -> list[tuple[Key, list[float]]]:
+        """Of each example its shape, and its numbers."""
+        seen, found = Seen(), []
+        for i, example in enumerate(self.samples):
+            flat = flatten([self.prepared(example)], {}, seen, integers=True)
+            if flat.values:
+                raise NativeError(f"example {i} has a Value in it; expected numbers")
+            found.append((flat.key, flat.floats))
+        return found
+
+    def _shape(self, i: int) -> _Shape:
+        """The shape of example i; it is traced if it is a new one."""
+        if i in self.shape_of:
+            return self.shape_of[i]
+        key, numbers = self.numbers[i]
+        for shape in self.shapes.get(key, []):
+            if all(numbers[k] == fixed for k, fixed in shape.traced.fixed.items()):
+                break
+        else:
+            shape = self._traced(i)
+            self.shapes.setdefault(key, []).append(shape)
+        self._refuse_rows_outside(shape, i)
+        shape.examples.append(i)
+        self.shape_of[i] = shape
+        return shape
+
+    def _traced(self, i: int) -> _Shape:
+        """Trace the loss of an example with all its numbers as inputs."""
         try:
-            return trace(lambda x, y: self.loss(self.model(x), y), x, y)
+            traced = trace(self.f, self.prepared(self.samples[i]), integers=True)
         except TalwegError as error:
             raise NativeError(str(error)) from None
+        if not isinstance(traced.output, Value):
+            raise NativeError(f"the loss of example {i} is {type(traced.output).__name__}")
+        known = {p: k for k, p in enumerate([*self.parameters, *self.others])}
+        self.others += [p for p in traced.parameters if p not in known]
+        if self.memory is not None and any(p not in known for p in traced.parameters):
+            raise NativeError(f"example {i} reads Values from outside that others do not")
+        try:
+            shape = _Shape(traced, _numbered(traced, [*self.parameters, *self.others]))
+        except TraceError as error:
+            raise NativeError(str(error)) from None
+        self._refuse_frozen_numbers(shape, i)
+        return shape
 
-    def _rows(self) -> Array:
-        """The numbers of all samples, one row each."""
-        rows = [_numbers(i, x, y) for i, (x, y) in enumerate(self.samples)]
-        for i, row in enumerate(rows):
-            if row.shape != self.shape:
+    def _refuse_mixed_batches(self) -> None:
+        """All examples must have one shape, if several of them come into one batch."""
+        first = self._shape(0)
+        seen: dict[Any, int] = {}
+        for i in range(1, len(self.samples)):
+            if self._shape(i) is not first:
                 raise NativeError(
-                    f"sample {i} has {len(row)} numbers, the first has {self.shape[0]}"
+                    f"example {i} has another shape than the first, in its number of numbers or "
+                    "in whole numbers that are not only picked by; take batch_size=1"
                 )
-        return np.array(rows)
+            wholes = _wholes(self.numbers[i][1])
+            if wholes not in seen and len(seen) < _MOST_COMPARED:
+                seen[wholes] = i
+        for i in [*seen.values(), 1, len(self.samples) // 2, len(self.samples) - 1]:
+            self._refuse_frozen_numbers(first, i)
 
-    def _refuse_frozen_numbers(self) -> None:
-        """Compare the trace with the model on other numbers than it was traced with."""
+    def _refuse_rows_outside(self, shape: _Shape, i: int) -> None:
+        for k, rows in shape.traced.rows.items():
+            row = self.numbers[i][1][k]
+            if not 0 <= row < rows:
+                raise NativeError(f"example {i} picks row {row:g} of a table of {rows} rows")
+
+    def _refuse_frozen_numbers(self, shape: _Shape, i: int) -> None:
+        """Compare the trace with f itself, on other parameters than it was traced with."""
         numbers = [p.data for p in self.parameters]
-        chosen = sorted({0, 1, len(self.samples) // 2, len(self.samples) - 1})
         try:
             for k, p in enumerate(self.parameters):
                 p.data = numbers[k] * 1.015625 + 0.0078125
-            for i in chosen[: len(self.samples)]:
-                own = ops.to_float(self.loss(self.model(self.samples[i][0]), self.samples[i][1]))
-                (traced,) = tapes.run(self.tape, self._inputs(i))
-                if not (own == traced or (math.isnan(own) and math.isnan(traced))):
-                    raise NativeError(
-                        f"the loss of sample {i} depends on numbers in a way that tracing does "
-                        f"not see (it is {own!r}, but {traced!r} by the trace): the model or the "
-                        "loss reads .data, or branches on a number of the sample"
-                    )
+            inputs = {"w": self._parameters(), "x": self.numbers[i][1]}
+            own = ops.to_float(self.f(self.samples[i]))
+            (by_trace,) = tapes.run(shape.tape, inputs)
         finally:
             for p, x in zip(self.parameters, numbers, strict=True):
                 p.data = x
+        if own != by_trace and not (math.isnan(own) and math.isnan(by_trace)):
+            raise NativeError(
+                f"the loss of sample {i} depends on numbers in a way that tracing does not see "
+                f"(it is {own!r}, but {by_trace!r} by the trace): the model or the loss reads "
+                ".data, or branches on a number of the sample"
+            )
 
-    def _inputs(self, i: int) -> dict[str, list[float]]:
-        """What the program of sample i reads."""
-        return {"w": [p.data for p in [*self.parameters, *self.others]], "x": self.rows[i].tolist()}
+    def _parameters(self) -> list[float]:
+        """The numbers of everything that is read."""
+        return [p.data for p in [*self.parameters, *self.others]]
 
-    def _trainer(self) -> Trainer:
+    def _trainer(self, shape: _Shape) -> Trainer:
+        """Native code for a shape, with all examples of it."""
+        for i in self._all_of(shape):
+            self._shape(i)
+        shape.examples.sort()
+        rows = np.array([self.numbers[i][1] for i in shape.examples])
+        for place, i in enumerate(shape.examples):
+            shape.rows[i] = place
         try:
-            return Trainer(
-                self.tape,
-                self.rows,
+            trainer = Trainer(
+                shape.tape,
+                rows,
                 update=self.optimizer.update,
                 remembered=len(self.optimizer.initial_state()),
                 trained=len(self.parameters),
@@ -125,6 +188,9 @@ class NativeRun(EagerRun):
             raise
         except (TalwegError, TypeError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
+        if self.memory is None:
+            self.memory = trainer.remembered
+        return trainer
 
     # ---- running it ------------------------------------------------------------------------
 
@@ -134,26 +200,51 @@ class NativeRun(EagerRun):
 
     def take(self, batches: Sequence[Batch]) -> None:
         """Take a step for each batch, until one diverges."""
+        for shape, group in groupby(batches, key=self._shape_of_batch):
+            if self.history.status == "running":
+                self._take(shape, list(group))
+
+    def _shape_of_batch(self, batch: Batch) -> _Shape:
+        return self._shape(0 if batch is None else batch[0])
+
+    def _take(self, shape: _Shape, batches: Sequence[Batch]) -> None:
+        """Take steps with examples of one shape."""
+        chosen = batches
+        if shape.trainer is None or any(b is not None and b[0] not in shape.rows for b in batches):
+            shape.trainer = self._trainer(shape)
+        trainer = shape.trainer
+        if len(shape.rows) < len(self.samples):  # it has only its own examples, numbered anew
+            chosen = [[shape.rows[i] for i in batch or ()] for batch in batches]
         number = self.history.steps
         rates = self._rates(number, len(batches))
-        parameters = [p.data for p in [*self.parameters, *self.others]]
-        self.trainer.parameters[:] = parameters
+        trainer.parameters[:] = self._parameters()
+        if self.memory is not None and trainer.remembered is not self.memory:
+            trainer.remembered[:] = self.memory
         begin = time.perf_counter()
-        taken = self.trainer.take(batches, rates, number + 1)
+        taken = trainer.take(chosen, rates, number + 1)
         end = time.perf_counter()
-        self._keep_pace(len(batches), end - begin)
+        if self.memory is not None and trainer.remembered is not self.memory:
+            self.memory[:] = trainer.remembered
+        self._keep_pace(trainer, len(batches), end - begin)
+        moved = trainer.parameters[: len(self.parameters)].tolist()
+        times = (begin - self.start, end - self.start)
         try:
-            self._note(taken.losses, rates, begin - self.start, end - self.start)
-            for p, g in zip(self.parameters, self.trainer.gradient.tolist(), strict=True):
+            self._note(taken.losses, rates, *times)
+            for p, g in zip(self.parameters, trainer.gradient.tolist(), strict=True):
                 p.grad = g
-            self.assign(self.trainer.parameters[: len(self.parameters)].tolist())
+            self.assign(moved)
         except KeyboardInterrupt:  # the steps were taken: none of them is to be lost
             self.history.drop_half_a_step()
-            self._note(taken.losses[self.history.steps - number :], rates, begin, end)
-            self.assign(self.trainer.parameters[: len(self.parameters)].tolist())
+            self._note(taken.losses[self.history.steps - number :], rates, *times)
+            self.assign(moved)
             raise
         if taken.diverged:
             self.end("diverged", self.why_diverged(self.history.steps, taken.losses[-1]))
+
+    def _all_of(self, shape: _Shape) -> Iterator[int]:
+        """The examples that look as if they were of a shape."""
+        key = self.numbers[shape.examples[0]][0]
+        return (i for i, (other, _) in enumerate(self.numbers) if other == key)
 
     def _rates(self, first: int, count: int) -> list[float]:
         """The learning rates of some steps."""
@@ -162,10 +253,10 @@ class NativeRun(EagerRun):
             return [rate_at(lr, first + k) for k in range(count)]
         return [lr] * count
 
-    def _keep_pace(self, steps: int, seconds: float) -> None:
+    def _keep_pace(self, trainer: Trainer, steps: int, seconds: float) -> None:
         """Take as many steps at once as fit into a slice, but at most twice as many as before."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
-        self.pace = max(1, min(int(fitting), 2 * max(steps, self.pace), self.trainer.most_steps))
+        self.pace = max(1, min(int(fitting), 2 * max(steps, self.pace), trainer.most_steps))
 
     def _note(
         self, losses_seen: Sequence[float], rates: Sequence[float], begin: float, end: float
@@ -176,46 +267,77 @@ class NativeRun(EagerRun):
         history.seconds += np.linspace(begin, end, count + 1)[1:].tolist()
         history.losses += losses_seen
 
-    def mean_loss(self, samples: Sequence[Sample]) -> float:
+    def mean_loss(self, samples: Sequence[Any]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        if self._valuer is None:
-            self._valuer = Compiled(self.tape, exact=self.exact)
-        parameters = [p.data for p in [*self.parameters, *self.others]]
+        shape, seen, parameters = self._shape(0), Seen(), self._parameters()
+        key = self.numbers[0][0]
         parts: list[float] = []
-        for i, (x, y) in enumerate(samples):
-            row = _numbers(i, x, y)
-            if row.shape != self.shape:
+        for example in samples:
+            flat = flatten([self.prepared(example)], {}, seen, integers=True)
+            if flat.key != key or shape.traced.fixed or shape.traced.rows or flat.values:
                 return super().mean_loss(samples)
-            parts += self._valuer.value(parameters, row.tolist())
+            parts += shape.valuer(self.exact).value(parameters, flat.floats)
         total: float = losses.add_up(parts)
         return total / len(samples) if self.mean else total
 
 
-def _as_floats(x: Any, y: Any) -> tuple[list[float], Any]:
-    """A sample with floats for all its numbers, so that tracing takes them for inputs."""
-    target = [float(t) for t in y] if hasattr(y, "__len__") else float(y)
-    return [float(a) for a in x], target
+def _with_floats(thing: Any) -> Any:
+    """The same thing with floats for all its numbers."""
+    if isinstance(thing, Real):
+        return float(thing)
+    if isinstance(thing, np.ndarray) and thing.dtype.kind in "biuf":
+        return thing.astype(float)
+    if type(thing) in (list, tuple):
+        return type(thing)([_with_floats(x) for x in thing])
+    return thing
 
 
-def _numbers(i: int, x: Any, y: Any) -> Array:
-    """All numbers of sample i, in the order in which tracing finds them."""
-    try:
-        inputs, target = _as_floats(x, y)
-    except (TypeError, ValueError):
-        raise NativeError(
-            f"sample {i} is not a list of numbers with a number or a list of numbers as target"
-        ) from None
-    return np.array(inputs + (target if isinstance(target, list) else [target]))
+_MOST_COMPARED = 64
+"""Of how many different sets of whole numbers an example is tried eagerly, before training."""
 
 
-def _parameters_first(traced: Trace, parameters: Sequence[Value]) -> tuple[Tape, list[Value]]:
-    """The tape with the model's parameters first, in their order, then others that it reads."""
+def _wholes(numbers: Sequence[float]) -> tuple[tuple[int, float], ...]:
+    """The numbers of an example that are whole: a program may go its own ways for them."""
+    return tuple([(k, x) for k, x in enumerate(numbers) if x.is_integer()])
+
+
+@dataclass(eq=False)
+class _Shape:
+    """The program of all examples of one shape.
+
+    Attributes:
+        traced: the loss of the first of them.
+        tape: its operations, with the parameters numbered as for all shapes.
+        examples: their numbers.
+        rows: where each stands among the trainer's.
+        trainer: the native code, when it is first needed.
+    """
+
+    traced: Trace
+    tape: Tape
+    examples: list[int] = field(default_factory=list)
+    rows: dict[int, int] = field(default_factory=dict)
+    trainer: Trainer | None = None
+    _valuer: Compiled | None = None
+
+    def valuer(self, exact: bool) -> Compiled:
+        """The program as a function of parameters and numbers."""
+        if self._valuer is None:
+            self._valuer = Compiled(self.tape, exact=exact)
+        return self._valuer
+
+
+def _numbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
+    """The tape with the parameters numbered by their order in a list.
+
+    Raises:
+        TraceError: if a table's numbers do not follow each other in it.
+    """
+    refuse_scattered(traced.tables, parameters)
     place = {p: k for k, p in enumerate(parameters)}
-    others = [p for p in traced.parameters if p not in place]
-    place |= {p: len(place) + k for k, p in enumerate(others)}
     tape = traced.tape
     number = np.array([place[p] for p in traced.parameters], dtype=np.int64)
     is_parameter = tape.space == tape.spaces.index("w")
     index = tape.index.copy()
     index[is_parameter] = number[index[is_parameter]]
-    return replace(tape, index=index, sizes={**tape.sizes, "w": len(place)}), others
+    return replace(tape, index=index, sizes={**tape.sizes, "w": len(place)})

@@ -1,49 +1,23 @@
 """Training: forward, loss, backward, update, and a record of it.
 
-`train` is the lesson's loop with everything around it that people ask for. Start reading
-at `train`; the loop's body is in `talweg.eager_run`, and once more in `talweg.native_run`,
-where many steps are one call of native code.
+`train` is the lesson's loop with everything around it that people ask for, `minimize` the same
+for any scalar program. Start reading at `train`; the loop itself is in `talweg.descent`.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from numbers import Integral
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from talweg import losses
-from talweg.backward import inner_nodes
-from talweg.eager_run import Batch, EagerRun, Model, Sample
-from talweg.errors import ArgumentError, DataError, NativeError, ShapeError, TalwegError
+from talweg.descent import Engine, Metric, Mode, Reduction, Settings, Step, descend
+from talweg.eager_run import Model, Sample
+from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
 from talweg.history import History
-from talweg.optim import SGD, Optimizer
-from talweg.progress import progress_bar
-from talweg.value import Value
-from talweg.watch import EarlyStopping, Watch
+from talweg.optim import Optimizer
+from talweg.watch import EarlyStopping
 
-Metric: TypeAlias = Callable[[Any, Iterable[Sample]], float]
-Engine: TypeAlias = Literal["auto", "eager", "native"]
-Mode: TypeAlias = Literal["default", "exact"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a callback is told after each step.
-
-    Attributes:
-        number: the step, 1 for the first.
-        loss: the training loss before its update.
-        model: the model, after the update.
-        history: the record so far, this step included.
-    """
-
-    number: int
-    loss: float
-    model: Model
-    history: History
+__all__ = ["Step", "minimize", "train"]
 
 
 def train(
@@ -51,7 +25,7 @@ def train(
     data: Iterable[Sample],
     *,
     loss: losses.Loss = losses.squared_error,
-    reduction: Literal["sum", "mean"] = "sum",
+    reduction: Reduction = "sum",
     optimizer: Optimizer | None = None,
     steps: int = 50,
     batch_size: int | None = None,
@@ -116,93 +90,118 @@ def train(
         >>> round(history.losses[0], 6), round(history.losses[-1], 6)
         (5.278844, 0.028227)
     """
-    _check(loss=loss, reduction=reduction, optimizer=optimizer, steps=steps, seed=seed)
-    _check(batch_size=batch_size, engine=engine, mode=mode, early_stopping=early_stopping)
-    _check(clip_norm=clip_norm, metrics=metrics, callbacks=callbacks)
+    if not callable(loss):
+        raise ArgumentError(
+            f"loss must be a function such as tw.losses.squared_error, got {loss!r}"
+        )
+    if not callable(model):
+        raise ArgumentError(f"the model must be callable and have parameters(), got {model!r}")
+    settings = Settings(
+        reduction=reduction,
+        optimizer=optimizer,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        engine=engine,
+        mode=mode,
+        clip_norm=clip_norm,
+        callbacks=callbacks,
+        progress=progress,
+        early_stopping=early_stopping,
+        metrics=metrics,
+    )
     samples = _samples(data, "data")
     watched = None if validation is None else _samples(validation, "validation")
-    run = _run(
-        engine,
-        mode,
-        batch_size,
-        steps * (batch_size or len(samples)),
-        model=model,
-        samples=samples,
-        loss=loss,
-        mean=reduction == "mean",
-        optimizer=optimizer or SGD(lr=0.05),
+
+    def of_sample(sample: Sample) -> Any:
+        return loss(model(sample[0]), sample[1])
+
+    return descend(model, of_sample, samples, settings, watched, as_floats=True)
+
+
+def minimize(
+    f: Callable[[Any, Any], Any],
+    model: Any,
+    examples: Iterable[Any],
+    *,
+    reduction: Reduction = "sum",
+    optimizer: Optimizer | None = None,
+    steps: int = 50,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    engine: Engine = "auto",
+    mode: Mode = "default",
+    clip_norm: float | None = None,
+    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    progress: bool = False,
+) -> History:
+    """Minimise any scalar program over examples by gradient descent.
+
+    `train` is this with f(model, (x, y)) = loss(model(x), y). Here an example may be anything
+    made of numbers, lists, tuples, dictionaries and text, and examples may differ in shape:
+    native code compiles f once for each shape. Whole numbers in an example that only pick a row
+    of a `Table` or an entry by `pick` may differ without that; any other use of one, and all
+    text, makes another shape.
+
+    Args:
+        f: the loss of one example, a function (model, example) of numbers that returns a Value.
+        model: anything with `parameters()`, which are changed; or a list or dictionary of such
+            things and of Values.
+        examples: at least one.
+        reduction: "sum" or "mean" over the examples of a batch.
+        optimizer: how parameters move; SGD(lr=0.05) unless given.
+        steps: how many updates to make.
+        batch_size: how many examples a step takes, shuffled anew in each pass; None for all of
+            them. Native code takes examples of several shapes one at a time: `batch_size=1`.
+        seed: where shuffling starts; None for Python's own `random`.
+        engine: see `train`.
+        mode: see `train`.
+        clip_norm: scale the gradient down to this length (over all parameters) if longer.
+        callbacks: functions called with a `Step` after each step; one that returns True ends
+            the run.
+        progress: show a progress bar if this is a terminal.
+
+    Returns:
+        The `History`; `history.verdict` says in words how the run ended.
+
+    Raises:
+        ArgumentError: if a setting makes no sense.
+        DataError: if there are no examples.
+        NativeError: if native code is asked for, and is not possible.
+
+    Example:
+        >>> from talweg import Value, Module
+        >>> class Spring(Module):
+        ...     def __init__(self):
+        ...         self.stiffness = Value(1.0)
+        ...     def named_parameters(self):
+        ...         yield "stiffness", self.stiffness
+        >>> def misfit(spring, seen):
+        ...     return (spring.stiffness * seen["length"] - seen["force"]) ** 2
+        >>> spring = Spring()
+        >>> seen = [{"length": 1.0, "force": 2.9}, {"length": 2.0, "force": 6.1}]
+        >>> history = minimize(misfit, spring, seen, steps=100)
+        >>> round(spring.stiffness.data, 4)
+        3.02
+    """
+    if not callable(f):
+        raise ArgumentError(f"f must be a function (model, example), got {f!r}")
+    settings = Settings(
+        reduction=reduction,
+        optimizer=optimizer,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        engine=engine,
+        mode=mode,
         clip_norm=clip_norm,
+        callbacks=callbacks,
+        progress=progress,
     )
-    pass_length = -(-len(samples) // batch_size) if batch_size else 1
-    batches = _batches(len(samples), batch_size, random if seed is None else random.Random(seed))
-    watch = Watch(run, samples, watched, metrics or {}, early_stopping)
-    history = run.history
-    history.metrics = {name: [] for name in watch.metrics}
-    try:
-        with progress_bar(steps, progress) as show:
-            while history.steps < steps and history.status == "running":
-                if history.steps % pass_length == 0 and watch.says_stop():
-                    break
-                most = steps - history.steps
-                if callbacks:
-                    most = 1
-                elif watch.is_watching:
-                    most = min(most, pass_length - history.steps % pass_length)
-                run.take(list(islice(batches, run.steps_at_once(most))))
-                show(history.steps, history.losses[-1])
-                told = Step(history.steps, history.losses[-1], model, history)
-                answers = [callback(told) for callback in callbacks]
-                if any(answers):
-                    run.end("stopped early", f"a callback stopped the run at step {told.number}")
-            if history.status != "diverged":
-                watch.look()
-    except KeyboardInterrupt:
-        history.drop_half_a_step()
-        run.end("interrupted", f"interrupted after {history.steps} of {steps} steps")
-    run.end("finished", f"finished {steps} steps; {_fall(history, batch_size is not None)}")
-    watch.restore_best()
-    return history
-
-
-_WORTH_COMPILING = 100_000
-"""Runs of fewer operations than this are over before they would have been compiled."""
-
-
-def _run(
-    engine: Engine, mode: Mode, batch_size: int | None, samples_in_all: int, **settings: Any
-) -> EagerRun:
-    """A run by the engine asked for; if that is "auto", by native code where it can and pays."""
-    run = EagerRun(**settings)
-    if engine == "eager":
-        return run
-    if engine == "auto" and samples_in_all * _operations(run) < _WORTH_COMPILING:
-        run.history.why_eager = "the run is too short to be worth compiling"
-        return run
-    from talweg.native_run import NativeRun  # loads NumPy and LLVM, which eager runs do without
-
-    drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
-    try:
-        return NativeRun(**settings, mode=mode, batch_size=batch_size)
-    except NativeError as reason:
-        if engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
-        run.history.why_eager = str(reason)
-        return run
-    finally:
-        random.setstate(drawn)
-
-
-def _operations(run: EagerRun) -> int:
-    """How many operations the loss of the first sample takes; 0 if it has none."""
-    drawn = random.getstate()
-    try:
-        x, y = run.samples[0]
-        part = run.loss(run.model(x), y)
-    except Exception:  # whatever it is, the run itself will meet it again, and report it
-        return 0
-    finally:
-        random.setstate(drawn)
-    return len(inner_nodes(part)) if isinstance(part, Value) else 0
+    given = list(examples)
+    if not given:
+        raise DataError("there are no examples")
+    return descend(model, lambda example: f(model, example), given, settings)
 
 
 def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
@@ -218,70 +217,3 @@ def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
     if not samples:
         raise DataError(f"{what} has no samples")
     return samples
-
-
-def _batches(count: int, batch_size: int | None, rng: Any) -> Iterator[Batch]:
-    """Batches without end, pass after pass, as the numbers of their samples."""
-    while True:
-        if batch_size is None:
-            yield None
-            continue
-        order = list(range(count))
-        rng.shuffle(order)
-        for i in range(0, count, batch_size):
-            yield order[i : i + batch_size]
-
-
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "loss": ("a function such as tw.losses.squared_error", callable),
-    "reduction": ('"sum" or "mean"', lambda x: x in ("sum", "mean")),
-    "optimizer": (
-        "None or an optimiser such as tw.Adam(lr=0.01)",
-        lambda x: x is None or isinstance(x, Optimizer),
-    ),
-    "steps": ("a whole number of at least 0", lambda x: isinstance(x, Integral) and int(x) >= 0),
-    "batch_size": (
-        "None or a whole number of at least 1",
-        lambda x: x is None or (isinstance(x, Integral) and int(x) >= 1),
-    ),
-    "seed": ("None or a whole number", lambda x: x is None or isinstance(x, Integral)),
-    "engine": ('"auto", "eager" or "native"', lambda x: x in ("auto", "eager", "native")),
-    "mode": ('"default" or "exact"', lambda x: x in ("default", "exact")),
-    "early_stopping": (
-        "None or an object such as tw.EarlyStopping(patience=10)",
-        lambda x: x is None or isinstance(x, EarlyStopping),
-    ),
-    "clip_norm": (
-        "None or a number above 0",
-        lambda x: x is None or (isinstance(x, (int, float)) and x > 0.0),
-    ),
-    "metrics": (
-        'None or functions by name such as {"accuracy": tw.metrics.accuracy}',
-        lambda x: x is None or (isinstance(x, dict) and all(map(callable, x.values()))),
-    ),
-    "callbacks": (
-        "a list of functions",
-        lambda x: isinstance(x, (list, tuple)) and all(map(callable, x)),
-    ),
-}
-"""For each setting of `train`: what it must be, in words and as a test."""
-
-
-def _check(**settings: Any) -> None:
-    """Refuse settings that make no sense, before anything is changed."""
-    for name, setting in settings.items():
-        expected, holds = _RULES[name]
-        if not holds(setting):
-            raise ArgumentError(f"{name} must be {expected}, got {setting!r}")
-
-
-def _fall(history: History, batches: bool) -> str:
-    """How far the loss fell; by the validation loss if each training loss is of another batch."""
-    if not history.losses:
-        return "no step was made"
-    which, curve = "the loss", history.losses
-    if batches and history.validation_losses:
-        which, curve = "the validation loss", [loss for _, loss in history.validation_losses]
-    elif batches:
-        return f"the loss was {curve[0]:.6g} on the first batch and {curve[-1]:.6g} on the last"
-    return f"{which} went from {curve[0]:.6g} to {curve[-1]:.6g}"

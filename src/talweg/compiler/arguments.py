@@ -29,6 +29,9 @@ Key: TypeAlias = Any
 NUMBER = ("a number", None)
 """The key of a float."""
 
+WHOLE = ("a whole number", None)
+"""The key of an int where those are numbers too."""
+
 _PLAIN = (int, bool, str, bytes, complex, type(None), type(Ellipsis), range)
 
 
@@ -38,6 +41,7 @@ class Flat:
 
     Attributes:
         key: what is not a number in it.
+        integers: whether whole numbers are numbers like floats, and not part of the key.
         floats: its floats, in order.
         values: its Values, each once, in order.
     """
@@ -45,6 +49,7 @@ class Flat:
     floats: list[float] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     key: Key = ()
+    integers: bool = False
 
     @cached_property
     def places(self) -> dict[Value, int]:
@@ -59,18 +64,21 @@ class Flat:
         return place
 
 
-def flatten(args: Sequence[Any], kwargs: dict[str, Any], seen: Seen) -> Flat:
+def flatten(
+    args: Sequence[Any], kwargs: dict[str, Any], seen: Seen, integers: bool = False
+) -> Flat:
     """Take a call apart.
 
     Args:
         args: the positional arguments.
         kwargs: the others.
         seen: the objects with `parameters()` that were looked through before.
+        integers: whether to take whole numbers for numbers, as floats.
 
     Returns:
         Its numbers and its key.
     """
-    flat = Flat()
+    flat = Flat(integers=integers)
     parts = [_key(arg, flat, seen) for arg in args]
     named = [(name, _key(kwargs[name], flat, seen)) for name in sorted(kwargs)]
     flat.key = (tuple(parts), tuple(named)) if named else tuple(parts)
@@ -89,6 +97,9 @@ def _key(x: Any, flat: Flat, seen: Seen) -> Key:
     if isinstance(x, np.floating):
         flat.floats.append(float(x))
         return NUMBER
+    if flat.integers and isinstance(x, (int, np.integer)) and kind is not bool:
+        flat.floats.append(float(x))
+        return WHOLE
     if isinstance(x, _PLAIN):
         return (kind, x)
     if isinstance(x, np.ndarray):
@@ -117,7 +128,7 @@ def _key_of_array(x: Any, flat: Flat, seen: Seen) -> Key:
     if x.dtype.kind == "f":
         flat.floats += x.ravel().tolist()
         return ("an array", x.shape)
-    if x.dtype.kind == "O":
+    if x.dtype.kind == "O" or (flat.integers and x.dtype.kind in "iu"):
         return ("an array", x.shape, *[_key(part, flat, seen) for part in x.ravel().tolist()])
     return (f"an array of {x.dtype}", x.shape, x.tobytes())
 
@@ -230,13 +241,19 @@ def _look(thing: Any) -> _Look:
 # ---- putting together again -------------------------------------------------------------------
 
 
-def rebuilt(thing: Any, on_float: Callable[[float], Any], on_value: Callable[[Value], Any]) -> Any:
+def rebuilt(
+    thing: Any,
+    on_float: Callable[[float], Any],
+    on_value: Callable[[Value], Any],
+    on_integer: Callable[[int], Any] | None = None,
+) -> Any:
     """The same thing with other things in place of its floats and Values.
 
     Args:
         thing: an argument or a result.
         on_float: what to put in place of a float.
         on_value: what to put in place of a Value.
+        on_integer: what to put in place of a whole number; None to leave it.
 
     Returns:
         Lists, tuples, dictionaries, dataclasses and arrays (as arrays of objects) anew;
@@ -248,8 +265,10 @@ def rebuilt(thing: Any, on_float: Callable[[float], Any], on_value: Callable[[Va
             return on_value(x)
         if isinstance(x, (float, np.floating)):
             return on_float(float(x))
+        if on_integer and isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+            return on_integer(int(x))
         if isinstance(x, np.ndarray):
-            return again_array(x) if x.dtype.kind in "fO" else x
+            return again_array(x) if x.dtype.kind in ("fOiu" if on_integer else "fO") else x
         if isinstance(x, (list, tuple)):
             parts = [again(part) for part in x]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)

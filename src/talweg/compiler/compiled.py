@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from talweg.compiler import kernels, native, table
 from talweg.compiler.code import Code
-from talweg.compiler.loops import program
+from talweg.compiler.loops import program_within
 from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.tape import CONSTANT, Tape, verify
@@ -136,8 +136,8 @@ class Compiled:
 
 def _loops(tape: Tape, wanted: Sequence[str]) -> Code | None:
     """The scheduled loops of a tape, or None if it has no loops worth the name."""
-    found = program(tape)
-    if found.size > _LONGEST_TEXT:
+    found = program_within(tape, _LONGEST_TEXT)
+    if found is None:
         return None
     try:
         return schedule(found, wanted)

@@ -15,14 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
+from itertools import groupby, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.compiler.roll import Term, roll
+from talweg.compiler.nest import Nest, pieces
+from talweg.compiler.roll import roll, roll_within
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape, computed
+from talweg.compiler.terms import Rolled, Term
 from talweg.errors import CompilerError
+from talweg.garbage import collection_paused
 from talweg.operation import Op
 
 Point: TypeAlias = tuple[int, ...]
@@ -40,7 +44,7 @@ class Affine:
     base: int
     strides: tuple[int, ...] = ()
 
-    def at(self, point: Point) -> int:
+    def at(self, point: Sequence[int]) -> int:
         """Its value where the loop variables have these values."""
         return self.base + sum(s * i for s, i in zip(self.strides, point, strict=True))
 
@@ -96,31 +100,55 @@ class Loop:
 Node: TypeAlias = Instruction | Loop
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Straight:
+    """Instructions in a row that are in no loop: on the tape, those from begin up to end."""
+
+    begin: int
+    end: int
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Nested loops that compute what a tape computes.
 
     Attributes:
-        nodes: the instructions and loops, in order.
+        parts: the loops, and what lies between them, in order. A program without any pattern
+            may have millions of instructions, so that they are left on the tape.
         tape: where it comes from, with the constants, the outputs and the sizes of spaces.
     """
 
-    nodes: tuple[Node, ...]
+    parts: tuple[Node | Straight, ...]
     tape: Tape
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The instructions and loops, in order; written down when first asked for."""
+        nodes: list[Node] = []
+        for part in self.parts:
+            if isinstance(part, Straight):
+                nodes += _instructions(part, (), Affine(part.begin), self.tape)
+            else:
+                nodes.append(part)
+        return tuple(nodes)
 
     @property
     def size(self) -> int:
         """How many instructions and loops are written down."""
-        return sum(1 for _ in self.walk())
+        straight = sum(p.end - p.begin - 1 for p in self.parts if isinstance(p, Straight))
+        return straight + len(self.parts) + sum(1 for _, around in self._within_loops() if around)
 
     @property
     def loops(self) -> int:
         """How many loops there are."""
-        return sum(isinstance(node, Loop) for node, _ in self.walk())
+        return sum(isinstance(node, Loop) for node, _ in self._within_loops())
 
     def walk(self) -> Iterator[tuple[Node, tuple[Loop, ...]]]:
         """Every node with the loops around it, outermost first, in order of the text."""
         yield from _walk(self.nodes, ())
+
+    def _within_loops(self) -> Iterator[tuple[Node, tuple[Loop, ...]]]:
+        yield from _walk([part for part in self.parts if isinstance(part, Loop)], ())
 
 
 def _walk(
@@ -132,6 +160,10 @@ def _walk(
             yield from _walk(node.body, (*around, node))
 
 
+# ---- from terms to nodes -------------------------------------------------------------------
+
+
+@collection_paused()
 def program(tape: Tape) -> Program:
     """The loops of a tape, found and verified.
 
@@ -141,53 +173,109 @@ def program(tape: Tape) -> Program:
     Returns:
         The program, which computes the same operations in the same order.
     """
-    found = Program(_nodes(roll(tape), tape), tape)
+    found = _program(roll(tape), tape)
     verify(found)
     return found
 
 
-def _nodes(terms: Sequence[Term], tape: Tape) -> tuple[Node, ...]:
-    return tuple([_node(term, term.indices, (), Affine(term.at), tape) for term in terms])
+def _program(terms: Sequence[Term], tape: Tape) -> Program:
+    parts = [
+        part if isinstance(part, Straight) else _loop(part, (), Affine(part.begin), tape)
+        for part in _parts(terms, 0)
+    ]
+    return Program(tuple(parts), tape)
 
 
-def _node(
-    term: Term,
-    first: Sequence[int],
-    advance: tuple[Sequence[int], ...],
-    begin: Affine | None,
-    tape: Tape,
-) -> Node:
-    """The node of a term.
+@collection_paused()
+def program_within(tape: Tape, longest: int) -> Program | None:
+    """The loops of a tape, found and verified, if they are short enough.
+
+    Without a pattern a program of a million operations has a million nodes. Where that is of
+    no use, this stops reading as soon as it is certain, after some thousand operations.
 
     Args:
-        term: what `roll` found.
-        first: its indices in the first iteration of all loops around it.
+        tape: a verified tape.
+        longest: how many instructions and loops may be written down.
+
+    Returns:
+        What `program` returns, or None if that is longer.
+    """
+    terms = roll_within(tape, 5 * longest)
+    found = None if terms is None else _program(terms, tape)
+    if found is None or found.size > longest:
+        return None
+    verify(found)
+    return found
+
+
+def _parts(terms: Sequence[Term], begin: int) -> Iterator[Straight | Rolled]:
+    """Loops, and the instructions between them together.
+
+    Args:
+        terms: a piece of the tape.
+        begin: where on the tape it begins.
+    """
+    end = begin
+    for term in terms:
+        if isinstance(term, int):
+            end = term + 1
+            continue
+        if begin < end:
+            yield Straight(begin, end)
+        yield term
+        begin = end = term.begin + term.length
+    if begin < end:
+        yield Straight(begin, end)
+
+
+def _loop(
+    rolled: Rolled, advance: Sequence[Sequence[int]], begin: Affine | None, tape: Tape
+) -> Loop:
+    """The node of a loop.
+
+    Args:
+        rolled: what `roll` found.
         advance: for each loop around it, by how much its indices advance an iteration.
-        begin: the number of its first result.
+        begin: the number of its first result, if that is affine.
         tape: the tape it was found on.
     """
-    if not term.body:
-        op = tape.operations[tape.code[term.at]]
-        names = [tape.spaces[s] for s in tape.space[term.at] if s != NONE]
-        operands = [
-            Reference(name, Affine(first[j], tuple([a[j] for a in advance])))
-            for j, name in enumerate(names)
-        ]
-        return Instruction(op, tuple(operands), begin)
-    count = Affine(first[0], tuple([a[0] for a in advance]))
-    length = sum(inner.length for inner in term.body)
-    at, offset = 1, 0
-    body = []
-    for inner in term.body:
-        size = len(inner.indices)
-        inside = (*(a[at : at + size] for a in advance), term.strides[at - 1 : at - 1 + size])
-        inner_begin = None
-        if begin is not None and term.is_regular:
-            inner_begin = Affine(begin.base + offset, (*begin.strides, length))
-        body.append(_node(inner, first[at : at + size], inside, inner_begin, tape))
-        offset += inner.length
+    count = Affine(rolled.count, tuple([a[0] for a in advance]))
+    inside = [*(a[1:] for a in advance), rolled.form.strides]
+    body: list[Node] = []
+    at = 0
+    for part in _parts(rolled.body, rolled.begin):
+        first = None
+        if begin is not None and rolled.form.is_regular:
+            length = rolled.length // rolled.count
+            first = Affine(begin.base + part.begin - rolled.begin, (*begin.strides, length))
+        if isinstance(part, Straight):
+            size = int((tape.space[part.begin : part.end] != NONE).sum())
+            body += _instructions(part, [a[at : at + size] for a in inside], first, tape)
+        else:
+            size = len(part.indices)
+            body.append(_loop(part, [a[at : at + size] for a in inside], first, tape))
         at += size
     return Loop(count, tuple(body))
+
+
+def _instructions(
+    part: Straight, advance: Sequence[Sequence[int]], begin: Affine | None, tape: Tape
+) -> Iterator[Instruction]:
+    """The nodes of instructions in a row; the arguments are those of `_loop`."""
+    rows = slice(part.begin, part.end)
+    columns = [array[rows].tolist() for array in (tape.code, tape.space, tape.index)]
+    strides: Iterator[tuple[int, ...]] = zip(*advance, strict=True) if advance else repeat(())
+    for n, (code, space, index) in enumerate(zip(*columns, strict=True)):
+        op = tape.operations[code]
+        operands = [
+            Reference(tape.spaces[space[j]], Affine(index[j], next(strides)))
+            for j in range(op.arity)
+        ]
+        result = None if begin is None else Affine(begin.base + n, begin.strides)
+        yield Instruction(op, tuple(operands), result)
+
+
+# ---- the verifier --------------------------------------------------------------------------
 
 
 def verify(program: Program) -> None:
@@ -196,50 +284,65 @@ def verify(program: Program) -> None:
     Raises:
         CompilerError: at the first instruction that differs.
     """
-    code, index = _written_out(program.nodes, (), program.tape)
-    tape = program.tape
-    if len(code) != len(tape):
-        raise CompilerError(f"loops: {len(code)} instructions, the tape has {len(tape)}")
-    wrong = (code != tape.code) | (index != tape.index).any(axis=1)
+    tape, done = program.tape, 0
+    for part in program.parts:
+        if not isinstance(part, Straight):
+            for rows in pieces(_tables([part], 0, tape)[0]):
+                done = _compare(rows, done, tape)
+        elif part.begin == done:
+            done = part.end  # they are the tape's own
+        else:
+            raise CompilerError(f"loops: instruction {part.begin} of the tape comes as {done}")
+    if done != len(tape):
+        raise CompilerError(f"loops: {done} instructions, the tape has {len(tape)}")
+
+
+def _compare(rows: Array, begin: int, tape: Tape) -> int:
+    """Raise an error unless these are the tape from `begin` on; returns where they end."""
+    end = begin + len(rows)
+    if end > len(tape):
+        raise CompilerError(f"loops: {end} instructions or more, the tape has {len(tape)}")
+    wrong = rows[:, 0] != tape.code[begin:end]
+    for k in range(3):
+        wrong |= rows[:, 1 + k] != tape.space[begin:end, k]
+        wrong |= rows[:, 4 + k] != tape.index[begin:end, k]
     if wrong.any():
-        i = int(np.argmax(wrong))
+        i = begin + int(wrong.argmax())
         raise CompilerError(f"loops: instruction {i} differs from the tape's {tape.line(i)!r}")
+    return end
 
 
-def _written_out(nodes: Sequence[Node], point: Point, tape: Tape) -> tuple[Array, Array]:
-    """The operations (n,) and indices (n, 3) of nodes, where the loops around are at a point."""
-    numbers = {op: i for i, op in enumerate(tape.operations)}
-    codes, indices = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 3), dtype=np.int64)]
+def _tables(nodes: Sequence[Node], depth: int, tape: Tape) -> list[Array | Nest]:
+    """Nodes with so many loops around them, as `talweg.compiler.nest` has them."""
+    found: list[Array | Nest] = []
     for _, group in groupby(nodes, key=lambda node: isinstance(node, Loop)):
         alike = list(group)
-        parts = [_loop_written_out(node, point, tape) for node in alike if isinstance(node, Loop)]
+        for node in alike:
+            if isinstance(node, Loop):
+                body, varies = _tables(node.body, depth + 1, tape), depends(node.body, depth)
+                found.append(Nest(node.count.base, node.count.strides, body, varies))
         rows = [node for node in alike if isinstance(node, Instruction)]
-        for code, index in parts or [_rows(rows, point, numbers)]:
-            codes.append(code)
-            indices.append(index)
-    return np.concatenate(codes), np.concatenate(indices)
+        if rows:
+            found.append(_table(rows, depth, tape))
+    return found
 
 
-def _rows(
-    instructions: Sequence[Instruction], point: Point, numbers: Mapping[Op, int]
-) -> tuple[Array, Array]:
-    """Instructions without loops, converted all at once."""
-    rows = [[x.index.at(point) for x in node.operands] for node in instructions]
-    padded = [row + [0] * (3 - len(row)) for row in rows]
-    codes = [numbers[node.op] for node in instructions]
-    return np.array(codes, dtype=np.int64), np.array(padded, dtype=np.int64).reshape(-1, 3)
-
-
-def _loop_written_out(loop: Loop, point: Point, tape: Tape) -> tuple[Array, Array]:
-    """All iterations of a loop; where they are alike, the first two tell the others."""
-    count = loop.count.at(point)
-    if depends(loop.body, len(point)):
-        parts = [_written_out(loop.body, (*point, i), tape) for i in range(count)]
-        return np.concatenate([c for c, _ in parts]), np.concatenate([x for _, x in parts])
-    code, index = _written_out(loop.body, (*point, 0), tape)
-    _, second = _written_out(loop.body, (*point, 1), tape)
-    steps = np.arange(count)[:, None, None] * (second - index)
-    return np.tile(code, count), (index + steps).reshape(-1, 3)
+def _table(instructions: Sequence[Instruction], depth: int, tape: Tape) -> Array:
+    codes = {op: code for code, op in enumerate(tape.operations)}
+    spaces = {name: number for number, name in enumerate(tape.spaces)}
+    rows: list[list[int]] = []
+    strides: list[tuple[int, ...]] = []
+    for node in instructions:
+        absent = [0] * (3 - len(node.operands))
+        numbers = [spaces[x.space] for x in node.operands] + [NONE for _ in absent]
+        rows.append([codes[node.op], *numbers, *[x.index.base for x in node.operands], *absent])
+        strides += [x.index.strides for x in node.operands]
+        strides += [(0,) * depth for _ in absent]
+    table = np.zeros((1 + depth, len(rows), 7), dtype=np.int64)
+    table[0] = rows
+    if depth:
+        table[1:, :, 4:] = np.moveaxis(np.array(strides).reshape(-1, 3, depth), 2, 0)
+    return table
 
 
 def depends(nodes: Sequence[Node], depth: int) -> bool:

@@ -74,6 +74,23 @@ class Tape:
         return " ".join(self._name(*output) for output in self.outputs)
 
 
+def shapes_of(tape: Tape) -> Array:
+    """For each instruction a number, from 0 on, that is equal where operation and spaces are."""
+    if not len(tape):
+        return np.zeros(0, dtype=np.int64)
+    base = len(tape.spaces) + 1
+    key = tape.code.astype(np.int64)
+    for operand in range(3):
+        key = key * base + tape.space[:, operand] + 1
+    most = int(key.max()) + 1
+    if most > 2**20:
+        return np.unique(key, return_inverse=True)[1].reshape(-1)
+    occurs = np.zeros(most, dtype=np.int64)  # few keys are possible: count instead of sorting
+    occurs[key] = 1
+    shapes: Array = (np.cumsum(occurs) - 1)[key]
+    return shapes
+
+
 def verify(tape: Tape) -> None:
     """Check that a tape is a program.
 

@@ -18,16 +18,16 @@ Start reading at `trace`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from talweg.backward import by_serial
 from talweg.compiler.arguments import rebuilt
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Tape
+from talweg.compiler.whole import Whole
 from talweg.errors import TraceError
 from talweg.garbage import collection_paused
 from talweg.operation import TAKE, Op
@@ -48,22 +48,29 @@ class Trace:
         inputs: the numbers in space `x` at this call.
         output: what the function returned: a Value, or a nest of lists, tuples and
             dictionaries of Values and numbers.
+        fixed: which inputs are whole numbers that the program fixes, and their numbers.
+        rows: which inputs are rows of tables, and how many rows those have.
+        tables: the numbers of each table that is read so, row by row.
     """
 
     tape: Tape
     parameters: list[Value]
     inputs: list[float]
     output: Any
+    fixed: dict[int, int] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
+    tables: list[tuple[Value, ...]] = field(default_factory=list)
 
 
 @collection_paused()
-def trace(f: Callable[..., Any], *args: Any) -> Trace:
+def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
     """Run f once on stand-ins for the numbers in `args`, and read off what it did.
 
     Args:
         f: a function of numbers that does arithmetic with the operations of `talweg.ops`.
         *args: floats, Values, and lists, tuples, dictionaries, dataclasses and NumPy arrays
             of them, or any other objects, which f gets as they are.
+        integers: whether whole numbers among them are inputs too, as far as f leaves them open.
 
     Returns:
         The trace.
@@ -81,7 +88,7 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
         return t2
     """
     stand_ins: list[Value] = []
-    replaced = [_with_stand_ins(arg, stand_ins) for arg in args]
+    replaced = [_with_stand_ins(arg, stand_ins, integers) for arg in args]
     begin = Value(0.0)._serial
     with tracing():
         output = f(*replaced)
@@ -92,25 +99,66 @@ def trace(f: Callable[..., Any], *args: Any) -> Trace:
             "from a Value; compute it without reading .data or calling float()"
         )
     nodes = _nodes_since(begin, results)
-    inputs = {x: i for i, x in enumerate(stand_ins)}
+    inputs = {x._serial: i for i, x in enumerate(stand_ins)}
+    takes = [node for node in nodes if node._record is TAKE]
     read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
-    tables = chain.from_iterable(node._shown for node in nodes if node._record is TAKE)
-    read = chain(read, tables)
-    older = dict.fromkeys(x for x in read if x._serial < begin and x not in inputs)
-    made_outside = sorted(older, key=by_serial)
-    parameters = {x: i for i, x in enumerate(made_outside)}
-    tape = _tape(nodes, parameters, inputs, results)
-    return Trace(tape, made_outside, [x.data for x in stand_ins], output)
+    read = chain(read, *[node._shown for node in takes])
+    older = {x._serial: x for x in read if x._serial < begin and x._serial not in inputs}
+    made_outside = [older[serial] for serial in sorted(older)]
+    parameters = {x._serial: i for i, x in enumerate(made_outside)}
+    tables = [node._shown for node in takes]
+    refuse_scattered(tables, made_outside)
+    return Trace(
+        _tape(nodes, parameters, inputs, results),
+        made_outside,
+        [x.data for x in stand_ins],
+        output,
+        {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, Whole) and x.is_fixed},
+        _rows(takes, inputs),
+        tables,
+    )
 
 
-def _with_stand_ins(thing: Any, made: list[Value]) -> Any:
-    """The same thing with a new Value in place of every float in it."""
+def refuse_scattered(tables: Sequence[tuple[Value, ...]], parameters: Sequence[Value]) -> None:
+    """Check that the numbers of each table follow each other among the parameters.
+
+    Raises:
+        TraceError: if they do not: rows are found by counting from the first.
+    """
+    place = {x._serial: k for k, x in enumerate(parameters)}
+    for first in {table[0]._serial: table for table in tables}.values():
+        begin = place[first[0]._serial]
+        if any(place.get(x._serial) != begin + k for k, x in enumerate(first)):
+            raise TraceError(
+                "the numbers of a table do not follow each other in parameters(); list them row "
+                "by row"
+            )
+
+
+def _rows(takes: Sequence[Value], inputs: Mapping[int, int]) -> dict[int, int]:
+    """For each input that picks a row how many rows there are."""
+    rows: dict[int, int] = {}
+    for node in takes:
+        chosen: tuple[Any, ...] = node._operands
+        _, row, columns = chosen
+        if row._serial not in inputs:
+            raise TraceError("a table is read at a computed number; expected a whole number given")
+        rows[inputs[row._serial]] = len(node._shown) // int(columns)
+    return rows
+
+
+def _with_stand_ins(thing: Any, made: list[Value], integers: bool) -> Any:
+    """The same thing with a new Value in place of every float in it, or number."""
 
     def stand_in(x: float) -> Value:
         made.append(Value(x))
         return made[-1]
 
-    return rebuilt(thing, stand_in, lambda value: value)
+    def whole(x: int) -> Value:
+        made.append(Whole(x))
+        return made[-1]
+
+    return rebuilt(thing, stand_in, lambda value: value, whole if integers else None)
 
 
 def _values_in(output: Any) -> list[Value]:
@@ -122,28 +170,32 @@ def _values_in(output: Any) -> list[Value]:
 
 def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:
     """The inner nodes made since `begin` that the roots depend on, oldest first, each once."""
-    found = dict.fromkeys(x for x in roots if x._operands and x._serial >= begin)
-    stack = list(found)
+    found: dict[int, Any] = {x._serial: x for x in roots if x._operands and x._serial >= begin}
+    stack = list(found.values())
     while stack:
         for x in stack.pop()._operands:
-            if type(x) is not float and x._operands and x._serial >= begin and x not in found:  # type: ignore[union-attr]  # mypy does not see that x is a Value
-                found[x] = None  # type: ignore[index]
-                stack.append(x)  # type: ignore[arg-type]
-    return sorted(found, key=by_serial)
+            if type(x) is float or not x._operands or x._serial < begin:
+                continue
+            if x._serial not in found:
+                found[x._serial] = x
+                stack.append(x)
+    return [found[serial] for serial in sorted(found)]
 
 
 def _tape(
-    nodes: list[Value], parameters: dict[Value, int], inputs: dict[Value, int], results: list[Value]
+    nodes: list[Value], parameters: dict[int, int], inputs: dict[int, int], results: list[Value]
 ) -> Tape:
     """The flat program; plain lists until the end, for NumPy is slow element by element."""
-    places: dict[Any, int] = {x: _place(0, i) for x, i in parameters.items()}
+    places: dict[int, int] = {x: _place(0, i) for x, i in parameters.items()}
     places |= {x: _place(1, i) for x, i in inputs.items()}
     operations: dict[Op, int] = {}
     constants: list[float] = []
 
-    def place_of(x: Value | float) -> int:
-        if x.__class__ is not float and x in places:
-            return places[x]
+    def place_of(x: Any) -> int:
+        if x.__class__ is not float:
+            place = places.get(x._serial)
+            if place is not None:
+                return place
         constants.append(float(x))  # a bare number, or a leaf that the function made itself
         return _place(2, len(constants) - 1)
 
@@ -160,7 +212,7 @@ def _tape(
         code.append(operations.setdefault(op, len(operations)))
         operands += [place_of(x) for x in node._operands]
         operands += _ABSENT[op.arity]
-        places[node] = result + i
+        places[node._serial] = result + i
     table = np.array(operands, dtype=np.int64).reshape(-1, 3)
     outputs = [place_of(x) for x in results]
     sizes = {"w": len(parameters), "x": len(inputs), CONSTANT: len(constants)}

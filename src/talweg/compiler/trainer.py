@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -128,6 +129,11 @@ class Trainer:
     def parameters(self) -> Array:
         """The parameters, trained ones first; what is written into this array is used."""
         return self.memory.floats("p")[: self.plan.parameters]
+
+    @cached_property
+    def remembered(self) -> Array:
+        """What the optimiser remembers, which another trainer may go on from."""
+        return self.memory.floats("p")[self.plan.room :]
 
     @property
     def gradient(self) -> Array:

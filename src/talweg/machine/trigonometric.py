@@ -69,13 +69,24 @@ def _quarters(e: Emitter, x: Name) -> tuple[Name, Name, Name]:
     size, whole = e.abs(x), e.constant(WHOLE)
     rounded = e.muladd(size, e.constant(_QUARTERS), whole)
     count = e.sub(rounded, whole)
-    r = size
-    for part in _QUARTER:
-        r = e.muladd(count, e.constant(-part), r)
+    r = _less_quarters(e, size, count)
     z = e.mul(r, r)
     most = e.muladd(z, e.constant(-0.5), e.constant(1.0))
     cosine = e.muladd(e.mul(z, z), polynomial(e, z, _COS), most)
     return e.bits(rounded), odd_polynomial(e, r, _SIN), cosine
+
+
+def _less_quarters(e: Emitter, size: Name, count: Name) -> Name:
+    """What is left of a number when so many quarters of a turn are taken off, rounded once.
+
+    The first difference has no error. What is rounded off the second goes with the third: rounded
+    twice, an r just above a power of two, whose sine is just below it, would cost two units.
+    """
+    first, second, third = [e.constant(-part) for part in _QUARTER]
+    most = e.muladd(count, first, size)
+    r = e.muladd(count, second, most)
+    rest = e.muladd(count, second, e.sub(most, r))
+    return e.add(r, e.muladd(count, third, rest))
 
 
 def _turned(e: Emitter, n: Name) -> Name:

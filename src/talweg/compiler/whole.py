@@ -1,0 +1,75 @@
+"""Whole numbers while a function is traced.
+
+A token of a text, a class to predict: whole numbers that pick something and may be others at
+the next call. `Whole` stands for one. `Table[i]` and `pick(values, i)` leave it open. Any other
+use of it as a number, as an index or a count, makes it part of the program, which is noted.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from talweg.value import Value
+
+
+class Whole(Value):
+    """A whole number that may stay open.
+
+    Attributes:
+        is_fixed: whether the program used it in a way that fixes it.
+    """
+
+    __slots__ = ("is_fixed",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__(float(number))
+        self.is_fixed = False
+
+    def __index__(self) -> int:
+        self.is_fixed = True
+        return int(self.data)
+
+    __int__ = __index__
+
+    def __float__(self) -> float:
+        return float(self.__index__())
+
+    def __bool__(self) -> bool:
+        return bool(self.__index__())
+
+    def __hash__(self) -> int:
+        return hash(self.__index__())
+
+    def __repr__(self) -> str:
+        return repr(self.__index__())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.__index__(), spec)
+
+
+def _fixing(name: str) -> Callable[..., Any]:
+    """The method of that name: beside a Value Value's own, else that of the whole number."""
+    of_value: Any = getattr(Value, name, None)
+    of_int = getattr(int, name)
+    forward = getattr(Value, f"__{name[3:]}", None) if name.startswith("__r") else None
+
+    def method(self: Whole, *others: Any) -> Any:
+        if others and isinstance(others[0], Value) and not isinstance(others[0], Whole):
+            # Python asks the subclass first, so `value * whole` arrives here as __rmul__.
+            return forward(others[0], self) if forward else of_value(self, *others)
+        plain = [operator.index(x) if isinstance(x, Whole) else x for x in others]
+        if plain and isinstance(plain[0], float):
+            return getattr(float, name)(float(self), *plain)
+        return of_int(self.__index__(), *plain)
+
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv",
+    "mod", "rmod", "pow", "rpow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne",
+):  # fmt: skip
+    setattr(Whole, f"__{_name}__", _fixing(f"__{_name}__"))
