@@ -138,7 +138,7 @@ def _oldest_parameters(nodes: list[Value]) -> list[Value]:
 def _refuse_nested(*nodes: Value) -> None:
     """`p.data -= lr * p` (for `p.grad`) makes a Value whose data is a Value."""
     for node in nodes:
-        if hasattr(type(node.data), "_apply"):
+        if type(node.data) is not float and hasattr(type(node.data), "_apply"):
             raise NumberError(
                 "the data of this Value is itself a Value: `.data` was assigned a Value, as in "
                 "`p.data -= lr * p`; assign a number, as in `p.data -= lr * p.grad`"
@@ -151,11 +151,17 @@ def _warn_if_not_zeroed(witnesses: list[Value]) -> None:
     It shows in a leaf whose data has changed since the last `backward()` while its
     gradient has not. Summing gradients over several samples before an update does not.
     """
-    remembered = [(x, *x._after_backward) for x in witnesses if hasattr(x, "_after_backward")]
-    kept = [x.grad == grad != 0.0 for x, _, grad in remembered]
-    changed = [x.data != data for x, data, _ in remembered]
-    # `all`, because an input kept in a Value is given new data and need never be zeroed.
-    if any(changed) and all(kept):
+    is_changed = False
+    for x in witnesses:
+        try:
+            data, grad = x._after_backward
+        except AttributeError:
+            continue
+        # One is enough: an input kept in a Value is given new data and need never be zeroed.
+        if not x.grad == grad != 0.0:
+            return
+        is_changed = is_changed or x.data != data
+    if is_changed:
         warnings.warn(
             "a parameter was updated, but its gradient was not set to zero before this "
             "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "

@@ -23,8 +23,9 @@ import numpy as np
 
 from talweg import losses, ops
 from talweg.compiler import tape as tapes
-from talweg.compiler.arguments import Key, Seen, flatten
+from talweg.compiler.arguments import Seen, flatten
 from talweg.compiler.compiled import Compiled
+from talweg.compiler.objects import Key
 from talweg.compiler.tape import Array, Tape
 from talweg.compiler.trace import Trace, refuse_scattered, trace
 from talweg.compiler.trainer import Trainer

@@ -23,6 +23,22 @@ is_tracing = _TRACING.get
 """Whether a function is being traced in this thread or task."""
 
 
+_PLAIN: ContextVar[bool] = ContextVar("talweg runs compiled functions as they are", default=False)
+
+is_plain = _PLAIN.get
+"""Whether functions that were compiled are run as plain Python in this thread or task."""
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Run what is inside the `with` as if nothing were compiled."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
 @contextmanager
 def tracing() -> Iterator[None]:
     """Trace what runs inside the `with`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from talweg.compiler import kernels, native, table
 from talweg.compiler.code import Code
@@ -20,6 +21,9 @@ from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.tape import CONSTANT, Tape, verify
 from talweg.errors import NativeError
+
+Numbers: TypeAlias = Sequence[float] | bytes
+"""Numbers, or the bytes of doubles in this machine's order, which are copied as they are."""
 
 _LONGEST_TEXT = 2_000
 """Programs with more instructions than this, after rolling, run as a table: LLVM's time grows
@@ -78,7 +82,7 @@ class Compiled:
         self._formats = {name: struct.Struct(f"={n}d") for name, n in self._sizes.items()}
         self._free: list[Memory] = []
 
-    def value(self, w: Sequence[float], x: Sequence[float]) -> tuple[float, ...]:
+    def value(self, w: Numbers, x: Numbers) -> tuple[float, ...]:
         """The outputs for these parameters and inputs."""
         memory = self._memory(w, x)
         self._value(memory.address)
@@ -87,11 +91,7 @@ class Compiled:
         return outputs
 
     def gradient(
-        self,
-        w: Sequence[float],
-        x: Sequence[float],
-        seeds: Sequence[float],
-        start: Mapping[str, Sequence[float]] | None = None,
+        self, w: Numbers, x: Numbers, seeds: Numbers, start: Mapping[str, Numbers] | None = None
     ) -> dict[str, tuple[float, ...]]:
         """The derivatives, by everything wanted, of the sum of seed times output.
 
@@ -105,30 +105,37 @@ class Compiled:
         Returns:
             The derivatives by the numbers of each wanted space, by its name.
         """
+        return self.value_and_gradient(w, x, seeds, start)[1]
+
+    def value_and_gradient(
+        self, w: Numbers, x: Numbers, seeds: Numbers, start: Mapping[str, Numbers] | None = None
+    ) -> tuple[tuple[float, ...], dict[str, tuple[float, ...]]]:
+        """The outputs, and the derivatives as `gradient` returns them."""
         memory = self._memory(w, x)
         self._fill(memory, "seeds", seeds)
         for name in self.wanted:
-            begin = start[name] if start and name in start else (0.0,) * self._sizes[name]
+            begin = start[name] if start and name in start else bytes(8 * self._sizes[name])
             self._fill(memory, "d" + name, begin)
         self._gradient(memory.address)
+        outputs = self._read(memory, "out")
         derivatives = {name: self._read(memory, "d" + name) for name in self.wanted}
         self._free.append(memory)
-        return derivatives
+        return outputs, derivatives
 
-    def _memory(self, w: Sequence[float], x: Sequence[float]) -> Memory:
+    def _memory(self, w: Numbers, x: Numbers) -> Memory:
         """Memory for one call: two threads that call at once have two."""
         try:
             memory = self._free.pop()
         except IndexError:
             memory = Memory(self._sizes, kernels.TABLE)
-            begin, raw = memory.offsets[CONSTANT], self._constants.tobytes()
-            memory.bytes[begin : begin + len(raw)] = raw
+            memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
         return memory
 
-    def _fill(self, memory: Memory, name: str, numbers: Sequence[float]) -> None:
-        self._formats[name].pack_into(memory.bytes, memory.offsets[name], *numbers)
+    def _fill(self, memory: Memory, name: str, numbers: Numbers) -> None:
+        raw = numbers if type(numbers) is bytes else self._formats[name].pack(*numbers)
+        memory.bytes[memory.slices[name]] = raw
 
     def _read(self, memory: Memory, name: str) -> tuple[float, ...]:
         return self._formats[name].unpack_from(memory.bytes, memory.offsets[name])

@@ -11,18 +11,24 @@ Start reading at `value_and_grad`, then `_Differentiated`.
 from __future__ import annotations
 
 import functools
+import threading
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.compiler.arguments import Flat, Key, Seen, flatten, rebuilt
+from talweg.compiler.arguments import Flat, Seen, flatten
 from talweg.compiler.compiled import Compiled
+from talweg.compiler.frozen import Check
 from talweg.compiler.function import Mode
+from talweg.compiler.nests import rebuilt
+from talweg.compiler.objects import Key
 from talweg.compiler.trace import Trace, trace
 from talweg.errors import ArgumentError, ShapeError, TraceError
 from talweg.gradients import gradients
+from talweg.tracing import is_plain, is_tracing
 from talweg.value import Value
 
 
@@ -60,7 +66,7 @@ def grad(f: Callable[..., Any], *, argnum: int = 0, mode: Mode = "default") -> C
 
 def value_and_grad(
     f: Callable[..., Any], *, argnum: int = 0, mode: Mode = "default"
-) -> Callable[..., tuple[float, Any]]:
+) -> Callable[..., tuple[Any, Any]]:
     """The function that gives the result of f and its derivatives by one of its arguments.
 
     Args:
@@ -81,10 +87,13 @@ def value_and_grad(
     differentiated = _Differentiated(f, argnum, mode)
 
     @functools.wraps(f)
-    def both(*args: Any, **kwargs: Any) -> tuple[float, Any]:
+    def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if is_tracing() or is_plain():  # part of a larger program
+            inner = _Inner(f, argnum, args, kwargs)
+            return inner.result, inner.shaped(inner.first())
         call = differentiated.call(args, kwargs)
-        (value,) = call.program.first.value(call.flat)
-        return value, call.shaped(call.program.first.gradient(call.flat, [1.0]))
+        (value,), shares = call.program.first(call.flat, [1.0])
+        return value, call.shaped(shares)
 
     return both
 
@@ -117,13 +126,13 @@ def hessian(
 
     @functools.wraps(f)
     def all_second(*args: Any, **kwargs: Any) -> Any:
+        if is_tracing() or is_plain():
+            inner = _Inner(f, argnum, args, kwargs)
+            return _as_matrix(inner.thing, [gradients(g, inner.by) for g in inner.first()])
         call = differentiated.call(args, kwargs)
-        unit = np.eye(call.count)
-        second = call.program.second
-        rows = [call.numbers(second.gradient(call.flat, row.tolist())) for row in unit]
-        if isinstance(call.thing, np.ndarray):
-            return np.array(rows).reshape(call.thing.shape * 2)
-        return rows[0][0] if isinstance(call.thing, (float, Value)) else rows
+        second, unit = call.program.second(call), np.eye(call.count)
+        rows = [call.numbers(second(call.flat, row.tolist())[1]) for row in unit]
+        return _as_matrix(call.thing, rows)
 
     return all_second
 
@@ -161,19 +170,99 @@ def hvp(f: Callable[..., Any], *, argnum: int = 0, mode: Mode = "default") -> Ca
         if not args:
             raise ArgumentError("hvp(f) takes the arguments of f and then the vector")
         *own, vector = args
-        call, seeds = differentiated.call(own, kwargs), _numbers(vector)
-        if len(seeds) != call.count:
-            raise ShapeError(f"the vector has {len(seeds)} numbers, argument {argnum} {call.count}")
-        return call.shaped(call.program.second.gradient(call.flat, seeds))
+        if is_tracing() or is_plain():
+            inner = _Inner(f, argnum, own, kwargs)
+            factors = _numbers(vector, lambda v: v)
+            _require_length(factors, argnum, len(inner.by))
+            along = sum([g * v for g, v in zip(inner.first(), factors, strict=True)], Value(0.0))
+            return inner.shaped(gradients(along, inner.by))
+        call, seeds = differentiated.call(own, kwargs), _numbers(vector, lambda v: v.data)
+        _require_length(seeds, argnum, call.count)
+        return call.shaped(call.program.second(call)(call.flat, seeds)[1])
 
     return product
 
 
-def _numbers(thing: Any) -> list[float]:
+def _numbers(thing: Any, of_value: Callable[[Value], Any]) -> list[Any]:
     """All numbers of a nest, in order."""
-    found: list[float] = []
-    rebuilt(thing, found.append, lambda v: found.append(v.data))
+    found: list[Any] = []
+    rebuilt(thing, found.append, lambda v: found.append(of_value(v)))
     return found
+
+
+def _require_length(vector: Sequence[Any], argnum: int, count: int) -> None:
+    if len(vector) != count:
+        raise ShapeError(f"the vector has {len(vector)} numbers, argument {argnum} {count}")
+
+
+def _as_matrix(thing: Any, rows: list[list[Any]]) -> Any:
+    """Second derivatives in the form that fits the argument."""
+    if isinstance(thing, np.ndarray):
+        return np.array(rows).reshape(thing.shape * 2)
+    return rows[0][0] if isinstance(thing, (float, Value)) else rows
+
+
+def _shaped(thing: Any, numbers: Sequence[Any]) -> Any:
+    """First derivatives in the shape of the argument."""
+    if _is_model(thing):
+        return list(numbers)
+    rest = iter(numbers)
+    return rebuilt(thing, lambda _: next(rest), lambda _: next(rest))
+
+
+def _is_model(thing: Any) -> bool:
+    return not isinstance(thing, Value) and callable(getattr(thing, "parameters", None))
+
+
+def _place(argnum: int, args: Sequence[Any]) -> int:
+    if not -len(args) <= argnum < len(args):
+        raise ArgumentError(f"argnum is {argnum}, but there are {len(args)} arguments")
+    return argnum % len(args)
+
+
+def _one_number(result: Any) -> Value:
+    if not isinstance(result, Value):
+        raise TraceError(f"the function must return one number, got {type(result).__name__}")
+    return result
+
+
+# ---- inside a larger program ---------------------------------------------------------------------
+
+
+class _Inner:
+    """A derivative inside a program that is traced: it becomes a part of that, as Values.
+
+    Attributes:
+        thing: the argument to differentiate by.
+        by: its numbers, as Values of their own.
+        result: what f returns.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], argnum: int, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        k = _place(argnum, args)
+        self.thing = args[k]
+        self.by: list[Value] = list(self.thing.parameters()) if _is_model(self.thing) else []
+
+        def own(x: Any) -> Value:
+            # A number may be in other arguments too, and only this one is to be differentiated by.
+            self.by.append(x * 1.0 if isinstance(x, Value) else Value(x))
+            return self.by[-1]
+
+        given = self.thing if _is_model(self.thing) else rebuilt(self.thing, own, own)
+        self.result = _one_number(f(*args[:k], given, *args[k + 1 :], **kwargs))
+
+    def first(self) -> list[Value]:
+        """The first derivatives."""
+        return gradients(self.result, self.by)
+
+    def shaped(self, numbers: Sequence[Any]) -> Any:
+        """Derivatives in the shape of the argument."""
+        return _shaped(self.thing, numbers)
+
+
+# ---- native --------------------------------------------------------------------------------------
 
 
 Shares: TypeAlias = tuple[Sequence[float], Sequence[float]]
@@ -184,64 +273,66 @@ class _Native:
     """A traced program, compiled, that is given its numbers by calls of a kind.
 
     Args:
+        f: the function that was traced.
         traced: the program.
-        places: the numbers of the models' parameters among the Values of a call.
+        flat: the call.
         exact: whether every bit must be that of the eager engine.
     """
 
-    def __init__(self, traced: Trace, places: dict[Value, int], exact: bool) -> None:
+    def __init__(self, f: Callable[..., Any], traced: Trace, flat: Flat, exact: bool) -> None:
+        places = flat.places
         self.sources = [places.get(p, p) for p in traced.parameters]
         self.compiled = Compiled(traced.tape, exact=exact, wanted=("w", "x"))
+        self.check = Check(f, traced, flat, self._parameters(flat), ())
 
-    def _parameters(self, flat: Flat) -> list[float]:
-        read = [p if isinstance(p, Value) else flat.values[p] for p in self.sources]
-        return [value.data for value in read]
+    def _parameters(self, flat: Flat) -> bytes:
+        values = flat.values
+        read = [p if isinstance(p, Value) else values[p] for p in self.sources]
+        return array("d", [value.data for value in read]).tobytes()
 
-    def value(self, flat: Flat) -> tuple[float, ...]:
-        """The outputs."""
-        return self.compiled.value(self._parameters(flat), flat.floats)
+    def compare(self, flat: Flat, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Compare with the function itself, see `Check`."""
+        if self.check.is_open:
+            self.check(self._parameters(flat), flat, args, kwargs)
 
-    def gradient(self, flat: Flat, seeds: Sequence[float]) -> Shares:
-        """The derivatives of the sum of seed times output."""
-        shares = self.compiled.gradient(self._parameters(flat), flat.floats, seeds)
+    def __call__(self, flat: Flat, seeds: Sequence[float]) -> tuple[tuple[float, ...], Shares]:
+        """The outputs, and the derivatives of the sum of seed times output."""
+        w, x = self._parameters(flat), b"".join(flat.chunks)
+        outputs, shares = self.compiled.value_and_gradient(w, x, seeds)
         by_value = [0.0] * len(flat.values)
         for place, share in zip(self.sources, shares["w"], strict=True):
             if isinstance(place, int):
                 by_value[place] = share
-        return by_value, shares["x"]
+        return outputs, (by_value, shares["x"])
 
 
 class _Program:
     """First and second derivatives for one kind of arguments."""
 
-    def __init__(self, f: Callable[..., Any], exact: bool, call: _Call, given: Any) -> None:
+    def __init__(self, f: Callable[..., Any], exact: bool, call: _Call) -> None:
         self.f = f
         self.exact = exact
-        self.given = given
-        self.floats, self.values = call.floats, call.values
-        self.places = call.flat.places
-        self.first = _Native(trace(self._result, given), self.places, exact)
+        self.first = _Native(f, trace(self._result, call.given), call.flat, exact)
+        self._second: _Native | None = None
 
     def _result(self, given: Any) -> Value:
         args, kwargs = given
-        result = self.f(*args, **kwargs)
-        if not isinstance(result, Value):
-            raise TraceError(f"the function must return one number, got {type(result).__name__}")
-        return result
+        return _one_number(self.f(*args, **kwargs))
 
-    @functools.cached_property
-    def second(self) -> _Native:
+    def second(self, call: _Call) -> _Native:
         """The program of the first derivatives by the argument's numbers."""
-        by_place = list(self.places)
 
         def first_derivatives(given: Any) -> list[Value]:
             inputs: list[Value] = []  # all floats are Values by now
             rebuilt(given, float, inputs.append)
-            by = [*inputs[slice(*self.floats)], *[by_place[k] for k in self.values]]
+            by = [*inputs[slice(*call.floats)], *[call.flat.values[k] for k in call.values]]
             # A derivative that is a constant, or an input itself, becomes a result like others.
             return [g * 1.0 for g in gradients(self._result(given), by)]
 
-        return _Native(trace(first_derivatives, self.given), self.places, self.exact)
+        if self._second is None:
+            traced = trace(first_derivatives, call.given)
+            self._second = _Native(self.f, traced, call.flat, self.exact)
+        return self._second
 
 
 @dataclass
@@ -250,12 +341,14 @@ class _Call:
 
     Attributes:
         thing: the argument to differentiate by.
+        given: all arguments, with numbers in place of Values that are not in a model.
         flat: the numbers of all arguments.
         floats: the argument's first float and the first after it, among those of the call.
         values: the places of its parameters among the Values of the call, if it is a model.
     """
 
     thing: Any
+    given: Any
     flat: Flat
     floats: tuple[int, int]
     values: list[int]
@@ -273,11 +366,7 @@ class _Call:
 
     def shaped(self, shares: Shares) -> Any:
         """The derivatives in the shape of the argument."""
-        numbers = self.numbers(shares)
-        if self.values:
-            return numbers
-        rest = iter(numbers)
-        nest = rebuilt(self.thing, lambda _: next(rest), lambda _: next(rest))
+        nest = _shaped(self.thing, self.numbers(shares))
         return nest.astype(float) if isinstance(self.thing, np.ndarray) else nest
 
 
@@ -294,31 +383,28 @@ class _Differentiated:
         self.exact = mode == "exact"
         self.programs: dict[Key, _Program] = {}
         self.seen = Seen()
+        self.lock = threading.Lock()
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> _Call:
         """A call with these arguments, and its program."""
-        if not -len(args) <= self.argnum < len(args):
-            raise ArgumentError(f"argnum is {self.argnum}, but there are {len(args)} arguments")
-        number = self.argnum % len(args)
-        thing = args[number]
-        given = rebuilt([list(args), kwargs], float, lambda v: v.data)  # a Value is its number
-        before = flatten(given[0][:number], {}, self.seen)
-        through = flatten(given[0][: number + 1], {}, self.seen)
+        k = _place(self.argnum, args)
+        thing = args[k]
+        given: Any = [list(args), dict(sorted(kwargs.items()))]
         flat = flatten(given[0], given[1], self.seen)
-        parameters = thing.parameters() if _is_model(thing) else []
-        floats = (len(before.floats), len(through.floats))
-        call = _Call(thing, flat, floats, [flat.place(p) for p in parameters])
+        if flat.has_own_values:  # a Value is its number
+            given = rebuilt(given, float, lambda v: v.data)
+            flat = flatten(given[0], given[1], self.seen)
+        places = [flat.places[p] for p in thing.parameters()] if _is_model(thing) else []
+        call = _Call(thing, given, flat, flat.float_range(k), places)
         if not call.count:
             raise TraceError(
-                f"argument {number} is {type(thing).__name__} {thing!r}, in which there is no "
+                f"argument {k} is {type(thing).__name__} {thing!r}, in which there is no "
                 "number to differentiate by; expected a float, a list or array of floats, a "
                 "Value or a model"
             )
-        if flat.key not in self.programs:
-            self.programs[flat.key] = _Program(self.f, self.exact, call, given)
-        call.program = self.programs[flat.key]
+        with self.lock:
+            if flat.key not in self.programs:
+                self.programs[flat.key] = _Program(self.f, self.exact, call)
+            call.program = self.programs[flat.key]
+        call.program.first.compare(flat, given[0], given[1])
         return call
-
-
-def _is_model(thing: Any) -> bool:
-    return not isinstance(thing, Value) and callable(getattr(thing, "parameters", None))

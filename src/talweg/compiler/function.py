@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import functools
 import operator
+import struct
 import threading
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from math import isclose, isnan
 from typing import Any, Literal, TypeAlias, overload
 
-from talweg.compiler.arguments import Flat, Key, Seen, difference, flatten, rebuilt
-from talweg.compiler.compiled import Compiled
+from talweg.compiler.arguments import Flat, Seen, difference, flatten
+from talweg.compiler.compiled import Compiled, Numbers
+from talweg.compiler.frozen import Check, emptied
+from talweg.compiler.nests import rebuilt
+from talweg.compiler.objects import Key
 from talweg.compiler.tape import CONSTANT, RESULT, restricted
 from talweg.compiler.trace import trace
-from talweg.errors import ArgumentError, TraceError, TraceWarning
+from talweg.errors import ArgumentError, TraceWarning
 from talweg.operation import Op, to_float
-from talweg.tracing import is_tracing
+from talweg.tracing import is_plain, is_tracing
 from talweg.value import Value, node_of
 
 Mode: TypeAlias = Literal["default", "exact"]
@@ -90,7 +93,7 @@ class Jitted:
     """
 
     def __init__(self, f: Callable[..., Any], mode: Mode) -> None:
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f, updated=())
         self.f = f
         self.mode = mode
         self._programs: dict[Key, _Program] = {}
@@ -104,28 +107,44 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What f returns for these arguments."""
-        if is_tracing():  # part of a larger program: that one is compiled
+        if is_tracing() or is_plain():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
         flat = flatten(args, kwargs, self._seen)
-        program = self._programs.get(flat.key)
-        if program is None:
-            with self._lock:
-                program = self._programs.get(flat.key) or self._trace(flat, args, kwargs)
+        program = self._programs.get(flat.key) or self._new(flat.key, flat, args, kwargs, ())
+        if program.captured and flat.has_own_values:
+            captured = program.captured_among(flat)
+            if captured:
+                key = (flat.key, captured)
+                program = self._programs.get(key) or self._new(key, flat, args, kwargs, captured)
         return program.call(flat, args, kwargs)
 
-    def _trace(self, flat: Flat, args: Sequence[Any], kwargs: dict[str, Any]) -> _Program:
-        if self.traces >= _MANY_TRACES and self.traces & (self.traces - 1) == 0:
-            last = next(reversed(self._programs))
-            warnings.warn(
-                f"{self!r} is traced for the {self.traces + 1}th time, because of "
-                f"{difference(flat.key, last)}; whole numbers, strings and lengths are part of "
-                "the program: give what changes from call to call as floats",
-                TraceWarning,
-                stacklevel=4,
-            )
-        program = _Program(self.f, self.mode == "exact", flat, args, kwargs)
-        self._programs[flat.key] = program
-        return program
+    def _new(
+        self,
+        key: Key,
+        flat: Flat,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        captured: tuple[tuple[int, int], ...],
+    ) -> _Program:
+        with self._lock:
+            if key in self._programs:  # another thread was faster
+                return self._programs[key]
+            if self.traces >= _MANY_TRACES and self.traces & (self.traces - 1) == 0:
+                self._warn(flat)
+            whole = {flat.values[place] for place, _ in captured}
+            program = _Program(self.f, self.mode == "exact", flat, args, kwargs, whole)
+            self._programs[key] = program
+            return program
+
+    def _warn(self, flat: Flat) -> None:
+        last = next(reversed(self._programs.values()))
+        warnings.warn(
+            f"{self!r} is traced for the {self.traces + 1}th time, because of "
+            f"{difference(flat.key, last.key)}; whole numbers, strings and lengths are part of "
+            "the program: give what changes from call to call as floats",
+            TraceWarning,
+            stacklevel=4,
+        )
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -136,7 +155,24 @@ class Jitted:
 
 
 class _Program:
-    """One trace of a function, compiled."""
+    """One trace of a function, compiled.
+
+    Args:
+        f: the function.
+        exact: whether every bit must be that of the eager engine.
+        flat: the call that is traced.
+        args: its positional arguments.
+        kwargs: its other arguments.
+        whole: Values among the arguments which f also takes from outside. The others get
+            stand-ins, to tell what f reads in its arguments from what it takes from outside.
+
+    Attributes:
+        key: of the calls that it serves.
+        captured: the Values from outside that it reads.
+        follows: whether the last result went backward in the most common way, from 1.0 and
+            into derivatives that were zero. Then the next result probably will too, and its
+            derivatives are computed together with it: this saves a second way forward.
+    """
 
     def __init__(
         self,
@@ -145,169 +181,186 @@ class _Program:
         flat: Flat,
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        whole: set[Value],
     ) -> None:
-        self.f = f
+        self.key = flat.key
         self.exact = exact
         stand_ins: dict[Value, Value] = {}
 
         def stand_in(value: Value) -> Value:
-            return stand_ins.setdefault(value, Value(value.data))
+            return value if value in whole else stand_ins.setdefault(value, Value(value.data))
 
-        given = rebuilt([list(args), kwargs], float, stand_in)
+        whole = whole | {value for look in flat.looks for value in look.values}
+        given = rebuilt([list(args), dict(sorted(kwargs.items()))], float, stand_in)
         traced = trace(lambda given: f(*given[0], **given[1]), given)
-        self.first = (list(flat.floats), [v.data for v in flat.values])
-        self.is_checked = False
-        place: dict[Value, int] = {own: flat.places[v] for v, own in stand_ins.items()}
-        place.update({v: k for v, k in flat.places.items() if v not in stand_ins})
-        self.sources: list[int | Value] = [place.get(p, p) for p in traced.parameters]
-        self.output = traced.output
         self.tape = traced.tape
-        self.compiled = Compiled(traced.tape, exact=exact)
-        self.parts: dict[tuple[bool, ...], Compiled] = {}
+        self.output = emptied(traced.output)
+        place = {stand_ins.get(value, value): k for value, k in flat.places.items()}
+        self.sources: list[int | Value] = [place.get(p, p) for p in traced.parameters]
+        self.captured = tuple([p for p in self.sources if isinstance(p, Value)])
+        self.pack = struct.Struct(f"={len(self.sources)}d").pack
+        self.zeros = bytes(8 * len(self.sources))
+        self.fixed = _reading(self.captured) if len(self.captured) == len(self.sources) else None
+
         self.kinds = [(traced.tape.spaces[s], k) for s, k in traced.tape.outputs]
-        self.is_one = isinstance(traced.output, Value)
-        self.captures = [p for p in self.sources if isinstance(p, Value)]
-        # A Value may be read twice only if it can come in both ways.
-        self.may_repeat = 0 < len(self.captures) < len(self.sources)
-        self.read = _reader(self.sources)
+        self.is_one = isinstance(traced.output, Value) and self.kinds[0][0] == RESULT
+        own = dict.fromkeys(o for o in traced.tape.outputs if traced.tape.spaces[o[0]] == RESULT)
+        self.outputs = list(own)
+        self.compiled = self.part((True,) * len(own)) if own else None
+        self.parts: dict[tuple[bool, ...], Compiled] = {}
+        self.follows = False
         name = getattr(f, "__name__", "function")
         self.record = Op("compiled", name, to_float, (), (), f"What {name} computed, compiled.")
+        unread = sorted(
+            {*range(len(flat.values))}.difference(p for p in self.sources if isinstance(p, int))
+        )
+        self.check = Check(f, traced, flat, self.pack(*map(_data, traced.parameters)), unread)
+
+    def captured_among(self, flat: Flat) -> tuple[tuple[int, int], ...]:
+        """Which Values of a call f also takes from outside: (place in the call, which)."""
+        places = flat.places
+        return tuple([(places[v], k) for k, v in enumerate(self.captured) if v in places])
+
+    def part(self, reached: tuple[bool, ...]) -> Compiled:
+        """The program of some of the results alone."""
+        outputs = [o for o, wanted in zip(self.outputs, reached, strict=True) if wanted]
+        same = outputs == list(self.tape.outputs)
+        tape = self.tape if same else restricted(self.tape, outputs)
+        return Compiled(tape, exact=self.exact)
+
+    def _reading(self, flat: Flat) -> _Reading:
+        """What is read at a call; worked out anew only if the Values may be others."""
+        if self.fixed is not None:
+            return self.fixed
+        look = flat.look
+        reading = look.reads.get(self) if look is not None else None
+        if reading is None:
+            values = flat.values
+            read = tuple([p if isinstance(p, Value) else values[p] for p in self.sources])
+            reading = _reading(read)
+            if look is not None:
+                look.reads[self] = reading
+        return reading
 
     def call(self, flat: Flat, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function's result for these numbers."""
-        read = self.read(flat.values)
-        w = list(map(_data, read))
-        numbers = self.compiled.value(w, flat.floats)
-        if not self.is_checked:
-            self._check(flat, numbers, args, kwargs)
-        call = _Call(self, read, w, flat.floats)
-        if self.is_one and self.kinds[0][0] == RESULT:
-            return node_of(self.record, call.step, read, numbers[0])
-        return call.results(numbers)
-
-    def _check(
-        self, flat: Flat, numbers: Sequence[float], args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> None:
-        """Compare the first call with other numbers than were traced with an eager one."""
-        is_new = self.first != (flat.floats, [v.data for v in flat.values])
-        if not is_new and not self.captures:
-            return
-        self.is_checked = is_new
-        traced, eager = _leaves(self.output), _leaves(self.f(*args, **kwargs))
-        found = iter(zip(numbers, self.kinds, strict=True))
-        for was, is_now in zip(traced, eager, strict=True):
-            if not isinstance(was, Value):
-                continue
-            own, (space, _) = next(found)
-            b = is_now.data if isinstance(is_now, Value) else is_now
-            same = own == b or (isnan(own) and isnan(b)) or space == "x"
-            if not same and (self.exact or not isclose(own, b, rel_tol=1e-6, abs_tol=1e-9)):
-                raise TraceError(
-                    f"{getattr(self.f, '__name__', 'the function')} gives {b!r} when it is run, "
-                    f"but {own!r} compiled: it reads .data of a Value, or something else that "
-                    "changed, and goes on with the bare number, which was traced as a constant"
-                )
-
-    def part(self, reached: tuple[bool, ...]) -> Compiled:
-        """The program of some of the outputs alone."""
-        if all(reached):
-            return self.compiled
-        if reached not in self.parts:
-            outputs = [o for o, wanted in zip(self.tape.outputs, reached, strict=True) if wanted]
-            self.parts[reached] = Compiled(restricted(self.tape, outputs), exact=self.exact)
-        return self.parts[reached]
+        read, operands = self._reading(flat)
+        w, x = self.pack(*map(_data, read)), b"".join(flat.chunks)
+        if self.check.is_open:
+            self.check(w, flat, args, kwargs)
+        call = _Call(self, read, w, x)
+        numbers: tuple[float, ...] = ()
+        if self.follows and self.compiled:
+            self.follows = False
+            numbers, shares = self.compiled.value_and_gradient(w, x, _ONE)
+            call.shares = shares["w"]
+        elif self.compiled:
+            numbers = self.compiled.value(w, x)
+        if not self.is_one:
+            return call.results(numbers, operands)
+        node = node_of(self.record, call.step, operands, numbers[0])
+        node._shown = read
+        return node
 
 
-def _leaves(nest: Any) -> list[Value | float]:
-    """The numbers of a nest, Values and floats, in order."""
-    found: list[Value | float] = []
-    rebuilt(nest, found.append, found.append)
-    return found
-
+_ONE = struct.pack("=d", 1.0)
 
 _data = operator.attrgetter("data")
 _grad = operator.attrgetter("grad")
 
+_Reading: TypeAlias = tuple[tuple[Value, ...], tuple[Value, ...]]
+"""The Values that a program reads, and those of them that its results have as operands."""
 
-def _reader(sources: Sequence[int | Value]) -> Callable[[Sequence[Value]], tuple[Value, ...]]:
-    """A function from the Values of a call to those that the program reads.
 
-    Args:
-        sources: for each of these its number among the Values of the call, or itself.
+def _reading(read: tuple[Value, ...]) -> _Reading:
+    """What is read, and what of it a walk through the graph has to see.
+
+    The walk must go on behind inner nodes. Of the leaves three are enough, for it only looks
+    whether a parameter was updated and its gradient not zeroed.
     """
-    captured = tuple([p for p in sources if isinstance(p, Value)])
-    if len(captured) == len(sources):
-        return lambda values: captured
-    numbers = [p for p in sources if isinstance(p, int)]
-    if len(numbers) == len(sources) > 1:
-        return operator.itemgetter(*numbers)
-    return lambda values: tuple([p if isinstance(p, Value) else values[p] for p in sources])
+    leaves = [v for v in read if not v._operands]
+    witnesses = dict.fromkeys([leaves[0], leaves[len(leaves) // 2], leaves[-1]]) if leaves else {}
+    return read, (*witnesses, *[v for v in read if v._operands])
 
 
 class _Call:
-    """One call: what its step backward needs."""
+    """One call: what its way backward needs."""
 
-    __slots__ = ("program", "read", "seeds", "w", "x")
+    __slots__ = ("program", "read", "seeds", "shares", "w", "x")
 
-    def __init__(
-        self, program: _Program, read: tuple[Value, ...], w: list[float], x: list[float]
-    ) -> None:
+    def __init__(self, program: _Program, read: tuple[Value, ...], w: bytes, x: bytes) -> None:
         self.program = program
         self.read = read
         self.w = w
         self.x = x
         self.seeds: dict[int, float] = {}
+        self.shares: Sequence[float] | None = None
 
     def step(self, node: Value) -> None:
         """Backward through a program with one result."""
-        self._add(self.program.compiled, [node.grad])
+        program, read = self.program, self.read
+        start, seed = program.pack(*map(_grad, read)), _double(node.grad)
+        usual = start == program.zeros and seed == _ONE
+        if usual and self.shares is not None:
+            sums = self.shares
+        else:
+            assert program.compiled is not None  # for there is a result
+            sums = self._sums(program.compiled, seed, start)
+        program.follows = usual
+        _put(sums, read)
 
-    def _add(self, compiled: Compiled, seeds: Sequence[float]) -> None:
-        """Add to the derivatives of everything that was read."""
-        read = self.read
-        if self.program.may_repeat and len(set(read)) < len(
-            read
-        ):  # given, and captured too: no single start
-            shares = compiled.gradient(self.w, self.x, seeds)["w"]
-            for value, share in zip(read, shares, strict=True):
-                value.grad += share
-            return
-        start = {"w": list(map(_grad, read))}
-        for value, g in zip(
-            read, compiled.gradient(self.w, self.x, seeds, start)["w"], strict=True
-        ):
-            value.grad = g
+    def _sums(self, compiled: Compiled, seeds: Numbers, start: bytes) -> Sequence[float]:
+        """The derivatives of what was read, added to what was there before."""
+        return compiled.gradient(self.w, self.x, seeds, {"w": start})["w"]
 
-    def results(self, numbers: Sequence[float]) -> Any:
+    def results(self, numbers: Sequence[float], operands: tuple[Value, ...]) -> Any:
         """The nest that the function returns.
 
         Several results share a node behind them, older than they are, which goes backward for
         all of them at once when each has left its derivative there.
         """
-        hub = node_of(self.program.record, self._step_of_hub, self.read, 0.0)
-        found = iter(range(len(numbers)))
-        made: dict[int, Value] = {}
+        program = self.program
+        hub = node_of(program.record, self._step_of_hub, operands, 0.0)
+        hub._shown = self.read
+        results = [
+            node_of(program.record, functools.partial(self._leave, k), (hub,), number)
+            for k, number in enumerate(numbers)
+        ]
+        by_index = dict(zip([k for _, k in program.outputs], results, strict=True))
+        kinds = iter(program.kinds)
+        floats = struct.unpack(f"={len(self.x) // 8}d", self.x)
+        constants = program.tape.constants
 
         def result(_: Value) -> Any:
-            k = next(found)
-            space, index = self.program.kinds[k]
+            space, k = next(kinds)
             if space == RESULT:
-                if index not in made:
-                    step = functools.partial(self._leave, k)
-                    made[index] = node_of(self.program.record, step, (hub,), numbers[k])
-                return made[index]
+                return by_index[k]
             if space == CONSTANT:
-                return Value(numbers[k])
-            return self.read[index] if space == "w" else numbers[k]
+                return Value(constants[k])
+            return self.read[k] if space == "w" else floats[k]
 
-        return rebuilt(self.program.output, float, result)
+        return rebuilt(program.output, float, result)
 
     def _leave(self, k: int, node: Value) -> None:
         self.seeds[k] = node.grad
 
     def _step_of_hub(self, _: Value) -> None:
-        count = len(self.program.kinds)
-        reached = tuple([k in self.seeds for k in range(count)])
-        seeds = [self.seeds[k] for k in range(count) if k in self.seeds]
+        program, read = self.program, self.read
+        reached = tuple([k in self.seeds for k in range(len(program.outputs))])
+        seeds = [self.seeds[k] for k in sorted(self.seeds)]
         self.seeds = {}
-        self._add(self.program.part(reached), seeds)
+        if reached not in program.parts:
+            whole = program.compiled if all(reached) else None
+            program.parts[reached] = whole or program.part(reached)
+        start = program.pack(*map(_grad, read))
+        _put(self._sums(program.parts[reached], seeds, start), read)
+
+
+_double = struct.Struct("=d").pack
+
+
+def _put(sums: Sequence[float], values: Sequence[Value]) -> None:
+    """Store the derivatives of Values; the loop writes to `value.grad` by itself."""
+    value: Value
+    for value, value.grad in zip(values, sums, strict=True):  # noqa: B007 - twice as fast as a body
+        pass

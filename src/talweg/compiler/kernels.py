@@ -69,7 +69,9 @@ def _kernel(module: Module, name: str, code: Code, backward: bool) -> None:
     head = ", ".join(f"ptr noalias nocapture %{x}" for x in names)
     body = Function(module, f"define internal void @{name}.body({head})")
     pointers = {x: f"%{x}" for x in names}
-    _write(Body(body, Layout(with_arrays(body, code, pointers)), not module.exact), code, backward)
+    whole = [*code.forward, *(code.backward if backward else ())]
+    layout = Layout(with_arrays(body, code, pointers))
+    _write(Body(body, layout, not module.exact, whole), code, backward)
     body.put("ret void")
 
 

@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.compiler.nest import Nest, pieces
 from talweg.compiler.roll import roll, roll_within
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape, computed
 from talweg.compiler.terms import Rolled, Term
+from talweg.compiler.unrolled import Nest, pieces
 from talweg.errors import CompilerError
 from talweg.garbage import collection_paused
 from talweg.operation import Op
@@ -313,7 +313,7 @@ def _compare(rows: Array, begin: int, tape: Tape) -> int:
 
 
 def _tables(nodes: Sequence[Node], depth: int, tape: Tape) -> list[Array | Nest]:
-    """Nodes with so many loops around them, as `talweg.compiler.nest` has them."""
+    """Nodes with so many loops around them, as `talweg.compiler.unrolled` has them."""
     found: list[Array | Nest] = []
     for _, group in groupby(nodes, key=lambda node: isinstance(node, Loop)):
         alike = list(group)

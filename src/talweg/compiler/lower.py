@@ -34,8 +34,11 @@ from talweg.compiler.emitter import Emitter, Function, Name, Symbol
 from talweg.compiler.loops import Affine
 from talweg.errors import CompilerError
 
-_UNROLL = 400
-"""Code that takes at most so many operations is written without loops."""
+_SMALL_PROGRAM = 1000
+"""A program that takes at most so many operations, for all copies, is written without loops."""
+
+_SMALL_LOOP = 16
+"""So is a loop that takes at most so many, in any program: LLVM's time grows with the text."""
 
 _JAM = 4
 """How many iterations of a parallel loop are computed at once, at most."""
@@ -120,9 +123,12 @@ class Body:
         function: where to.
         layout: how numbers lie in memory.
         jam: whether iterations may be computed side by side, out of order.
+        whole: all statements that are to be written, which tell how large the program is.
     """
 
-    def __init__(self, function: Function, layout: Layout, jam: bool) -> None:
+    def __init__(
+        self, function: Function, layout: Layout, jam: bool, whole: Sequence[Statement]
+    ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
@@ -130,6 +136,8 @@ class Body:
         self.emitter = Emitter(function, layout.lanes, flags)
         self.scalar = Emitter(function, 1, flags)
         self.copies = [Copy(block) for block in range(layout.blocks)]
+        is_small = operations(whole) * layout.blocks <= _SMALL_PROGRAM
+        self.unroll = _SMALL_PROGRAM if is_small else _SMALL_LOOP
         self.cells: dict[tuple[Any, ...], Name] = {}
         self.size = 8 * layout.lanes
 
@@ -184,7 +192,7 @@ class Body:
                 self.loop(at(s.count, copy.point), s.body, [copy], frozenset())
             return
         n = s.count.base
-        if n * operations(s.body) * len(copies) <= _UNROLL:
+        if n * operations(s.body) * len(copies) <= self.unroll:
             for i in range(n):
                 self.statements(s.body, [c.inside(Linear(i)) for c in copies])
             return

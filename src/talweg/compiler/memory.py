@@ -29,6 +29,7 @@ class Memory:
         address: of the table.
         bytes: all of the memory.
         offsets: where each array begins in it.
+        slices: where each array is in it.
     """
 
     def __init__(self, sizes: Mapping[str, int], table: Sequence[str]) -> None:
@@ -38,6 +39,7 @@ class Memory:
         for name, size in sizes.items():
             self.offsets[name] = end
             end += _whole_lines(8 * size)
+        self.slices = {name: slice(k, k + 8 * sizes[name]) for name, k in self.offsets.items()}
         owner = np.zeros(end + _LINE, dtype=np.uint8)
         skip = -owner.ctypes.data % _LINE
         self.raw = owner[skip : skip + end]

@@ -133,7 +133,7 @@ def _block(module: Module, plan: Plan) -> None:
     layout = Layout(
         pointers, plan.lanes, plan.blocks, frozenset(["w", "c"]), frozenset(["dw", "parts"])
     )
-    body = Body(f, layout, jam=not plan.exact)
+    body = Body(f, layout, not plan.exact, [*code.forward, *code.backward])
     e = body.emitter
     body.statements(code.forward, body.copies)
     clear(body, code)

@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from talweg.compiler.arguments import rebuilt
+from talweg.backward import by_serial
+from talweg.compiler.nests import rebuilt
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.compiler.whole import Whole
 from talweg.errors import TraceError
 from talweg.garbage import collection_paused
-from talweg.operation import TAKE, Op
+from talweg.operation import TAKE
 from talweg.tracing import tracing
 from talweg.value import Value
 
@@ -170,16 +171,23 @@ def _values_in(output: Any) -> list[Value]:
 
 def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:
     """The inner nodes made since `begin` that the roots depend on, oldest first, each once."""
-    found: dict[int, Any] = {x._serial: x for x in roots if x._operands and x._serial >= begin}
-    stack = list(found.values())
-    while stack:
-        for x in stack.pop()._operands:
-            if type(x) is float or not x._operands or x._serial < begin:
-                continue
-            if x._serial not in found:
-                found[x._serial] = x
+    nodes: list[Value] = []
+    walk = object()  # a mark on the nodes that were reached: cheaper than a set
+    stack: list[Value] = []
+    reached: Sequence[Any] = roots
+    while True:
+        for x in reached:
+            if type(x) is not float and x._operands and x._walk is not walk and x._serial >= begin:
+                x._walk = walk
                 stack.append(x)
-    return [found[serial] for serial in sorted(found)]
+        if not stack:
+            break
+        node = stack.pop()
+        nodes.append(node)
+        reached = node._operands
+    nodes.reverse()  # nearly sorted now, for the stack takes the last operand first
+    nodes.sort(key=by_serial)
+    return nodes
 
 
 def _tape(
@@ -188,38 +196,39 @@ def _tape(
     """The flat program; plain lists until the end, for NumPy is slow element by element."""
     places: dict[int, int] = {x: _place(0, i) for x, i in parameters.items()}
     places |= {x: _place(1, i) for x, i in inputs.items()}
-    operations: dict[Op, int] = {}
+    places.update(
+        zip(map(by_serial, nodes), range(_place(3, 0), _place(3, len(nodes))), strict=True)
+    )
     constants: list[float] = []
 
     def place_of(x: Any) -> int:
-        if x.__class__ is not float:
-            place = places.get(x._serial)
-            if place is not None:
-                return place
-        constants.append(float(x))  # a bare number, or a leaf that the function made itself
-        return _place(2, len(constants) - 1)
+        place = None if x.__class__ is float else places.get(x._serial)
+        if place is None:  # a bare number, or a leaf that the function made itself
+            constants.append(float(x))
+            return _place(2, len(constants) - 1)
+        return place
 
-    code: list[int] = []
-    operands: list[int] = []
-    result = _place(3, 0)
-    for i, node in enumerate(nodes):
-        op = node._record
+    operations = {op: code for code, op in enumerate(dict.fromkeys([x._record for x in nodes]))}
+    for op in operations:
         if not op.equations:
             raise TraceError(
-                f"the operation {node._op!r} has a _backward of its own, which cannot be "
+                f"the operation {op.symbol!r} has a _backward of its own, which cannot be "
                 "compiled; declare it with tw.ops.register"
             )
-        code.append(operations.setdefault(op, len(operations)))
-        operands += [place_of(x) for x in node._operands]
-        operands += _ABSENT[op.arity]
-        places[node._serial] = result + i
-    table = np.array(operands, dtype=np.int64).reshape(-1, 3)
+    operands: list[Any] = [x for node in nodes for x in node._operands]
+    found = [None if x.__class__ is float else places.get(x._serial) for x in operands]
+    found = [
+        place_of(x) if place is None else place for place, x in zip(found, operands, strict=True)
+    ]
+    arity = np.array([len(node._operands) for node in nodes], dtype=np.int64)
+    table = np.full((len(nodes), 3), _place(NONE, 0))
+    table[np.arange(3) < arity[:, None]] = found
     outputs = [place_of(x) for x in results]
     sizes = {"w": len(parameters), "x": len(inputs), CONSTANT: len(constants)}
     return Tape(
         operations=tuple(operations),
         spaces=SPACES,
-        code=np.array(code, dtype=np.int64),
+        code=np.array([operations[node._record] for node in nodes], dtype=np.int64),
         space=table // _SPACE,
         index=table % _SPACE,
         constants=np.array(constants),
@@ -234,7 +243,3 @@ _SPACE = 2**48
 
 def _place(space: int, index: int) -> int:
     return space * _SPACE + index
-
-
-_ABSENT = [[_place(NONE, 0)] * (3 - arity) for arity in range(4)]
-"""What fills up the row of an operation with fewer than three operands, by arity."""
