@@ -57,12 +57,12 @@ TARGETS = {
         lambda r: 2 * tanh(r / 2), 0, (LN2 / 2) ** 2 + 1e-6, 6, "2 tanh(r / 2), |r| <= log(2) / 2"
     ),
     "EXP": Target(
-        "exp(r) = 1 + r + r**2 P(r), |r| <= log(2)",
+        "exp(r) = 1 + r + r**2 P(r), |r| <= log(2) / 2",
         lambda r: (expm1(r) - r) / r**2,
         lambda r: r**2 / exp(r),
-        -LN2 - 1e-6,
-        LN2 + 1e-6,
-        12,
+        -LN2 / 2 - 1e-6,
+        LN2 / 2 + 1e-6,
+        10,
     ),
     "ATANH": odd(
         lambda g: 2 * atanh(g / 2), 0, mpf(4) / 9 + 1e-9, 10, "2 atanh(g / 2) = g + g**3 P(g**2)"
@@ -71,6 +71,14 @@ TARGETS = {
         "log(1 + f) = f - s (f - s**2 P(s**2)), s = f / (2 + f)",
         lambda z: (2 * atanh(sqrt(z)) / sqrt(z) - 2) / z,
         lambda z: z * sqrt(z) / (2 * atanh(sqrt(z))),
+        0,
+        (sqrt(2) - 1) ** 4 + 1e-9,
+        7,
+    ),
+    "POW": Target(
+        "log(m) = 2/3 s (3 + z + z**2 P(z)), z = s**2, s = (m - 1) / (m + 1)",
+        lambda z: (3 * atanh(sqrt(z)) / sqrt(z) - 3 - z) / z**2,
+        lambda z: z**2 * sqrt(z) / (3 * atanh(sqrt(z))),
         0,
         (sqrt(2) - 1) ** 4 + 1e-9,
         7,
@@ -149,7 +157,7 @@ def one_after_the_other(target, points):
         def rest(x, known=tuple(rounded)):
             return (target.rest(x) - mp.polyval(known[::-1], x)) / x ** len(known)
 
-        def weight(x, power=len(rounded)):
+        def weight(x, power=target.count - left):
             return target.weight(x) * x**power
 
         coefficients, _ = remez(rest, weight, points, left)

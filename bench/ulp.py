@@ -1,0 +1,317 @@
+"""How far from the truth are the functions of the machine code, and how fast are they?
+
+    python bench/ulp.py [--points 2000000] [--functions tanh,exp] [--seed 1]
+    python bench/ulp.py --speed
+
+The first prints the worst error of each function, in units of the last place of a double, and
+where it was found: once with multiplication and addition fused, once with them rounded apart.
+So many points are drawn from each of a function's ranges and compared with NumPy's long double,
+of 64 digits on x86; the worst of each range are computed again with mpmath, in 60 decimals.
+
+The second prints nanoseconds a number, for a SIMD register full of them and for one, and for
+exact mode, which calls the C library. Start reading at `FUNCTIONS`.
+"""
+
+import argparse
+import ctypes
+import time
+from typing import NamedTuple
+
+import numpy as np
+from mpmath import mp, mpf
+
+from talweg import ops
+from talweg.compiler import native
+from talweg.compiler.emitter import Emitter, Function, Module
+
+mp.dps = 60
+LONG = np.longdouble
+LOOK_CLOSER = 8  # so many of the worst points of each range are given to mpmath
+
+
+# ---- the functions and where they are looked at -----------------------------------------------
+
+
+class Tried(NamedTuple):
+    """A function: its value by mpmath and by NumPy, ranges to draw from, arguments to time."""
+
+    precise: object
+    quick: object
+    ranges: tuple
+    timed: tuple
+
+
+def uniform(low, high):
+    return lambda rng, n: (rng.uniform(low, high, n),)
+
+
+def all_exponents(rng, n):
+    """Numbers of either sign of which every exponent is equally likely, denormals included."""
+    exponents = rng.integers(-1074, 1024, n)
+    return (np.ldexp(rng.uniform(1.0, 2.0, n), exponents) * rng.choice([-1.0, 1.0], n),)
+
+
+def sizes(rng, n):
+    return (np.abs(all_exponents(rng, n)[0]),)
+
+
+def quarters_of_a_turn(rng, n):
+    """The doubles next to multiples of pi / 2, where a sine or a cosine is nearly zero."""
+    return (rng.integers(1, 254_000, n) * (np.pi / 2) * (1 + rng.integers(-2, 3, n) * 2.0**-52),)
+
+
+def powers(draw):
+    """Bases as drawn, exponents such that the powers are of all sizes."""
+
+    def drawn(rng, n):
+        (x,) = draw(rng, n)
+        with np.errstate(all="ignore"):
+            y = rng.uniform(-1078.0, 1026.0, n) / np.log2(x)
+        return x, np.where(np.isfinite(y), y, 1.0)
+
+    return drawn
+
+
+def near_one(rng, n):
+    return (1.0 + rng.choice([-0.5, 1.0], n) * np.exp2(rng.uniform(-52.0, -1.0, n)),)
+
+
+def whole_powers(rng, n):
+    return rng.uniform(-10.0, 10.0, n), rng.integers(-40, 41, n).astype(float)
+
+
+def precise_sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def quick_sigmoid(x):
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, 1) / (1 + small)
+
+
+def precise_softplus(x):
+    return mp.log1p(mp.exp(x))
+
+
+def quick_softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+AROUND_ZERO = (uniform(-1.0, 1.0), uniform(-5.0, 5.0))
+DENORMAL = uniform(-745.2, -708.0)
+TURNS = (
+    all_exponents,
+    *AROUND_ZERO,
+    uniform(-100.0, 100.0),
+    uniform(-4e5, 4e5),
+    quarters_of_a_turn,
+)
+EASY = (uniform(-4.0, 4.0),)
+
+FUNCTIONS = {
+    "exp": Tried(
+        mp.exp,
+        np.exp,
+        (all_exponents, *AROUND_ZERO, DENORMAL, uniform(-700.0, 709.8)),
+        EASY,
+    ),
+    "log": Tried(
+        mp.log,
+        np.log,
+        (sizes, uniform(0.0, 4.0), uniform(0.7, 0.71), uniform(0.999, 1.001), uniform(1.4, 1.5)),
+        (uniform(0.1, 10.0),),
+    ),
+    "tanh": Tried(
+        mp.tanh,
+        np.tanh,
+        (all_exponents, *AROUND_ZERO, uniform(0.25, 0.3), uniform(0.5, 0.6), uniform(-20.0, 20.0)),
+        EASY,
+    ),
+    "sigmoid": Tried(
+        precise_sigmoid,
+        quick_sigmoid,
+        (all_exponents, *AROUND_ZERO, DENORMAL, uniform(-40.0, 0.0), uniform(-700.0, 40.0)),
+        EASY,
+    ),
+    "softplus": Tried(
+        precise_softplus,
+        quick_softplus,
+        (all_exponents, *AROUND_ZERO, DENORMAL, uniform(-40.0, 40.0), uniform(-0.6, -0.3)),
+        EASY,
+    ),
+    "sin": Tried(mp.sin, np.sin, TURNS, EASY),
+    "cos": Tried(mp.cos, np.cos, TURNS, EASY),
+    "pow": Tried(
+        mp.power,
+        np.power,
+        (powers(sizes), powers(uniform(0.5, 2.0)), powers(near_one), whole_powers),
+        (uniform(0.1, 10.0), uniform(-4.0, 4.0)),
+    ),
+}
+
+
+# ---- running machine code ---------------------------------------------------------------------
+
+
+class Unfused(Emitter):
+    """The emitter as on a machine without fused multiply-add."""
+
+    def muladd(self, x, y, z):
+        return self.add(self.mul(x, y), z)
+
+
+def kernels(chosen, lanes, *, exact=False, emitter=Emitter):
+    """Native loops by name, one for each operation; lanes must divide the arrays' length."""
+    module = Module(exact)
+    for op in chosen:
+        write_loop(module, op, lanes, emitter)
+    library = native.compile(str(module))
+    return {op.name: Kernel(library, f"loop_{op.name}") for op in chosen}
+
+
+def write_loop(module, op, lanes, emitter):
+    """A function of three arrays of operands, one of results, and their length."""
+    head = f"define void @loop_{op.name}(ptr %x0, ptr %x1, ptr %x2, ptr %y, i64 %n)"
+    function = Function(module, head)
+    e = emitter(function, lanes)
+    function.put("br label %loop")
+    function.start("loop")
+    function.put("%i = phi i64 [ 0, %entry ], [ %next, %latch ]")
+    operands = []
+    for k in range(op.arity):
+        place = function.new(f"getelementptr double, ptr %x{k}, i64 %i")
+        operands.append(function.new(f"load {e.number_type}, ptr {place}, align 8"))
+    result = op.emit(e, *operands)
+    place = function.new("getelementptr double, ptr %y, i64 %i")
+    function.put(f"store {e.number_type} {result}, ptr {place}, align 8")
+    function.put("br label %latch")
+    function.start("latch")
+    function.put(f"%next = add i64 %i, {lanes}")
+    function.put("%more = icmp slt i64 %next, %n")
+    function.put("br i1 %more, label %loop, label %end")
+    function.start("end")
+    function.put("ret void")
+
+
+class Kernel:
+    """A native loop over arrays. It keeps its library, for code lives as long as that."""
+
+    def __init__(self, library, name):
+        self.library = library
+        kinds = [ctypes.c_void_p] * 4 + [ctypes.c_int64]
+        self.go = ctypes.CFUNCTYPE(None, *kinds)(library.address(name))
+
+    def __call__(self, *xs):
+        """The array of results."""
+        xs = [np.ascontiguousarray(x, dtype=float) for x in xs]
+        y = np.empty_like(xs[0])
+        self.go(*self.places(xs, y))
+        return y
+
+    def places(self, xs, y):
+        """The arguments of `go`."""
+        unused = [None] * (3 - len(xs))
+        return [*(x.ctypes.data for x in xs), *unused, y.ctypes.data, y.size]
+
+
+# ---- errors -----------------------------------------------------------------------------------
+
+
+def ulps(found, true):
+    """|found - true| in units of the last place, for arrays; `true` is of more digits."""
+    with np.errstate(all="ignore"):
+        rounded = true.astype(float)
+        exponent = np.frexp(true)[1] - 1
+        unit = np.ldexp(LONG(1), np.maximum(exponent, -1022) - 52)
+        error = (np.abs(found.astype(LONG) - true) / unit).astype(float)
+    same = (found == rounded) | (np.isnan(found) & np.isnan(rounded))
+    finite = np.isfinite(found) & np.isfinite(rounded)
+    return np.where(finite, error, np.where(same, 0.0, np.inf))
+
+
+def precise_ulps(found, true):
+    """The same for one number, by mpmath."""
+    if not mp.isfinite(found) or not mp.isfinite(true) or true == 0:
+        return 0.0 if found == true or (mp.isnan(found) and mp.isnan(true)) else mp.inf
+    exponent = max(int(mp.floor(mp.log(abs(true), 2))), -1022)
+    return float(abs(mpf(found) - true) / mpf(2) ** (exponent - 52))
+
+
+def worst_error(name, run, rng, points):
+    """(ulps, operands) where the function was worst."""
+    tried = FUNCTIONS[name]
+    worst = (0.0, ())
+    for draw in tried.ranges:
+        operands = draw(rng, points)
+        found = run(*operands)
+        with np.errstate(all="ignore"):
+            errors = ulps(found, tried.quick(*[x.astype(LONG) for x in operands]))
+        for i in np.argsort(errors)[-LOOK_CLOSER:]:
+            at = tuple(float(x[i]) for x in operands)
+            error = errors[i]
+            if np.isfinite(found[i]):
+                error = precise_ulps(float(found[i]), tried.precise(*map(mpf, at)))
+            worst = max(worst, (error, at))
+    return worst
+
+
+def print_errors(names, points, seed):
+    print(
+        f"| function | fused: worst error, ulp | at | apart: worst error, ulp | at |\n{'|---' * 5}|"
+    )
+    chosen = [ops.lookup(name) for name in names]
+    fused, apart = (kernels(chosen, native.lanes(), emitter=e) for e in (Emitter, Unfused))
+    for name in names:
+        cells = []
+        for run in (fused[name], apart[name]):
+            error, at = worst_error(name, run, np.random.default_rng(seed), points)
+            cells.append(f"{error:.2f} | {', '.join(map(repr, at))}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+# ---- speed ------------------------------------------------------------------------------------
+
+
+def print_speed(names):
+    lanes = native.lanes()
+    chosen = [ops.lookup(name) for name in names]
+    columns = [
+        kernels(chosen, lanes),
+        kernels(chosen, 1),
+        kernels(chosen, lanes, exact=True),
+    ]
+    print(f"| ns a number | {lanes} lanes | 1 lane | exact, {lanes} lanes |\n{'|---' * 4}|")
+    for name in names:
+        rng = np.random.default_rng(1)
+        operands = [x for draw in FUNCTIONS[name].timed for x in draw(rng, 2048)]
+        times = [min(timed(column[name], operands) for _ in range(50)) for column in columns]
+        print(f"| {name} | {' | '.join(f'{t:.2f}' for t in times)} |", flush=True)
+
+
+def timed(run, operands):
+    repeats, y = 20, np.empty_like(operands[0])
+    places = run.places(operands, y)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run.go(*places)
+    return (time.perf_counter() - start) / repeats / y.size * 1e9
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--points", type=int, default=2_000_000, help="from each range")
+    parser.add_argument("--functions", default=",".join(FUNCTIONS), help="with commas between")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speed", action="store_true")
+    given = parser.parse_args()
+    names = given.functions.split(",")
+    if given.speed:
+        print_speed(names)
+    elif np.finfo(LONG).nmant < 63:
+        parser.error("a long double of 64 digits is needed, and this machine's has fewer")
+    else:
+        print_errors(names, given.points - given.points % native.lanes(), given.seed)
+
+
+if __name__ == "__main__":
+    main()
