@@ -116,7 +116,7 @@ def test_ctrl_c_keeps_the_runs_so_far(call, steps):
         return (p - t) ** 2
 
     data = [([1.0], 0.0), ([-2.0], 3.0)]
-    result = sweep(line, data, [0.1, 0.2, 0.3], steps=4, loss=loss)
+    result = sweep(line, data, [0.1, 0.2, 0.3], steps=4, loss=loss, engine="eager")
     assert [run.history.steps for run in result.runs] == steps
     assert result.losses.shape == (len(steps), 4)
     assert len(result.verdicts) == len(steps)

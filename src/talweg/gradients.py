@@ -46,6 +46,11 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
     by_node: dict[Value, Any] = {output: 1.0}
     for node in inner_nodes(output):
         rules = node._record.derivatives
+        if node._record.name == "compiled":
+            raise OperationError(
+                f"{node._op} was compiled, and the result of a compiled function has no second "
+                "derivative; call tw.hessian, tw.hvp or tw.gradients inside the function"
+            )
         if not rules:
             raise OperationError(
                 f"the operation {node._op!r} has a _backward of its own, which has no second "

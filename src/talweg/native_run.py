@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -61,6 +62,9 @@ class NativeRun(EagerRun):
         self.prepared: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
         if self.exact and self.clip_norm is not None:
             raise NativeError("the length of a gradient (clip_norm) is not computed exactly there")
+        if len(set(self.parameters)) < len(self.parameters):
+            raise NativeError("parameters() of the model returns the same Value twice")
+        self._refuse_hidden_state()
         self.others: list[Value] = []  # that f reads, but are not the model's
         self.shapes: dict[Key, list[_Shape]] = {}
         self.shape_of: dict[int, _Shape] = {}
@@ -107,6 +111,11 @@ class NativeRun(EagerRun):
             traced = trace(self.f, self.prepared(self.samples[i]), integers=True)
         except TalwegError as error:
             raise NativeError(str(error)) from None
+        except Exception as error:  # what takes only plain numbers: an index, range(), "%d"
+            raise NativeError(
+                f"example {i} cannot be traced with Values for its numbers: "
+                f"{type(error).__name__}: {error}"
+            ) from None
         if not isinstance(traced.output, Value):
             raise NativeError(f"the loss of example {i} is {type(traced.output).__name__}")
         known = {p: k for k, p in enumerate([*self.parameters, *self.others])}
@@ -161,6 +170,20 @@ class NativeRun(EagerRun):
                 ".data, or branches on a number of the sample"
             )
 
+    def _refuse_hidden_state(self) -> None:
+        """Refuse an optimiser that counts or draws by itself: its first step would be repeated."""
+        optimizer = copy(self.optimizer)
+        given = (0.5, 0.25, optimizer.initial_state(), 0.125, 3.0)
+        try:
+            moved = [repr(optimizer.update(*given)) for _ in range(2)]
+        except Exception as error:
+            raise NativeError(f"the optimiser: {type(error).__name__}: {error}") from None
+        if moved[0] != moved[1]:
+            raise NativeError(
+                f"the optimiser {type(optimizer).__name__} gives another result when update() is "
+                "called again with the same numbers; numbers that it remembers belong into state"
+            )
+
     def _parameters(self) -> list[float]:
         """The numbers of everything that is read."""
         return [p.data for p in [*self.parameters, *self.others]]
@@ -173,12 +196,13 @@ class NativeRun(EagerRun):
         rows = np.array([self.numbers[i][1] for i in shape.examples])
         for place, i in enumerate(shape.examples):
             shape.rows[i] = place
+        start = self.optimizer.initial_state()
         try:
             trainer = Trainer(
                 shape.tape,
                 rows,
                 update=self.optimizer.update,
-                remembered=len(self.optimizer.initial_state()),
+                remembered=len(start),
                 trained=len(self.parameters),
                 batch=self.batch_size,
                 mean=self.mean,
@@ -191,6 +215,7 @@ class NativeRun(EagerRun):
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
             self.memory = trainer.remembered
+            self.memory[:] = np.repeat(start, len(self.memory) // max(1, len(start)))
         return trainer
 
     # ---- running it ------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from talweg.compiler.nests import rebuilt
-from talweg.compiler.objects import FIXED, Key, Kind, Look, Objects, Same, is_function
+from talweg.compiler.objects import FIXED, Key, Kind, Look, Objects, Part, Same, is_function
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -276,7 +276,7 @@ class _Reader:
         if isinstance(x, (list, tuple)):
             return self.key_of_sequence(x)
         if isinstance(x, dict):
-            parts = [(name, self.key(part)) for name, part in x.items()]
+            parts = [Part(name, self.key(part)) for name, part in x.items()]
             return (kind, len(parts), *parts)
         if isinstance(x, (set, frozenset)):
             return (kind, frozenset(x))
@@ -307,7 +307,7 @@ class _Reader:
         if is_function(x):
             return ("the function", Same(x))
         if is_dataclass(x) and not callable(getattr(x, "parameters", None)):
-            parts = [(f.name, self.key(getattr(x, f.name))) for f in fields(x) if f.init]
+            parts = [Part(f.name, self.key(getattr(x, f.name))) for f in fields(x) if f.init]
             return (type(x), len(parts), *parts)
         if hasattr(x, "__next__"):
             raise TraceError(
@@ -351,15 +351,22 @@ def difference(key: Key, other: Key) -> str:
 
 def _differing(new: Key, old: Key) -> str:
     new, old = _opened(new), _opened(old)
-    both = isinstance(new, tuple) and isinstance(old, tuple)
-    if both and len(new) == len(old) > 1:
-        differing = [(a, b) for a, b in zip(new, old, strict=True) if a != b]
-        a, b = differing[0]
-        if len(new) == 2 and isinstance(new[0], str) and new[0] == old[0]:
-            return f"{new[0]}: {_differing(a, b)}"
-        if a is not new[0] and (isinstance(_opened(a), tuple) and isinstance(_opened(b), tuple)):
-            return _differing(a, b)
+    if isinstance(new, Part) and isinstance(old, Part):
+        if new.name != old.name:
+            return f"{new.name!r}, was {old.name!r}"
+        return f"{new.name}: {_differing(new.key, old.key)}"
+    if isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old):
+        first = next((a, b) for a, b in zip(new, old, strict=True) if a != b)
+        if all(map(_is_key, first)):
+            return _differing(*first)
     return f"{_in_words(new)}, was {_in_words(old)}"
+
+
+def _is_key(x: Any) -> bool:
+    """Whether a part of a key is a key, and not a detail such as an array's shape."""
+    if not isinstance(x, tuple) or isinstance(x, Part):
+        return isinstance(x, Part)
+    return len(x) > 0 and isinstance(x[0], (str, type, Kind))
 
 
 def _opened(key: Key) -> Key:

@@ -214,6 +214,13 @@ def _is_model(thing: Any) -> bool:
     return not isinstance(thing, Value) and callable(getattr(thing, "parameters", None))
 
 
+def _with_floats(thing: Any) -> Any:
+    """The argument to differentiate by, in which whole numbers are numbers like others."""
+    if isinstance(thing, np.ndarray) and thing.dtype.kind in "iu":
+        return thing.astype(float)
+    return rebuilt(thing, float, lambda v: v, float)
+
+
 def _place(argnum: int, args: Sequence[Any]) -> int:
     if not -len(args) <= argnum < len(args):
         raise ArgumentError(f"argnum is {argnum}, but there are {len(args)} arguments")
@@ -222,7 +229,12 @@ def _place(argnum: int, args: Sequence[Any]) -> int:
 
 def _one_number(result: Any) -> Value:
     if not isinstance(result, Value):
-        raise TraceError(f"the function must return one number, got {type(result).__name__}")
+        raise TraceError(
+            f"the function must return one number, got {type(result).__name__} {result!r}, which "
+            "was not computed from its arguments by talweg's operations"
+            if isinstance(result, float)
+            else f"the function must return one number, got {type(result).__name__}"
+        )
     return result
 
 
@@ -242,7 +254,7 @@ class _Inner:
         self, f: Callable[..., Any], argnum: int, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
         k = _place(argnum, args)
-        self.thing = args[k]
+        self.thing = _with_floats(args[k])
         self.by: list[Value] = list(self.thing.parameters()) if _is_model(self.thing) else []
 
         def own(x: Any) -> Value:
@@ -388,8 +400,8 @@ class _Differentiated:
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> _Call:
         """A call with these arguments, and its program."""
         k = _place(self.argnum, args)
-        thing = args[k]
-        given: Any = [list(args), dict(sorted(kwargs.items()))]
+        thing = _with_floats(args[k])
+        given: Any = [[*args[:k], thing, *args[k + 1 :]], dict(sorted(kwargs.items()))]
         flat = flatten(given[0], given[1], self.seen)
         if flat.has_own_values:  # a Value is its number
             given = rebuilt(given, float, lambda v: v.data)

@@ -456,6 +456,12 @@ class Symbol:
     def __neg__(self) -> Symbol:
         return self._apply(ops.neg, (self,))
 
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        # Not by identity: `if step == 1.0` would silently be false for every step.
+        raise OperationError("it compares a number that is not known while code is written")
+
     def __bool__(self) -> bool:
         raise OperationError("it branches on a number that is not known while code is written")
 

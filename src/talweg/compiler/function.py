@@ -22,10 +22,10 @@ from talweg.compiler.arguments import Flat, Seen, difference, flatten
 from talweg.compiler.compiled import Compiled, Numbers
 from talweg.compiler.frozen import Check, emptied
 from talweg.compiler.nests import rebuilt
-from talweg.compiler.objects import Key
+from talweg.compiler.objects import Key, is_function
 from talweg.compiler.tape import CONSTANT, RESULT, restricted
 from talweg.compiler.trace import trace
-from talweg.errors import ArgumentError, TraceWarning
+from talweg.errors import ArgumentError, NumberError, TraceWarning
 from talweg.operation import Op, to_float
 from talweg.tracing import is_plain, is_tracing
 from talweg.value import Value, node_of
@@ -94,6 +94,12 @@ class Jitted:
 
     def __init__(self, f: Callable[..., Any], mode: Mode) -> None:
         functools.update_wrapper(self, f, updated=())
+        # A model that is called, or whose method this is, is looked at like one among the arguments.
+        self._first: tuple[Any, ...] = ()
+        if isinstance(f, types.MethodType):
+            self._first, f = (f.__self__,), f.__func__
+        elif not is_function(f):
+            self._first, f = (f,), type(f).__call__
         self.f = f
         self.mode = mode
         self._programs: dict[Key, _Program] = {}
@@ -107,6 +113,8 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What f returns for these arguments."""
+        if self._first:
+            args = (*self._first, *args)
         if is_tracing() or is_plain():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
         flat = flatten(args, kwargs, self._seen)
@@ -148,6 +156,9 @@ class Jitted:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # pickled and copied as functions are: by name
 
     def __repr__(self) -> str:
         name = getattr(self.f, "__qualname__", repr(self.f))
@@ -216,6 +227,16 @@ class _Program:
         )
         self.check = Check(f, traced, flat, self.pack(*map(_data, traced.parameters)), unread)
 
+    def packed(self, number: Callable[[Value], float], values: Sequence[Value]) -> bytes:
+        """The data or the derivatives of what is read, as bytes."""
+        try:
+            return self.pack(*map(number, values))
+        except struct.error:
+            wrong = next(x for x in map(number, values) if not hasattr(x, "__float__"))
+            raise NumberError(
+                f"a Value holds {type(wrong).__name__} {wrong!r}, which is not a number"
+            ) from None
+
     def captured_among(self, flat: Flat) -> tuple[tuple[int, int], ...]:
         """Which Values of a call f also takes from outside: (place in the call, which)."""
         places = flat.places
@@ -245,7 +266,7 @@ class _Program:
     def call(self, flat: Flat, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function's result for these numbers."""
         read, operands = self._reading(flat)
-        w, x = self.pack(*map(_data, read)), b"".join(flat.chunks)
+        w, x = self.packed(_data, read), b"".join(flat.chunks)
         if self.check.is_open:
             self.check(w, flat, args, kwargs)
         call = _Call(self, read, w, x)
@@ -299,7 +320,7 @@ class _Call:
     def step(self, node: Value) -> None:
         """Backward through a program with one result."""
         program, read = self.program, self.read
-        start, seed = program.pack(*map(_grad, read)), _double(node.grad)
+        start, seed = program.packed(_grad, read), _double(node.grad)
         usual = start == program.zeros and seed == _ONE
         if usual and self.shares is not None:
             sums = self.shares
@@ -352,7 +373,7 @@ class _Call:
         if reached not in program.parts:
             whole = program.compiled if all(reached) else None
             program.parts[reached] = whole or program.part(reached)
-        start = program.pack(*map(_grad, read))
+        start = program.packed(_grad, read)
         _put(self._sums(program.parts[reached], seeds, start), read)
 
 

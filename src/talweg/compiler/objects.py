@@ -16,7 +16,7 @@ import threading
 import types
 import weakref
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -46,6 +46,13 @@ _serial = itertools.count().__next__
 def is_function(x: Any) -> bool:
     """Whether a thing is part of the program by itself, whatever is in it."""
     return isinstance(x, _FUNCTIONS) or hasattr(x, "__wrapped__")
+
+
+class Part(NamedTuple):
+    """The key of what has a name in something larger."""
+
+    name: Any
+    key: Key
 
 
 class Same:
@@ -135,7 +142,7 @@ class Look:
             return (kind, x.shape, x.dtype.str, *(items or [x.tobytes()]))
         if isinstance(x, dict):
             self._watch(x, dict(x))
-            return (kind, len(x), *[(name, self._key(part)) for name, part in x.items()])
+            return (kind, len(x), *[Part(name, self._key(part)) for name, part in x.items()])
         if isinstance(x, (list, tuple)):
             if isinstance(x, list):
                 self._watch(x, x.copy())
@@ -152,7 +159,11 @@ class Look:
                 attributes = {**attributes, name: getattr(x, name)}
         if not attributes and not hasattr(x, "__dict__"):
             return ("the object", Same(x))
-        return (kind, len(attributes), *[(n, self._key(part)) for n, part in attributes.items()])
+        return (
+            kind,
+            len(attributes),
+            *[Part(n, self._key(part)) for n, part in attributes.items()],
+        )
 
     def _watch(self, now: Any, then: Any) -> None:
         self._now.append(now)

@@ -26,6 +26,7 @@ from talweg.compiler.code import Code
 from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
 from talweg.compiler.kernels import byte_offset, clear, padded, pointer_at, with_arrays
 from talweg.compiler.lower import Body, Layout, Linear
+from talweg.errors import OperationError
 from talweg.operation import Number
 
 Update = Callable[
@@ -417,6 +418,11 @@ class _Steps:
             state = tuple([load("p", (k + 1) * plan.room) for k in range(plan.remembered)])
             before = load("p")
             p, state = plan.update(before, g, state, rate, step)
+            if len(state) != plan.remembered:
+                raise OperationError(
+                    f"update returned {len(state)} numbers to remember; initial_state() "
+                    f"has {plan.remembered}"
+                )
             for k, x in enumerate((p, *state)):
                 name = x.name if isinstance(x, Symbol) else e.constant(float(x))
                 if k == 0:
