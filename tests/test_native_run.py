@@ -329,3 +329,21 @@ def test_bad_modes():
     with pytest.raises(ArgumentError, match="mode must be"):
         trained("native", "quick", steps=1)
     assert native_run.NativeRun.__doc__
+
+
+def irregular(count):
+    def loss(prediction, target):
+        rng = random.Random(4)
+        pool = [prediction, prediction * target]
+        for _ in range(count):
+            f = rng.choice([tw.sin, tw.cos, tw.tanh])
+            pool.append(f(rng.choice(pool[-9:])) * rng.choice(pool[-5:]) + rng.random())
+        return pool[-1] * pool[-1]
+
+    return loss
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_loss_without_any_pattern_is_trained_too(reduction):
+    compare(loss=irregular(900), data=rows(3, 2), sizes=[2, 1], reduction=reduction,
+            optimizer=tw.Adam(lr=0.001), steps=3)  # fmt: skip

@@ -27,6 +27,7 @@ from talweg.compiler import tape as tapes
 from talweg.compiler.arguments import Seen, flatten
 from talweg.compiler.compiled import Compiled
 from talweg.compiler.objects import Key
+from talweg.compiler.slow_trainer import SlowTrainer
 from talweg.compiler.tape import Array, Tape
 from talweg.compiler.trace import Trace, refuse_scattered, trace
 from talweg.compiler.trainer import Trainer
@@ -188,7 +189,7 @@ class NativeRun(EagerRun):
         """The numbers of everything that is read."""
         return [p.data for p in [*self.parameters, *self.others]]
 
-    def _trainer(self, shape: _Shape) -> Trainer:
+    def _trainer(self, shape: _Shape) -> Trainer | SlowTrainer:
         """Native code for a shape, with all examples of it."""
         for i in self._all_of(shape):
             self._shape(i)
@@ -197,20 +198,21 @@ class NativeRun(EagerRun):
         for place, i in enumerate(shape.examples):
             shape.rows[i] = place
         start = self.optimizer.initial_state()
+        settings: dict[str, Any] = {
+            "update": self.optimizer.update,
+            "remembered": len(start),
+            "trained": len(self.parameters),
+            "mean": self.mean,
+            "clip_norm": self.clip_norm,
+            "exact": self.exact,
+        }
+        trainer: Trainer | SlowTrainer
         try:
-            trainer = Trainer(
-                shape.tape,
-                rows,
-                update=self.optimizer.update,
-                remembered=len(start),
-                trained=len(self.parameters),
-                batch=self.batch_size,
-                mean=self.mean,
-                clip_norm=self.clip_norm,
-                exact=self.exact,
-            )
-        except (NativeError, CompilerError):
+            trainer = Trainer(shape.tape, rows, batch=self.batch_size, **settings)
+        except CompilerError:
             raise
+        except NativeError:  # no loops, or none that could be compiled: a table, then
+            trainer = SlowTrainer(shape.tape, rows, **settings)
         except (TalwegError, TypeError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
@@ -279,7 +281,7 @@ class NativeRun(EagerRun):
             return [rate_at(lr, first + k) for k in range(count)]
         return [lr] * count
 
-    def _keep_pace(self, trainer: Trainer, steps: int, seconds: float) -> None:
+    def _keep_pace(self, trainer: Trainer | SlowTrainer, steps: int, seconds: float) -> None:
         """Take as many steps at once as fit into a slice, but at most twice as many as before."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
         self.pace = max(1, min(int(fitting), 2 * max(steps, self.pace), trainer.most_steps))
@@ -343,7 +345,7 @@ class _Shape:
     tape: Tape
     examples: list[int] = field(default_factory=list)
     rows: dict[int, int] = field(default_factory=dict)
-    trainer: Trainer | None = None
+    trainer: Trainer | SlowTrainer | None = None
     _valuer: Compiled | None = None
 
     def valuer(self, exact: bool) -> Compiled:

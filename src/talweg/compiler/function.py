@@ -94,7 +94,7 @@ class Jitted:
 
     def __init__(self, f: Callable[..., Any], mode: Mode) -> None:
         functools.update_wrapper(self, f, updated=())
-        # A model that is called, or whose method this is, is looked at like one among the arguments.
+        # A model that is called, or whose method is, is looked at like one among the arguments.
         self._first: tuple[Any, ...] = ()
         if isinstance(f, types.MethodType):
             self._first, f = (f.__self__,), f.__func__
@@ -158,7 +158,7 @@ class Jitted:
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> str:
-        return str(self.__qualname__)  # pickled and copied as functions are: by name
+        return str(getattr(self, "__qualname__", self.f))  # as functions are: by name
 
     def __repr__(self) -> str:
         name = getattr(self.f, "__qualname__", repr(self.f))

@@ -16,17 +16,22 @@ from functools import cached_property
 import numpy as np
 
 from talweg.compiler import native
-from talweg.compiler.loops import program
+from talweg.compiler.loops import program_within
 from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.steps import SIZES, TABLE, Plan, Update, training_steps
 from talweg.compiler.tape import Array, Tape
+from talweg.errors import NativeError
 
 _MOST_BLOCKS = 8
 """How many vectors of samples are computed side by side, at most."""
 
 _NEAR = 100_000
 """Bytes that are near enough: more than the first cache holds, less than the second."""
+
+
+_LONGEST_TEXT = 2_000
+"""Programs with more instructions than this, after rolling, would take LLVM too long."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,10 @@ class Trainer:
     ) -> None:
         batch = batch or len(samples)
         self.most_steps = max(1, min(4096, 1_000_000 // batch))
-        code = schedule(program(tape))
+        loops = program_within(tape, _LONGEST_TEXT)
+        if loops is None:
+            raise NativeError("the loss of an example has no loops worth the name")
+        code = schedule(loops)
         numbers = samples.shape[1] + sum(code.arrays.values())
         lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
         self.plan = Plan(
