@@ -1,238 +1,34 @@
-"""The back end of the compiler against the eager engine: random programs, broken programs.
+"""The back end of the compiler against the eager engine: random, special and broken programs.
 
-A random program is drawn as a description (nested tuples, so that hypothesis can shrink it)
-and interpreted by `computed`: variables, a list that grows, loops in loops, triangles, swaps,
-numbers read long after they were written. Every stage must give the eager bits, forward and
-backward; native code in the default mode the eager numbers to 1e-12.
+Every stage must give the eager bits, forward and backward; native code too in exact mode, and
+in the default mode the eager numbers to 1e-12. The random programs are `random_programs`.
 
-Start reading at `computed`, then `check_stages` and `check_native`.
+Start reading at `check_stages` and `check_native`.
 """
 
+import ctypes
 import dataclasses
 import math
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import talweg as tw
-from talweg.compiler import adjoint, check, code, loops, tape
-from talweg.compiler.code import Cell, Compute, Element, Keep, Literal, Repeat, Share
+from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, computed
+from talweg.compiler import adjoint, check, code, kernels, loops, native, tape
+from talweg.compiler.code import Cell, Code, Compute, Element, Keep, Literal, Repeat, Share
 from talweg.compiler.compiled import Compiled
 from talweg.compiler.loops import Affine
+from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.trace import trace
 from talweg.errors import CompilerError, NativeError
 
-# ---- random programs: what a description means ------------------------------------------------
-
-NOISE = [random.Random(k).uniform(0.1, 0.9) for k in range(50)]
-VARYING = [lambda i: 0.25 + 0.125 * i, lambda i: 1.0 / (i + 2), lambda i: NOISE[i % 50]]
-SMOOTH = {
-    1: ["tanh", "sin", "cos", "sigmoid", "softplus", "neg"],
-    2: ["add", "sub", "mul", "blend", "ratio"],
-}
-WITH_KINKS = {1: [*SMOOTH[1], "relu", "abs"], 2: [*SMOOTH[2], "max", "min"]}
-COMPOSED = {
-    "blend": lambda a, b: 0.5 * a + 0.25 * b,
-    "ratio": lambda a, b: a / (1.5 + b * b),
-}
-MOST = 1500
-"""Operations of a program; what would be longer is not tried."""
-
-
-class TooLong(Exception):
-    pass
-
-
-class Machine:
-    """What a running description knows: variables, the list, loop variables, a budget."""
-
-    def __init__(self, w, x):
-        self.w, self.x = w, x
-        self.variables = [w[0], x[0], w[-1] * x[-1], x[len(x) // 2]]
-        self.made = [w[0] + x[-1]]
-        self.left = MOST
-
-    def number(self, e, point):
-        kind, *parts = e
-        if kind == "v":
-            return self.variables[parts[0] % 4]
-        if kind in ("w", "x"):
-            level, a, b = parts
-            values = getattr(self, kind)
-            return values[(a * variable(point, level) + b) % len(values)]
-        if kind == "old":
-            return self.made[parts[0] % len(self.made)]
-        if kind == "last":
-            return self.made[-1 - parts[0] % len(self.made)]
-        if kind == "at":
-            level, a, b = parts
-            return self.made[(a * variable(point, level) + b) % len(self.made)]
-        if kind == "c":
-            return parts[0]
-        if kind == "vary":
-            return VARYING[parts[0]](variable(point, parts[1]))
-        self.left -= 1
-        if self.left < 0:
-            raise TooLong
-        if kind == "if":
-            a, b, then, other = (self.number(part, point) for part in parts)
-            return tw.where(tw.ops.lt(a, b), then, other)
-        name, *operands = parts
-        function = COMPOSED.get(name) or tw.ops.TABLE[name]
-        return function(*[self.number(part, point) for part in operands])
-
-    def run(self, statements, point=()):
-        for kind, *parts in statements:
-            if kind == "set":
-                k, e = parts
-                self.variables[k] = self.number(e, point)
-            elif kind == "swap":
-                j, k = parts
-                v = self.variables
-                v[j], v[k] = v[k], v[j]
-            elif kind == "push":
-                self.made.append(self.number(parts[0], point))
-            elif kind == "sum":
-                k, first = parts
-                total = 0.0
-                for number in self.made[first:]:
-                    self.left -= 1
-                    total = total + number
-                self.variables[k] = 0.25 * total
-            elif kind == "sometimes":
-                if variable(point, 0) % 3 == 1:
-                    self.run(parts[0], point)
-            else:
-                count, body = parts
-                for i in range(trip_count(count, point)):
-                    self.run(body, (*point, i))
-
-    def output(self, kind, k):
-        """A variable, an element of the list, a parameter, an input, a constant, or all."""
-        lists = {"variable": self.variables, "made": self.made, "w": self.w, "x": self.x}
-        found = lists[kind][k % len(lists[kind])] if kind in lists else 0.5 + k
-        if kind == "all":
-            found = 0.0
-            for number in [*self.made, *self.variables]:
-                found = found + number * number
-        return found if isinstance(found, tw.Value) else tw.Value(found)
-
-
-def variable(point, level):
-    """A loop variable, counted from the innermost loop."""
-    return point[-1 - level % len(point)] if point else 0
-
-
-def trip_count(count, point):
-    kind, n = count
-    if kind == "fixed":
-        return n
-    outer = variable(point, 0)
-    return outer + n if kind == "growing" else max(0, 6 + n - outer)
-
-
-def computed(description, w, x):
-    """All that a random program returns, for parameters and inputs of any kind."""
-    statements, wanted = description
-    machine = Machine(w, x)
-    machine.run(statements)
-    return [machine.output(*one) for one in wanted]
-
-
-# ---- random programs: how they are drawn --------------------------------------------------------
-
-
-class Author:
-    """Writes random descriptions.
-
-    Args:
-        seed: where the writing starts.
-        names: the operations to use, `SMOOTH` or `WITH_KINKS`.
-    """
-
-    def __init__(self, seed, names):
-        self.rng = random.Random(seed)
-        self.names = names
-
-    def place(self, kind):
-        """A parameter or input whose index moves with a loop variable, or stands still."""
-        step = self.rng.choice([0, 1, 1, 1, 2, -1, 3])
-        return (kind, self.rng.choice([0, 0, 1, 2]), step, self.rng.randrange(6))
-
-    def atom(self):
-        rng = self.rng
-        kind = rng.choice(["v"] * 6 + ["w", "x"] * 3 + ["old", "last", "at", "at", "c", "vary"])
-        if kind in ("w", "x", "at"):
-            return self.place(kind)
-        if kind == "v":
-            return ("v", rng.randrange(4))
-        if kind == "c":
-            return ("c", rng.choice([0.0, 0.5, -0.75, 1.0, 2.0]))
-        if kind == "vary":
-            return ("vary", rng.randrange(3), rng.randrange(3))
-        return (kind, rng.randrange(4))
-
-    def expression(self, size):
-        rng = self.rng
-        if size == 0:
-            return self.atom()
-        kind = rng.choice([1, 2, 2, 2, "if"] if rng.random() < 0.2 else [1, 2, 2])
-        if kind == 1:
-            return ("op", rng.choice(self.names[1]), self.expression(size - 1))
-        left = rng.randrange(size)
-        parts = self.expression(left), self.expression(size - 1 - left)
-        if kind == 2:
-            return ("op", rng.choice(self.names[2]), *parts)
-        # A choice between given numbers, which no rounding changes, unless kinks are wanted.
-        condition = self.atom() if self.names is WITH_KINKS else self.place("w")
-        return ("if", self.place("x"), condition, *parts)
-
-    def statement(self, depth):
-        rng = self.rng
-        if depth and rng.random() < 0.4:
-            body = [self.statement(depth - 1) for _ in range(rng.choice([1, 2, 2, 3]))]
-            if rng.random() < 0.08:
-                return ("sometimes", body)
-            return ("for", self.count(), body)
-        kind = rng.choice(["set"] * 6 + ["push"] * 3 + ["swap", "sum"])
-        if kind == "set":
-            k, e = rng.randrange(4), self.expression(rng.randrange(1, 5))
-            if rng.random() < 0.6:  # else the next iteration makes most of it superfluous
-                e = ("op", rng.choice(["add", "blend", "blend", "mul", "sub"]), e, ("v", k))
-            return ("set", k, ("op", "tanh", e) if rng.random() < 0.4 else e)
-        if kind == "push":
-            return ("push", self.expression(rng.randrange(1, 4)))
-        return (kind, rng.randrange(4), rng.randrange(4))
-
-    def count(self):
-        rng = self.rng
-        kind = rng.choice(["fixed"] * 4 + ["growing", "falling"])
-        return (kind, rng.choice([3, 3, 4, 5, 6, 8, 12, 1, 2]) if kind == "fixed" else
-                rng.randrange(4))  # fmt: skip
-
-    def program(self):
-        rng = self.rng
-        body = [self.statement(2) for _ in range(rng.randrange(4))]
-        inside = [self.statement(2) for _ in range(rng.choice([1, 2, 2, 3]))]
-        body.insert(rng.randrange(len(body) + 1), ("for", ("fixed", rng.randrange(3, 12)), inside))
-        kinds = ["variable", "variable", "made", "w", "x", "constant"]
-        more = [(rng.choice(kinds), rng.randrange(4)) for _ in range(rng.choice([0, 0, 1, 2]))]
-        w = [rng.uniform(-1.0, 1.0) for _ in range(rng.randrange(1, 8))]
-        x = [rng.uniform(-1.0, 1.0) for _ in range(rng.randrange(1, 10))]
-        return (body, [("all", 0), *more]), w, x
-
-
-def random_case(seed, names):
-    """A description, parameters, inputs and the case; None for a program that is too long."""
-    description, w, x = Author(seed, names).program()
-    return description, w, x, drawn_case(description, w, x)
-
-
-# ---- the oracle -----------------------------------------------------------------------------------
+# ---- the oracle ---------------------------------------------------------------------------------
 
 SEEDS = [1.0, -0.75, 2.5, 0.5]
 """Derivatives of a final result by the outputs; sums of a few of them have no rounding."""
@@ -323,8 +119,14 @@ def drawn_case(description, w, x):
     """The case of a random program, unless it is too long."""
     try:
         return case_of(lambda w, x: computed(description, w, x), w, x)
-    except TooLong:
+    except TooLongError:
         return None
+
+
+def random_case(seed, names):
+    """A description, parameters, inputs and the case; None for a program that is too long."""
+    description, w, x = Author(seed, names).program()
+    return description, w, x, drawn_case(description, w, x)
 
 
 def is_well_conditioned(description, w, x, case):
@@ -337,3 +139,397 @@ def is_well_conditioned(description, w, x, case):
         return False
     steps = np.abs(np.array(now) - np.array(then)).max()
     return bool(steps <= 1e-8 * max(1.0, np.abs(then).max()))
+
+
+# ---- random programs: all stages --------------------------------------------------------------
+
+KINDS = [SMOOTH, WITH_KINKS]
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 10**9), st.integers(0, 1))
+def test_every_stage_of_random_programs(seed, kind):
+    *_, case = random_case(seed, KINDS[kind])
+    if case is not None:
+        check_stages(case)
+
+
+def short_enough(seed, names):
+    """The first random case from a seed on that is not too long, and has a loop."""
+    for k in range(seed, seed + 1000):
+        description, w, x, case = random_case(k, names)
+        if case is not None and loops.program(case.tape).loops:
+            return description, w, x, case
+    raise AssertionError("no such program")
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize("seed", range(0, 12_000, 1000))
+def test_exact_native_code_of_random_programs(seed, as_table, kind):
+    *_, case = short_enough(seed + 77 * kind, KINDS[kind])
+    check_native(case, exact=True, as_table=as_table)
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize("seed", range(100_000, 112_000, 1000))
+def test_default_native_code_of_random_programs(seed, as_table):
+    description, w, x, case = short_enough(seed, SMOOTH)
+    while not is_well_conditioned(description, w, x, case):
+        seed += 1
+        description, w, x, case = short_enough(seed, SMOOTH)
+    check_native(case, exact=False, as_table=as_table)
+
+
+# ---- programs with something special about them -------------------------------------------------
+
+
+def swapped(w, x):
+    a, b = w[0], w[1]
+    for number in x:
+        a, b = b, tw.tanh(a * number + b)
+    return [a, b]
+
+
+def two_steps_back(w, x):
+    old, now = w[0], w[1]
+    for number in x:
+        old, now = now, 0.5 * now + 0.25 * old * number
+    return [now]
+
+
+def read_long_after(w, x):
+    seen, state = [], w[0]
+    for number in x:
+        state = tw.tanh(state * w[1] + number)
+        seen.append(state)
+    total = 0.0
+    for k in range(len(x)):
+        total = total + seen[-1 - k] * seen[k // 2]
+    return [total, seen[3]]
+
+
+def triangle(w, x):
+    made = []
+    for i, number in enumerate(x):
+        total = w[0] * number
+        for j in range(i):
+            total = total + made[j] * x[i - j]
+        made.append(tw.tanh(total))
+    return [made[-1]]
+
+
+def shrinking(w, x):
+    row = [w[0] * number for number in x]
+    while len(row) > 1:
+        row = [tw.tanh(a * b + w[1]) for a, b in pairwise(row)]
+    return row
+
+
+def three_loops(w, x):
+    """A loop in a loop in a loop, all but the innermost parallel: jammed twice."""
+    outputs = []
+    for i in range(9):
+        for j in range(11):
+            total = w[j % 2] * x[i]
+            for k in range(13):
+                total = total + w[(j + k) % 2] * x[(i + k) % len(x)]
+            outputs.append(tw.tanh(total))
+    return [sum(out * out for out in outputs)]
+
+
+def dead_branches(w, x):
+    total = w[0]
+    for k, number in enumerate(x):
+        total = total + tw.where(float(k % 2), number * w[1], tw.log(number - 5.0))
+    return [total]
+
+
+def constants_that_vary(w, x):
+    total = 0.0
+    for k, number in enumerate(x):
+        total = total * (0.5 if k % 3 else 0.25) + (number - NOISE[k]) * w[0]
+    return [total]
+
+
+def nothing(w, x):
+    return [w[0], tw.Value(3.0), w[1], w[0]]
+
+
+def outputs_of_every_kind(w, x):
+    total = tw.tanh(w[0] * x[0])
+    return [total, w[1], x[1] + 0.0 * total, total]
+
+
+def not_read(w, x):
+    return [w[1] * 2.0 + 0.0 * x[0]]
+
+
+def infinite(w, x):
+    return [tw.exp(w[0] * 1e6) * x[0] + tw.log(w[1] - w[1]) * 1e300]
+
+
+SPECIAL = [
+    swapped, two_steps_back, read_long_after, triangle, shrinking, three_loops, dead_branches,
+    constants_that_vary, nothing, outputs_of_every_kind, not_read, infinite,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", SPECIAL)
+def test_special_programs(f):
+    w, x = [0.75, -0.5], [0.9, 0.1, -0.3, 0.7, 0.2, -0.8, 0.4, 0.6, -0.1, 0.5, 0.3]
+    case = case_of(f, w, x)
+    check_stages(case)
+    for as_table in (False, True):
+        check_native(case, exact=True, as_table=as_table)
+        if np.isfinite([*case.outputs, *case.gradient["w"]]).all():
+            check_native(case, exact=False, as_table=as_table)
+
+
+@pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf, -0.0, 5e-324, 1e308])
+def test_odd_numbers(x):
+    def f(w, xs):
+        state = w[0]
+        for number in xs:
+            state = tw.tanh(state) * number + tw.max(state, number) - tw.sqrt(number * number)
+        return [state, w[1] * xs[0]]
+
+    case = case_of(f, [0.5, x], [x, 0.25, x, -0.5, x])
+    check_stages(case)
+    check_native(case, exact=True)
+    check_native(case, exact=True, as_table=True)
+
+
+def test_arrays_that_do_not_fit_on_the_stack():
+    def f(w, xs):
+        made = [tw.sin(w[0] * x) for x in xs]
+        return [sum(a * b for a, b in zip(made, reversed(made), strict=True))]
+
+    case = case_of(f, [0.7], [0.001 * k for k in range(6000)])
+    found = check_stages(case)
+    assert kernels.work_size(found) > 4096
+    check_native(case, exact=True)
+    check_native(case, exact=False)
+
+
+def test_a_long_program_without_pattern_runs_as_a_table():
+    def f(w, xs):
+        rng, pool = random.Random(5), [*w, *xs]
+        for _ in range(4000):
+            choose = rng.choice([tw.sin, tw.tanh, tw.cos])
+            pool.append(choose(rng.choice(pool[-40:])) * rng.choice(pool[-40:]) + 0.1)
+        return [sum(pool[-40:])]
+
+    case = case_of(f, [0.3, 0.4], [0.5, 0.6])
+    assert len(case.tape) > 8000
+    compiled = Compiled(case.tape, exact=True)
+    assert compiled.code is None
+    assert same(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
+    found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.seeds)
+    assert same(found["w"], case.gradient["w"])
+
+
+def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
+    case = case_of(swapped, [0.1, 0.2], [0.3] * 9)
+    compiled = Compiled(case.tape, exact=True)
+    w, x = case.inputs["w"], case.inputs["x"]
+    values = [tw.Value(a) for a in w]
+    start = [1e-3, -1e3]
+    for value, g in zip(values, start, strict=True):
+        value.grad = g
+    a, b = swapped(values, x)
+    (a * 1.0 + b * -0.75).backward()
+    found = compiled.gradient(w, x, [1.0, -0.75], {"w": start})
+    assert same(found["w"], [value.grad for value in values])
+
+
+@pytest.mark.parametrize("wanted", [("w",), ("x",), ("x", "w")])
+def test_only_what_is_wanted(wanted):
+    case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
+    w, x = case.inputs["w"], case.inputs["x"]
+    for as_table in (False, True):
+        compiled = Compiled(case.tape, exact=True, wanted=wanted, as_table=as_table)
+        for _ in range(2):
+            found = compiled.gradient(w, x, case.seeds)
+            assert tuple(found) == wanted
+            assert all(same(found[name], case.gradient[name]) for name in wanted)
+
+
+# ---- programs that are broken on purpose --------------------------------------------------------
+
+
+def moved(place, by=1):
+    """The same element of an array, one further."""
+    index = Affine(place.index.base + by, place.index.strides)
+    return dataclasses.replace(place, index=index)
+
+
+def variants_of(statement):
+    """A statement with one of its places spoilt: another element, another cell."""
+
+    def spoilt(place):
+        if isinstance(place, Element):
+            yield moved(place)
+            yield moved(place, -1)
+        elif isinstance(place, Cell):
+            yield Cell(place.number + 1000, place.derivative)
+
+    for f in dataclasses.fields(statement):
+        now = getattr(statement, f.name)
+        if isinstance(now, tuple):
+            for k, place in enumerate(now):
+                for other in spoilt(place):
+                    changed = (*now[:k], other, *now[k + 1 :])
+                    yield dataclasses.replace(statement, **{f.name: changed})
+        else:
+            for other in spoilt(now):
+                yield dataclasses.replace(statement, **{f.name: other})
+
+
+def broken(statements):
+    """All that comes of spoiling one place, or one trip count, or leaving out one statement."""
+    for k, s in enumerate(statements):
+        before, after = statements[:k], statements[k + 1 :]
+        yield before + after
+        if isinstance(s, Repeat):
+            for by in (-1, 1):
+                count = Affine(s.count.base + by, s.count.strides)
+                yield (*before, dataclasses.replace(s, count=count), *after)
+            for body in broken(s.body):
+                yield (*before, dataclasses.replace(s, body=body), *after)
+        else:
+            for other in variants_of(s):
+                yield (*before, other, *after)
+
+
+def outcome(found, case):
+    """What becomes of scheduled code: refused, stopped, or its numbers."""
+    try:
+        check.verify(found, case.tape.sizes)
+    except CompilerError:
+        return "refused"
+    try:
+        outputs, grads = code.run(found, case.inputs, case.seeds)
+    except (IndexError, KeyError):
+        return "stopped"
+    return outputs, grads
+
+
+@pytest.mark.parametrize("f", [swapped, read_long_after, triangle, two_steps_back])
+def test_every_broken_code_is_refused_or_gives_other_numbers(f):
+    rng = random.Random(3)
+    x = [rng.uniform(-0.9, 0.9) for _ in range(9)]
+    case = case_of(f, [0.75, -0.5], x)
+    good = schedule(loops.program(case.tape), ("w", "x"))
+    right = outcome(good, case)
+    assert same(right[0], case.outputs)
+    count = {"refused": 0, "stopped": 0}
+    spoilt = [dataclasses.replace(good, forward=s) for s in broken(good.forward)]
+    spoilt += [dataclasses.replace(good, backward=s) for s in broken(good.backward)]
+    for bad in spoilt:
+        found = outcome(bad, case)
+        if isinstance(found, str):
+            count[found] += 1
+            continue
+        differs = not same(found[0], right[0])
+        assert differs or any(not same(found[1][name], right[1][name]) for name in "wx"), bad
+    assert count["refused"] > len(spoilt) / 10
+    assert count["stopped"] == 0  # the verifier is asked first, and knows
+
+
+def text_of(forward, backward=(), arrays=None, outputs=(), seeds=()):
+    return Code(tuple(forward), tuple(backward), arrays or {}, outputs, seeds, [], ("w",))
+
+
+R0, R1 = Cell(0), Cell(1)
+W0, W9 = Element("w", Affine(0)), Element("w", Affine(9))
+ADD = tw.ops.add
+ACROSS = Compute(ADD, (Element("w", Affine(0, (1,))), Literal(1.0)), (R0,))
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (text_of([Compute(ADD, (R0, W0), (R1,))]), "r0 is read before it is written"),
+        (text_of([], outputs=(R1,)), "r1 is read before it is written"),
+        (text_of([Keep(R0, W0)]), "r0 is read before it is written"),
+        (text_of([Compute(ADD, (W9, W0), (R0,))]), "number 9 of 3"),
+        (text_of([Compute(ADD, (W0, W0), (Element("a", Affine(0)),))]), "no array 'a'"),
+        (text_of([Compute(ADD, (W0,), (R0,))]), "1 places for 2 operands"),
+        (text_of([Repeat(Affine(4), (ACROSS,))]), "number 3 of 3"),
+        (text_of([Repeat(Affine(3), (Compute(ADD, (W0, W0), (R0,)),))]), "not in 1 loops"),
+        (text_of([], seeds=(W9,)), "number 9 of 3"),
+        (text_of([], [Share(ADD, W0, (None, None), None, (W9, None))]), "number 9 of 3"),
+    ],
+)
+def test_the_verifier_of_code_says_what_is_wrong(bad, words):
+    with pytest.raises(CompilerError, match=words) as caught:
+        check.verify(bad, {"w": 3, "x": 0})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_verifier_of_code_is_called_by_the_scheduler(monkeypatch):
+    seen = []
+    monkeypatch.setattr("talweg.compiler.schedule.verify", lambda *found: seen.append(found))
+    case = case_of(swapped, [0.75, -0.5], [0.5] * 9)
+    found = schedule(loops.program(case.tape))
+    assert seen == [(found, case.tape.sizes)]
+
+
+def test_the_verifier_takes_no_longer_for_more_iterations(monkeypatch):
+    """It visits corners of loops, not all iterations."""
+    visits = []
+    at = Affine.at
+    monkeypatch.setattr(Affine, "at", lambda self, point: visits.append(1) or at(self, point))
+    counts = []
+    for n in (20, 200):
+        case = case_of(two_steps_back, [0.5, 0.25], [0.01] * n)
+        found = schedule(loops.program(case.tape))
+        visits.clear()
+        check.verify(found, case.tape.sizes)
+        counts.append(len(visits))
+    assert counts[0] == counts[1] > 0
+
+
+def test_an_adjoint_in_another_order_gives_other_numbers(monkeypatch):
+    case = case_of(two_steps_back, [0.5, 0.25], [0.3, -0.4, 0.5, 0.75, 0.1])
+    program = loops.program(case.tape)
+    right = adjoint.run(program, case.inputs, case.seeds)
+    assert same(right["w"], case.gradient["w"])
+    steps = adjoint.adjoint(program)
+    assert len(steps) > 1
+    monkeypatch.setattr(adjoint, "adjoint", lambda _: tuple(reversed(steps)))
+    assert not same(adjoint.run(program, case.inputs, case.seeds)["w"], right["w"])
+
+
+# ---- machine code for code written by hand ------------------------------------------------------
+
+
+def native_outputs(found, sizes, inputs, exact=True):
+    """Run the function `value` of scheduled code."""
+    library = native.compile(kernels.kernels(found, exact))
+    numbers = {"w": inputs, "out": [0.0] * len(found.outputs), "work": [0.0]}
+    memory = Memory({name: max(1, len(part)) for name, part in numbers.items()}, kernels.TABLE)
+    memory.floats("w")[:] = inputs
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
+    return memory.floats("out").tolist()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("n", [3, 7, 40, 300])
+def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
+    """Sums over a triangle: written out, as loops, and jammed where it may be."""
+    inner = Repeat(Affine(1, (1,)), (
+        Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
+    ))  # fmt: skip
+    outer = Repeat(Affine(n), (
+        Compute(tw.ops.mul, (Element("w", Affine(0, (1,))), Literal(0.5)), (R0,)),
+        inner,
+        Compute(ADD, (R0, R1), (R1,)),
+    ))  # fmt: skip
+    start = Compute(ADD, (W0, Literal(0.0)), (R1,))
+    found = text_of([start, outer], outputs=(R1, R0))
+    check.verify(found, {"w": n, "x": 0})
+    w = [float(k % 7) for k in range(n)]  # sums of small whole numbers: exact in any order
+    expected, _ = code.run(found, {"w": w, "x": []})
+    assert native_outputs(found, {"w": n}, w, exact) == expected

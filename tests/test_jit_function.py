@@ -242,6 +242,12 @@ def test_one_value_in_two_places():
     assert captured.grad == 4.0
 
 
+def test_methods_of_numbers_may_be_called():
+    f = tw.jit(lambda x: x.tanh() * x.exp(), mode="exact")
+    for x in (1.0, 2.0, -0.5):
+        assert f(x).data == tw.tanh(x) * tw.exp(x)
+
+
 # ---- one trace, or many ----------------------------------------------------------------------
 
 

@@ -5,7 +5,9 @@ here (not by `loops.verify`), must be the tape to the last index.
 """
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 import talweg as tw
 from talweg.compiler import explain, loops
 from talweg.compiler.compiled import Compiled
+from talweg.compiler.evenly import CANDIDATES, Ends, fingerprints
 from talweg.compiler.roll import roll, roll_within
+from talweg.compiler.tape import shapes_of
 from talweg.compiler.trace import trace
+from talweg.errors import CompilerError
 
 XS = [0.1 * i for i in range(20)]
 
@@ -254,3 +259,217 @@ def test_a_long_program_without_pattern_is_a_table_with_the_right_numbers():
     compiled = Compiled(traced.tape, exact=True)
     assert compiled.code is None
     assert compiled.value([], traced.inputs) == (traced.output.data,)
+
+
+def butterflies(xs):
+    """A transform by recursion: two halves, then a loop over both."""
+    if len(xs) == 1:
+        return [xs[0] * 0.5]
+    a, b = butterflies(xs[0::2]), butterflies(xs[1::2])
+    turned = [x * (0.1 * k) for k, x in enumerate(b)]
+    return [x + y for x, y in zip(a, turned, strict=True)] + [
+        x - y for x, y in zip(a, turned, strict=True)
+    ]
+
+
+def attention(xs):
+    """Every position reads all positions before it."""
+    keys, total = [], xs[0]
+    for x in xs:
+        keys.append([x * xs[j] for j in range(4)])
+        logits = [sum(a * b for a, b in zip(keys[-1], key, strict=True)) for key in keys]
+        powers = [tw.exp(z) for z in logits]
+        weight = sum(powers)
+        total = total + sum(p / weight * key[0] for p, key in zip(powers, keys, strict=True))
+    return total
+
+
+@pytest.mark.parametrize(
+    ("f", "xs", "size", "count"),
+    [
+        (butterflies, [0.1 * i for i in range(32)], 240, 22),
+        (attention, [0.1 * i for i in range(12)], 240, 30),
+    ],
+)
+def test_recursion_and_a_growing_past(f, xs, size, count):
+    program = rolled(f, xs)
+    assert program.size <= size
+    assert program.loops >= count
+
+
+def test_two_groups_of_three_are_no_loop():
+    """The third differs in its middle only; no part of it repeats the others three times."""
+    functions = [tw.sin, tw.cos, tw.tanh, tw.exp]
+
+    def program(xs):
+        rng = random.Random(3)
+        picks = [(rng.randrange(4), rng.choice(xs)) for _ in range(200)]
+        total = xs[0]
+        for group in range(3):
+            for j, (k, x) in enumerate(picks):
+                total = functions[(k + (group == 2 and j == 100)) % 4](total) * x
+        return total
+
+    found = rolled(program, XS)
+    assert found.loops == 0
+    assert found.size == len(found.tape) == 1200
+
+
+@pytest.mark.parametrize("reactions", [5, 40, 200])
+def test_a_long_body_of_few_shapes_is_found(reactions):
+    """Its instructions have the shape of many others in it, so that their contexts must tell."""
+    rng = random.Random(1)
+    picks = [[rng.randrange(9) for _ in range(3)] for _ in range(reactions)]
+
+    def program(rates, amounts):
+        for _ in range(12):
+            change = [0.0 * x for x in amounts]
+            for k, (a, b, c) in enumerate(picks):
+                speed = rates[k % 20] * amounts[a] * amounts[b]
+                change[a] = change[a] - speed
+                change[c] = change[c] + speed
+            amounts = [x + 0.01 * d for x, d in zip(amounts, change, strict=True)]
+        return sum(amounts)
+
+    found = rolled(program, XS, [0.1 * i for i in range(9)])
+    body = len(found.tape) / 12
+    assert found.loops >= 1
+    assert found.size < 2.5 * body  # one iteration before the loop, and the one in it
+
+
+# ---- where groups can end ------------------------------------------------------------------
+
+
+def reach_by_trying(tape, shapes):
+    """For each instruction where the shortest groups begin that end there, or -1."""
+    rows = tape.index.tolist()
+    found = []
+    for p in range(len(tape)):
+        places = [q for q in range(p) if shapes[q] == shapes[p]][: -1 - CANDIDATES : -1]
+        lengths = [p - q for q in places if 3 * (p - q) <= p + 1]
+        even = [
+            n for n in lengths if all(advances(rows, shapes, q, n) for q in range(p - n + 1, p + 1))
+        ]
+        found.append(p - 3 * min(even) + 1 if even else -1)
+    return found
+
+
+def advances(rows, shapes, q, n):
+    a, b, c = (rows[q - k * n] for k in (2, 1, 0))
+    same = shapes[q] == shapes[q - n] == shapes[q - 2 * n]
+    return same and all(z - y == y - x for x, y, z in zip(a, b, c, strict=True))
+
+
+@settings(max_examples=60)
+@given(mixtures())
+def test_fingerprints_tell_what_trying_tells(program):
+    tape = trace(program, XS).tape
+    shapes = shapes_of(tape)
+    ends = Ends(tape, shapes, fingerprints(shapes, tape.index))
+    expected = reach_by_trying(tape, shapes.tolist())
+    by_shape = [k for k, reach in enumerate(expected) if reach >= 0]
+    for start in (0, len(tape) // 2):
+        here, named = start, []
+        while (here := ends.first(here, start, alone=True)) < len(tape):
+            if here not in ends.by_context:
+                named.append(here)
+            here += 1
+        assert named == [k for k in by_shape if k >= start and expected[k] >= start]
+
+
+@settings(max_examples=30)
+@given(mixtures(), st.sampled_from([1, 5000]))
+def test_shapes_are_equal_where_operation_and_spaces_are(program, spaces):
+    tape = trace(program, XS).tape
+    tape = replace(tape, spaces=tape.spaces + ("y",) * spaces)  # many: other keys, other ways
+    shapes = shapes_of(tape).tolist()
+    kinds = [
+        (code, *space) for code, space in zip(tape.code.tolist(), tape.space.tolist(), strict=True)
+    ]
+    number = {}
+    for kind, shape in zip(kinds, shapes, strict=True):
+        assert number.setdefault(kind, shape) == shape
+    assert sorted(number.values()) == list(range(len(number)))
+
+
+# ---- what is in no loop stays on the tape --------------------------------------------------
+
+
+def test_straight_instructions_become_nodes_when_asked_for():
+    tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 300), XS).tape
+    program = loops.program(tape)
+    assert "nodes" not in vars(program)
+    assert program.size == len(program.nodes) + sum(
+        len(node.body) for node in program.nodes if isinstance(node, loops.Loop)
+    )
+    assert program.nodes is program.nodes
+    same = loops.Program(program.nodes, tape)
+    loops.verify(same)
+    assert (same.size, same.loops) == (program.size, program.loops)
+
+
+# ---- the verifier ------------------------------------------------------------------------
+
+
+def long_loop():
+    def program(xs):
+        total = xs[0]
+        for _ in range(20_000):
+            total = tw.sin(total) * xs[1]
+        return total
+
+    tape = trace(program, XS).tape
+    return replace(tape, index=tape.index.copy(), code=tape.code.copy())
+
+
+@pytest.mark.parametrize("at", [0, 1, 17, 39_998, 39_999])
+@pytest.mark.parametrize("array", ["index", "code", "space"])
+def test_one_wrong_number_far_inside_a_loop_is_noticed(at, array):
+    program = loops.program(long_loop())
+    assert program.size == 3 + 1
+    spoiled = getattr(program.tape, array)
+    spoiled.reshape(len(program.tape), -1)[at, 0] += 1
+    with pytest.raises(CompilerError, match=f"instruction {at} differs"):
+        loops.verify(program)
+
+
+def test_a_program_shorter_or_longer_than_its_tape_is_noticed():
+    tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 50), XS).tape
+    n = len(tape)
+    for parts in ([(0, n - 1)], [(0, 3), (4, n)], [(0, 4), (3, n)]):
+        wrong = loops.Program(tuple([loops.Straight(a, b) for a, b in parts]), tape)
+        with pytest.raises(CompilerError, match="loops: "):
+            loops.verify(wrong)
+    short = loops.program(long_loop())
+    cut = replace(short.tape, code=short.tape.code[:-1], space=short.tape.space[:-1],
+                  index=short.tape.index[:-1])  # fmt: skip
+    with pytest.raises(CompilerError, match="the tape has 39999"):
+        loops.verify(loops.Program(short.parts, cut))
+
+
+def test_a_wrong_space_is_noticed():
+    program = loops.program(long_loop())
+    loop = next(part for part in program.parts if isinstance(part, loops.Loop))
+    node = loop.body[0]
+    wrong = loops.Reference("w", node.operands[0].index)
+    object.__setattr__(node, "operands", (wrong, *node.operands[1:]))
+    with pytest.raises(CompilerError, match="differs"):
+        loops.verify(program)
+
+
+def test_loops_whose_count_varies_are_written_out_with_every_count():
+    """One loop within another whose count it sets, and one more that it does not, inside."""
+    index = loops.Affine
+    read = loops.Reference("x", index(0, (1, 2, 0)))
+    node = loops.Instruction(tw.ops.sin, (read,), None)
+    inner = loops.Loop(index(3, (0, 0)), (node,))
+    middle = loops.Loop(index(0, (1,)), (inner,))
+    outer = loops.Loop(index(4), (middle,))
+    expected = [i + 2 * j for i in range(4) for j in range(i) for _ in range(3)]
+    flat = trace(lambda xs: [tw.sin(xs[k]) for k in expected], XS).tape
+    assert flat.index[:, 0].tolist() == expected
+    loops.verify(loops.Program((outer,), flat))
+    for k in range(len(expected)):
+        wrong = replace(flat, index=flat.index + 1 * (np.arange(len(flat)) == k)[:, None])
+        with pytest.raises(CompilerError, match=f"instruction {k} differs"):
+            loops.verify(loops.Program((outer,), wrong))

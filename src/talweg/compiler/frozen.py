@@ -84,7 +84,10 @@ class Check:
         numbers = iter(run(self.tape, spaces))
         compiled = rebuilt(self.output, float, lambda _: next(numbers))
         with plainly():
-            found = rebuilt(self.f(*args, **kwargs), float, lambda value: value.data)
+            # As in the trace, a float comes as a Value: f may call its methods.
+            given = rebuilt([list(args), kwargs], Value, lambda value: value)
+            result = self.f(*given[0], **given[1])
+            found = rebuilt(result, float, lambda value: value.data)
         for a, b in _differences(found, compiled):
             raise TraceError(
                 f"{getattr(self.f, '__name__', 'the function')} gives {a!r} when it is run, "

@@ -49,7 +49,8 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     lists, tuples, dictionaries, dataclasses and NumPy arrays, and the parameters of a model.
     So may the numbers of Values that it takes from outside. Everything else is part of the
     program: with a list of another length, another string or another whole number the
-    function is traced and compiled again.
+    function is traced and compiled again. What f takes from outside is looked at only while it
+    is traced, all but Values; so give a model as an argument if something in it will change.
 
     Args:
         f: a function of numbers that does arithmetic with talweg's operations. It may use
@@ -64,6 +65,13 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
 
     Raises:
         ArgumentError: if f is not a function, or the mode is unknown.
+        TraceError: at a call, if f depends on its numbers in a way that cannot be compiled: it
+            branches on one, makes a float of one, or goes on with the bare number of `.data`.
+            The last is found by running f as plain Python too at the first call with other
+            numbers.
+
+    Warns:
+        TraceWarning: at the 9th trace and at some later ones, with the reason.
 
     Example:
         >>> w = Value(0.5)
