@@ -548,7 +548,7 @@ XS, YT = [x for x, _ in LESSON], [y for _, y in LESSON]
         ({"metrics": {"accuracy": "accuracy"}}, ArgumentError, "metrics must"),
         ({"callbacks": print}, ArgumentError, "callbacks must be a list of functions"),
         ({"callbacks": [1]}, ArgumentError, "callbacks must"),
-        ({"model": lambda x: x[0]}, ArgumentError, "the model must be callable and have param"),
+        ({"model": lambda x: x[0]}, ArgumentError, "the model must have param"),
         ({"model": [Value(1.0)]}, ArgumentError, "the model must"),
         ({"model": MLP(2, [1])}, ShapeError, r"the input has 3 numbers, but Neuron\(2, tanh\)"),
         ({"model": MLP(3, [2])}, ShapeError, "prediction is a list but the target is one number"),

@@ -228,6 +228,9 @@ class NativeRun(EagerRun):
 
     def take(self, batches: Sequence[Batch]) -> None:
         """Take a step for each batch, until one diverges."""
+        if batches and batches[0] is None:  # all samples, in every step
+            self._take(self._shape(0), batches)
+            return
         for shape, group in groupby(batches, key=self._shape_of_batch):
             if self.history.status == "running":
                 self._take(shape, list(group))
@@ -238,7 +241,8 @@ class NativeRun(EagerRun):
     def _take(self, shape: _Shape, batches: Sequence[Batch]) -> None:
         """Take steps with examples of one shape."""
         chosen = batches
-        if shape.trainer is None or any(b is not None and b[0] not in shape.rows for b in batches):
+        is_whole = batches[0] is None
+        if shape.trainer is None or not (is_whole or all(b[0] in shape.rows for b in batches if b)):
             shape.trainer = self._trainer(shape)
         trainer = shape.trainer
         if len(shape.rows) < len(self.samples):  # it has only its own examples, numbered anew
@@ -365,7 +369,8 @@ def _numbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
     place = {p: k for k, p in enumerate(parameters)}
     tape = traced.tape
     number = np.array([place[p] for p in traced.parameters], dtype=np.int64)
-    is_parameter = tape.space == tape.spaces.index("w")
+    w = tape.spaces.index("w")
     index = tape.index.copy()
-    index[is_parameter] = number[index[is_parameter]]
-    return replace(tape, index=index, sizes={**tape.sizes, "w": len(place)})
+    index[tape.space == w] = number[index[tape.space == w]]
+    outputs = tuple([(s, int(number[k]) if s == w else k) for s, k in tape.outputs])
+    return replace(tape, index=index, outputs=outputs, sizes={**tape.sizes, "w": len(place)})
