@@ -3,15 +3,19 @@
 import dataclasses
 import math
 import random
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import talweg as tw
 from stages import same
-from talweg import native_run, optim
+from talweg import eager_run, native_run, optim
+from talweg.compiler import trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.schedules import Cosine, Exponential, Linear, OneCycle, StepDecay, Warmup
 
@@ -347,3 +351,306 @@ def irregular(count):
 def test_a_loss_without_any_pattern_is_trained_too(reduction):
     compare(loss=irregular(900), data=rows(3, 2), sizes=[2, 1], reduction=reduction,
             optimizer=tw.Adam(lr=0.001), steps=3)  # fmt: skip
+
+
+# ---- everything together ------------------------------------------------------------------------
+
+RATES = [0.02, *SCHEDULES]
+MAKERS = [
+    lambda lr: tw.SGD(lr=lr),
+    lambda lr: tw.SGD(lr=lr, momentum=0.8, weight_decay=0.01),
+    lambda lr: tw.RMSprop(lr=lr, epsilon=1e-3),
+    lambda lr: tw.Adam(lr=lr),
+    lambda lr: tw.AdamW(lr=lr),
+]
+LOSSES = [
+    (tw.losses.squared_error, 1, lambda t: t),
+    (tw.losses.squared_error, 2, lambda t: [t, 0.5 * t]),
+    (tw.losses.hinge, 1, lambda t: t),
+    (tw.losses.binary_cross_entropy, 1, lambda t: t > 0.0),
+    (tw.losses.cross_entropy, 3, lambda t: int(t) + 1),
+]
+
+
+@settings(max_examples=20)
+@given(
+    lr=st.sampled_from(RATES),
+    make=st.sampled_from(MAKERS),
+    which=st.sampled_from(LOSSES),
+    activation=st.sampled_from(["tanh", "sigmoid", "softplus", "sin", "linear"]),
+    reduction=st.sampled_from(["sum", "mean"]),
+    batch_size=st.sampled_from([None, 1, 3, 4, 20]),
+    count=st.integers(1, 9),
+    sizes=st.sampled_from([[], [1], [3], [4, 2]]),
+)
+def test_any_combination(lr, make, which, activation, reduction, batch_size, count, sizes):
+    loss, outputs, target = which
+    compare(
+        data=[(x, target(t)) for x, t in rows(count, 2, seed=count)],
+        sizes=[*sizes, outputs],
+        optimizer=make(lr),
+        loss=loss,
+        activation=activation,
+        reduction=reduction,
+        batch_size=batch_size,
+        seed=7,
+        steps=8,
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [(np.array([1.0, 2.0, 3.0]), np.float64(1.0)), (np.array([3.0, 1.0, 0.5]), -1)],
+        [(np.array([1, 2, 3]), np.int64(1)), (np.array([3, 1, 0]), np.int64(-1))],
+        [(np.array([1, 2, 3], np.float32) / 3, np.float32(0.1))] * 3,
+        [([1, 2.5, True], 1), ([0.5, 1, False], False)],
+        [((1, 2, 3), 1), ((4, 5, 6), -1)],
+    ],
+)
+def test_numbers_of_every_kind(data):
+    compare(data=data, steps=10)
+
+
+def test_what_a_callback_changes_counts_for_the_next_step():
+    def change(step):
+        step.model.parameters()[2].data *= 0.9
+        optimizer.lr = 0.01 / step.number
+
+    results = []
+    for engine in ("eager", "native"):
+        optimizer = tw.SGD(lr=0.05)
+        history, numbers, gradient = trained(
+            engine, "exact", optimizer=optimizer, callbacks=[change], steps=15
+        )
+        results.append((history.losses, history.learning_rates, numbers, gradient))
+    assert results[0] == results[1]
+
+
+def test_a_value_from_outside_is_read_anew_at_each_step():
+    results = []
+    for engine in ("eager", "native"):
+        scale, model = tw.Value(1.0), Line()
+        history = tw.train(
+            model,
+            line_data(),
+            loss=lambda p, t, scale=scale: (scale * p - t) ** 2,
+            callbacks=[lambda step, scale=scale: setattr(scale, "data", 1.0 + 0.1 * step.number)],
+            engine=engine,
+            mode="exact",
+            optimizer=tw.SGD(lr=0.005),
+            steps=9,
+        )
+        results.append((history.losses, [p.data for p in model.parameters()]))
+    assert results[0] == results[1]
+
+
+def test_a_control_c_at_any_line_leaves_whole_steps():
+    """An interrupt before each line that a native run executes between steps."""
+    seen = []
+    trained("eager", steps=7, callbacks=[lambda step: seen.append(step.model.state_dict())])
+    start = tw.MLP(3, [4, 4, 1], rng=random.Random(42)).state_dict()
+    files = {native_run.__file__, eager_run.__file__, trainer.__file__}
+    names = {"_take", "take", "_note", "assign", "_keep_pace", "_rates"}
+
+    def interrupted_at(count):
+        lines = 0
+
+        def tracer(frame, event, _):
+            nonlocal lines
+            if frame.f_code.co_filename not in files or frame.f_code.co_name not in names:
+                return None
+            lines += event == "line"
+            if lines == count and event == "line":
+                raise KeyboardInterrupt
+            return tracer
+
+        model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+        before = sys.gettrace()
+        sys.settrace(tracer)
+        try:
+            history = tw.train(model, LESSON, engine="native", mode="exact", steps=7)
+        finally:
+            sys.settrace(before)
+        return history, model.state_dict(), lines
+
+    *_, lines = interrupted_at(-1)
+    assert lines > 100
+    for count in range(1, lines + 1, 7):
+        history, numbers, _ = interrupted_at(count)
+        assert history.status == "interrupted"
+        assert len(history.losses) == len(history.learning_rates) == len(history.seconds)
+        assert history.seconds == sorted(history.seconds)
+        assert numbers == [start, *seen][history.steps]
+
+
+# ---- optimisers and models that have their own ways ---------------------------------------------
+
+
+@dataclasses.dataclass
+class Fading(optim.Optimizer):
+    """An optimiser that remembers numbers which do not start at 0."""
+
+    remembers = ("strength", "count")
+
+    def initial_state(self):
+        return (1.0, 5.0)
+
+    def update(self, p, g, state, lr, step):
+        strength, count = state
+        return p - lr * strength * g, (0.9 * strength, count + 1.0)
+
+
+def test_an_optimiser_s_memory_starts_where_it_says():
+    compare(optimizer=Fading(lr=0.05), steps=15)
+    compare(optimizer=Fading(lr=0.05), data=rows(9, 2), batch_size=2, seed=1, steps=15)
+
+
+@dataclasses.dataclass
+class FirstStep(optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return p - (lr if step == 1.0 else 0.5 * lr) * g, ()
+
+
+@dataclasses.dataclass
+class NotZero(optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return (p - lr * g if g != 0.0 else p), ()
+
+
+@dataclasses.dataclass
+class Counting(optim.Optimizer):
+    count: int = 0
+
+    def update(self, p, g, state, lr, step):
+        self.count += 1
+        return p - lr * g * (1.0 / self.count), ()
+
+
+@dataclasses.dataclass
+class Drawing(optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return p - lr * g * random.random(), ()
+
+
+@dataclasses.dataclass
+class MoreState(optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return p - lr * g, (g, g)
+
+
+@dataclasses.dataclass
+class InPython(optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return p - lr * math.copysign(1.0, g), ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (FirstStep, "compares a number"),
+        (NotZero, "compares a number"),
+        (Counting, "Counting gives another result when update"),
+        (Drawing, "Drawing gives another result when update"),
+        (MoreState, "2 numbers to remember; initial_state.. has 0"),
+        (InPython, "the optimiser cannot be compiled"),
+    ],
+)
+def test_optimisers_that_would_be_frozen_are_refused(kind, words):
+    optimizer = kind(lr=0.01)
+    with pytest.raises(NativeError, match=words) as caught:
+        trained("native", optimizer=optimizer, steps=2)
+    assert "\n" not in str(caught.value)
+    assert optimizer == kind(lr=0.01)  # the attempt did not count
+    random.seed(1)
+    auto = trained("auto", optimizer=kind(lr=0.01), steps=1000, callbacks=[lambda s: s.number > 5])
+    random.seed(1)
+    eager = trained("eager", optimizer=kind(lr=0.01), steps=6)
+    assert words[:12] in auto[0].why_eager
+    assert auto[1:] == eager[1:]
+
+
+class Rows:
+    """A model that is a list of numbers; `f` says what it does with them."""
+
+    def __init__(self, f, size=5):
+        self.f = f
+        self.w = [tw.Value(0.1 * k + 0.1) for k in range(size)]
+
+    def parameters(self):
+        return self.w
+
+    def __call__(self, x):
+        return self.f(self.w, x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, x: w[x[0]] * w[1],
+        lambda w, x: w[int(x[0])] * w[1],
+        lambda w, x: sum(w[k] * 0.5 for k in range(x[0])) + w[4],
+        lambda w, x: w[0] * {0: 1.0, 1: 2.0, 2: 0.5, 3: 0.25, 4: 0.0}[x[0]],
+        lambda w, x: w[0] * (x[0] // 2) + w[1] * (x[0] % 2),
+        lambda w, x: w[0] * (1.0 if x[0] == 3 else 2.0),
+        lambda w, x: w[0] * (str(x[0]) == "3") + w[1],
+        lambda w, x: w[0] * math.sqrt(x[0]) + w[1],
+        lambda w, x: w[0] * min(x) + w[1],
+    ],
+)
+def test_a_model_that_takes_whole_numbers_as_they_are_runs_eagerly(f):
+    data = [([k % 5, 2], 0.1 * k) for k in range(12)]
+    results = []
+    for engine in ("eager", "auto"):
+        model = Rows(f)
+        history = tw.train(
+            model, data * 2000, engine=engine, steps=1, batch_size=20_000, seed=1,
+            optimizer=tw.SGD(lr=1e-6),
+        )  # fmt: skip
+        results.append((history.losses, [p.data for p in model.w]))
+    assert results[0] == results[1]
+    assert history.engine == "eager"
+    assert history.why_eager
+    with pytest.raises(NativeError, match="is not possible") as caught:
+        tw.train(Rows(f), data, engine="native", steps=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parameter_that_is_listed_twice_is_refused():
+    model = Rows(lambda w, x: w[0] * x[0] + w[1])
+    model.w.append(model.w[0])
+    with pytest.raises(NativeError, match="the same Value twice"):
+        tw.train(model, rows(4, 2), engine="native", steps=1)
+
+
+def test_losses_that_are_a_parameter_or_a_constant():
+    for f in (lambda w, x: w[2], lambda w, x: tw.Value(0.5), lambda w, x: 0.0 * w[0] + x[0]):
+        results = []
+        for engine in ("eager", "native"):
+            model = Rows(f)
+            history = tw.train(
+                model, rows(4, 2), loss=lambda p, t: p, engine=engine, mode="exact", steps=5
+            )
+            results.append((history.losses, [p.data for p in model.w], [p.grad for p in model.w]))
+        assert results[0] == results[1]
+
+
+def test_samples_of_several_lengths():
+    data = [([1.0, 2.0], 1.0), ([0.5], 0.5), ([0.1, 0.2, 0.3], -1.0)]
+
+    def run(engine, data=data, **given):
+        model = Rows(lambda w, x: w[0] * sum(x) + w[1])
+        history = tw.train(
+            model, data, engine=engine, mode="exact", optimizer=tw.SGD(lr=1e-5), seed=1, **given
+        )
+        return history, [p.data for p in model.w]
+
+    eager, native = (run(engine, batch_size=1, steps=30) for engine in ("eager", "native"))
+    assert native[0].engine == "native, exact"
+    assert native[0].losses == eager[0].losses
+    assert native[1] == eager[1]
+    history, numbers = run("auto", data * 2000, steps=6)  # a batch has samples of all lengths
+    assert "another shape" in history.why_eager
+    assert numbers == run("eager", data * 2000, steps=6)[1]
+    with pytest.raises(NativeError, match="example 1 has another shape than the first"):
+        run("native", steps=1)

@@ -66,10 +66,14 @@ def pin(threads):
 
 
 def environment(threads, folder):
-    """For a process that is measured: so many threads, and temporary files in this folder."""
+    """For a process that is measured: so many threads, and temporary files in this folder.
+
+    The folder is new, so that a first run finds no code that an earlier benchmark compiled.
+    """
     return {
         **os.environ,
         "TMPDIR": folder,
+        "TALWEG_CACHE_DIR": str(Path(folder) / "talweg"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",

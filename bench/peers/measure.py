@@ -55,9 +55,11 @@ def row(peer, full, seconds, repeats):
     checked = max(1, min(task.steps, int(SECONDS_A_ROW / 2 / once))) if peer.scalar else task.steps
     reached = agreement(task, train(checked), checked)
     steps = enough(train, once, task.steps, seconds, peer.scalar)
+    wall, cpu = time.perf_counter(), time.process_time()
     runs = [timed(train, steps)]
     while len(runs) < repeats and sum(runs) < SECONDS_A_ROW:
         runs.append(timed(train, steps))
+    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     begin, begun = (0.0, 0) if peer.scalar else (once, 1)
     size = len(full.inputs) / len(task.inputs)
     each = [(run - begin) / (steps - begun) * 1e6 * size for run in runs]
@@ -66,6 +68,7 @@ def row(peer, full, seconds, repeats):
         "median_us": statistics.median(each),
         "first_s": first,
         "begin_ms": begin * 1e3,
+        "core_share": share,
         "runs": len(runs),
         "steps": steps,
         "samples": len(task.inputs),

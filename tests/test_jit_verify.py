@@ -1,0 +1,96 @@
+"""The verifier of loops notices every wrong number; what is in no loop stays on the tape."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import talweg as tw
+from mixtures import XS, irregular_part
+from talweg.compiler import loops
+from talweg.compiler.trace import trace
+from talweg.errors import CompilerError
+
+
+def test_straight_instructions_become_nodes_when_asked_for():
+    tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 300), XS).tape
+    program = loops.program(tape)
+    assert "nodes" not in vars(program)
+    assert program.size == len(program.nodes) + sum(
+        len(node.body) for node in program.nodes if isinstance(node, loops.Loop)
+    )
+    assert program.nodes is program.nodes
+    same = loops.Program(program.nodes, tape)
+    loops.verify(same)
+    assert (same.size, same.loops) == (program.size, program.loops)
+
+
+# ---- the verifier ------------------------------------------------------------------------
+
+
+def long_loop():
+    def program(xs):
+        total = xs[0]
+        for _ in range(20_000):
+            total = tw.sin(total) * xs[1]
+        return total
+
+    tape = trace(program, XS).tape
+    return replace(tape, index=tape.index.copy(), code=tape.code.copy())
+
+
+@pytest.mark.parametrize("at", [1, 2, 17, 32_768, 39_998])
+@pytest.mark.parametrize(
+    ("array", "other"),
+    [("index", lambda k: k + 1), ("code", lambda k: 1 - k), ("space", lambda s: 3 - s)],
+)
+def test_one_wrong_number_far_inside_a_loop_is_noticed(at, array, other):
+    program = loops.program(long_loop())
+    assert program.size == 5  # the first product, the loop, its body of 2, the last product
+    rows = getattr(program.tape, array).reshape(len(program.tape), -1)
+    rows[at, 0] = other(rows[at, 0])
+    with pytest.raises(CompilerError, match=f"instruction {at} differs"):
+        loops.verify(program)
+
+
+def test_a_program_shorter_or_longer_than_its_tape_is_noticed():
+    tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 50), XS).tape
+    n = len(tape)
+    for parts in ([(0, n - 1)], [(0, 3), (4, n)], [(0, 4), (3, n)]):
+        wrong = loops.Program(tuple([loops.Straight(a, b) for a, b in parts]), tape)
+        with pytest.raises(CompilerError, match="loops: "):
+            loops.verify(wrong)
+    short = loops.program(long_loop())
+    cut = replace(short.tape, code=short.tape.code[:-1], space=short.tape.space[:-1],
+                  index=short.tape.index[:-1])  # fmt: skip
+    with pytest.raises(CompilerError, match="the tape has 39999"):
+        loops.verify(loops.Program(short.parts, cut))
+
+
+def test_a_wrong_space_is_noticed():
+    program = loops.program(long_loop())
+    loop = next(part for part in program.parts if isinstance(part, loops.Loop))
+    node = loop.body[0]
+    wrong = loops.Reference("w", node.operands[0].index)
+    object.__setattr__(node, "operands", (wrong, *node.operands[1:]))
+    with pytest.raises(CompilerError, match="differs"):
+        loops.verify(program)
+
+
+def test_loops_whose_count_varies_are_written_out_with_every_count():
+    """One loop within another whose count it sets, and one more that it does not, inside."""
+    index = loops.Affine
+    read = loops.Reference("x", index(0, (1, 2, 0)))
+    node = loops.Instruction(tw.ops.sin, (read,), None)
+    inner = loops.Loop(index(3, (0, 0)), (node,))
+    middle = loops.Loop(index(0, (1,)), (inner,))
+    outer = loops.Loop(index(4), (middle,))
+    expected = [i + 2 * j for i in range(4) for j in range(i) for _ in range(3)]
+    flat = trace(lambda xs: [tw.sin(xs[k]) for k in expected], XS).tape
+    assert flat.index[:, 0].tolist() == expected
+    loops.verify(loops.Program((outer,), flat))
+    for k in range(len(expected)):
+        wrong = replace(flat, index=flat.index + 1 * (np.arange(len(flat)) == k)[:, None])
+        with pytest.raises(CompilerError, match=f"instruction {k} differs"):
+            loops.verify(loops.Program((outer,), wrong))
