@@ -289,6 +289,18 @@ def test_an_optimiser_that_branches_is_refused():
 
 
 @dataclasses.dataclass
+class Stepwise(optim.Optimizer):
+    """An optimiser that asks a number for what only a float has."""
+
+    def update(self, p, g, state, lr, step):
+        return p - lr * g * (1.0 if step.is_integer() else 0.0), ()
+
+
+def test_an_optimiser_that_needs_floats_is_refused():
+    refused("the optimiser cannot be compiled", optimizer=Stepwise(lr=0.01))
+
+
+@dataclasses.dataclass
 class Signed(optim.Optimizer):
     """The same, with a choice in place of the branch."""
 

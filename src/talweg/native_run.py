@@ -140,9 +140,8 @@ class NativeRun(EagerRun):
                     f"example {i} has another shape than the first, in its number of numbers or "
                     "in whole numbers that are not only picked by; take batch_size=1"
                 )
-            wholes = _wholes(self.numbers[i][1])
-            if wholes not in seen and len(seen) < _MOST_COMPARED:
-                seen[wholes] = i
+            if len(seen) < _MOST_COMPARED:
+                seen.setdefault(_wholes(self.numbers[i][1]), i)
         for i in [*seen.values(), 1, len(self.samples) // 2, len(self.samples) - 1]:
             self._refuse_frozen_numbers(first, i)
 
@@ -213,7 +212,7 @@ class NativeRun(EagerRun):
             raise
         except NativeError:  # no loops, or none that could be compiled: a table, then
             trainer = SlowTrainer(shape.tape, rows, **settings)
-        except (TalwegError, TypeError) as error:
+        except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
             self.memory = trainer.remembered
@@ -316,7 +315,7 @@ class NativeRun(EagerRun):
 def _with_floats(thing: Any) -> Any:
     """The same thing with floats for all its numbers."""
     if isinstance(thing, Real):
-        return float(thing)
+        return ops.to_float(thing)
     if isinstance(thing, np.ndarray) and thing.dtype.kind in "biuf":
         return thing.astype(float)
     if type(thing) in (list, tuple):
@@ -324,7 +323,7 @@ def _with_floats(thing: Any) -> Any:
     return thing
 
 
-_MOST_COMPARED = 64
+_MOST_COMPARED = 16
 """Of how many different sets of whole numbers an example is tried eagerly, before training."""
 
 

@@ -8,6 +8,9 @@ is an affine function of the loop variables, outermost first,
 
 Results are numbered as on the tape: the n-th operation computed writes result n.
 
+A program without a pattern may have millions of instructions in no loop. They stay on the
+tape, as a `Straight`, and become nodes only where somebody looks at them.
+
 Start reading at `Program`; `run` says what one means, `verify` what it must satisfy.
 """
 
