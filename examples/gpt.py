@@ -6,6 +6,7 @@ One layer, 16 numbers wide, 4 heads: every number is a Value, and attention look
 lists that grow. `tw.minimize` compiles it once for each length of document.
 """
 
+import itertools
 import random
 import sys
 import time
@@ -55,15 +56,17 @@ def attended(query, keys, values):
             for key in keys
         ]
         whole = sum(scores)
-        for j in range(part.start, part.stop):
-            mixed.append(sum(s * v[j] for s, v in zip(scores, values, strict=True)) / whole)
+        mixed.extend(
+            sum(s * v[j] for s, v in zip(scores, values, strict=True)) / whole
+            for j in range(part.start, part.stop)
+        )
     return mixed
 
 
 def loss(model, document):
     """The mean surprise at each next letter."""
     keys, values, total = [], [], 0.0
-    for place, (letter, following) in enumerate(zip(document, document[1:], strict=False)):
+    for place, (letter, following) in enumerate(itertools.pairwise(document)):
         x = [a + b for a, b in zip(model["token"][letter], model["position"][place], strict=True)]
         x = normed(x)
         y = normed(x)
