@@ -96,6 +96,7 @@ class _Schedule:
         self.instructions = self.written.instructions
         self.number = {id(node): i for i, node in enumerate(self.instructions)}
         self.positions = _split(self.written.owner, len(self.instructions))
+        self.inside = self._insides()
         self.producers = self._producers()
         self.takes = {i for i, node in enumerate(self.instructions) if node.op is TAKE}
         self._refuse_mixed_takes()
@@ -109,6 +110,8 @@ class _Schedule:
         for group in sorted(set(self.group.tolist())):
             self._allocate(group)
         self.keeps = {slot: self._room_for(*slot, name) for slot, name in self.saved.items()}
+        loops = [node for node, _ in program.walk() if isinstance(node, Loop)]
+        self.parallel = {id(loop): self._is_parallel(loop) for loop in loops}
 
     # ---- what reads what ----------------------------------------------------------------
 
@@ -126,6 +129,12 @@ class _Schedule:
         """The indices that an operand has on the tape, in order of execution."""
         indices: Array = self.tape.index[self.positions[number], operand]
         return indices
+
+    def _points_of(self, number: int) -> Array:
+        """In which iterations of the loops around it an instruction is computed."""
+        depth = len(self.written.around[number])
+        points: Array = self.written.points[self.positions[number], :depth]
+        return points
 
     def _groups(self) -> Array:
         """For every instruction the number of its group: that of its first member."""
@@ -243,7 +252,7 @@ class _Schedule:
 
     def _picked(self, number: int, j: int, array: str) -> Picked:
         """The place in a table that an operand is taken from."""
-        read, points = self._read(number, j), self.written.points_of(number)
+        read, points = self._read(number, j), self._points_of(number)
         first, row = (affine(points, self.tape.index[read, k]) for k in range(2))
         columns = self.tape.constants[self.tape.index[read, 2]]
         if first is None or row is None or (columns != columns[0]).any():
@@ -278,7 +287,7 @@ class _Schedule:
         if not self._is_affine(number, positions, addresses):
             addresses, size = self._boxed(number)
         self.sizes[name] = size
-        index = affine(self.written.points_of(number), addresses)
+        index = affine(self._points_of(number), addresses)
         if index is None:  # a box is affine by construction
             raise NativeError(f"operand {operand} of instruction {number} has no box")
         return Element(name, index)
@@ -288,18 +297,18 @@ class _Schedule:
         return bool(self.has_cell[group]) and self._count(group) == 1
 
     def _is_affine(self, number: int, positions: Array, addresses: Array) -> bool:
-        return affine(self.written.points_of(number), addresses) is not None
+        return affine(self._points_of(number), addresses) is not None
 
     def _boxed(self, number: int) -> tuple[Array, int]:
         """Addresses in a box as large as the largest trip counts: for loops like triangles."""
-        points = self.written.points_of(number)
+        points = self._points_of(number)
         counts = points.max(axis=0) + 1
         strides = np.append(np.cumprod(counts[:0:-1])[::-1], 1)
         return points @ strides, int(np.prod(counts))
 
     def _element(self, array: str, number: int, read: Array, group: int) -> Element:
         """The element that an instruction reads or writes where the tape has these results."""
-        index = affine(self.written.points_of(number), self.addresses[group][read])
+        index = affine(self._points_of(number), self.addresses[group][read])
         if index is None:
             raise NativeError(
                 f"{self.instructions[number].op.name}, instruction {number} of the loops, does not "
@@ -368,15 +377,15 @@ class _Schedule:
             if isinstance(node, Loop):
                 body = self._forward(node.body)
                 statements.append(
-                    Repeat(node.count, body, self._is_parallel(node), self._written_in(node))
+                    Repeat(node.count, body, self.parallel[id(node)], self._written_in(node))
                 )
             else:
                 number = self.number[id(node)]
                 if number in self.takes:
                     continue
-                for slot, place in self.keeps.items():
-                    if slot[0] == number:
-                        statements.append(Keep(Cell(self._group_at(slot)), place))
+                for slot in [(number, j) for j in range(len(node.operands))]:
+                    if slot in self.keeps:
+                        statements.append(Keep(Cell(self._group_at(slot)), self.keeps[slot]))
                 statements.append(self._compute(number))
         return tuple(statements)
 
@@ -395,7 +404,7 @@ class _Schedule:
             if not isinstance(step, Backward):
                 body = self._backward(step.body)
                 if body:
-                    parallel = self._is_parallel(step.loop)
+                    parallel = self.parallel[id(step.loop)]
                     written = self._written_in(step.loop)
                     statements.append(Repeat(step.count, body, parallel, written))
             elif self._goes_backward(self.number[id(step.instruction)]):
@@ -446,27 +455,35 @@ class _Schedule:
 
     # ---- loops whose iterations are independent ----------------------------------------------
 
-    def _inside(self, loop: Loop) -> list[int]:
-        return [i for i, loops in enumerate(self.written.around) if loop in loops]
+    def _insides(self) -> dict[int, range]:
+        """For every loop (by its id) the instructions in it, which stand in a row."""
+        found: dict[int, range] = {}
+        for number, loops in enumerate(self.written.around):
+            for loop in loops:
+                found[id(loop)] = range(found.get(id(loop), range(number, 0)).start, number + 1)
+        return found
 
     def _written_in(self, loop: Loop) -> frozenset[int]:
-        return frozenset(self.group[self._inside(loop)].tolist())
+        inside = self.inside[id(loop)]
+        return frozenset(self.group[inside.start : inside.stop].tolist())
 
     def _is_parallel(self, loop: Loop) -> bool:
         """Whether no iteration reads a result of another one, and nobody a cell of the last."""
-        inside = self._inside(loop)
-        depth = self.written.around[inside[0]].index(loop)
+        inside = self.inside[id(loop)]
+        depth = self.written.around[inside.start].index(loop)
         points = self.written.points
         for (number, j), makers in self.producers.items():
-            from_inside = [maker for maker in makers if maker in inside]
-            if not from_inside:
+            if makers[-1] < inside.start or makers[0] >= inside.stop:
+                continue  # most pairs; what follows is for those that may be inside
+            if not any(maker in inside for maker in makers):
                 continue
             if number not in inside:
                 if self.has_cell[makers[0]]:
                     return False
                 continue
             reader, read = self.positions[number], self._read(number, j)
-            own = np.isin(self.written.owner[read], from_inside)
+            makers_of_read = self.written.owner[read]
+            own = (makers_of_read >= inside.start) & (makers_of_read < inside.stop)
             reader, read = reader[own], read[own]
             same_run = (points[reader, :depth] == points[read, :depth]).all(axis=1)
             if (same_run & (points[reader, depth] != points[read, depth])).any():

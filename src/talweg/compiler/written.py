@@ -30,16 +30,6 @@ class WrittenOut:
     owner: Array
     points: Array
 
-    def positions(self, number: int) -> Array:
-        """Which operations of the tape an instruction made, in order of execution."""
-        return np.flatnonzero(self.owner == number)
-
-    def points_of(self, number: int) -> Array:
-        """In which iterations of the loops around it, shape (times, depth)."""
-        depth = len(self.around[number])
-        found: Array = self.points[self.owner == number, :depth]
-        return found
-
 
 def written_out(program: Program) -> WrittenOut:
     """Write the loops of a program out."""
