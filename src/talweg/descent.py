@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
@@ -186,10 +186,13 @@ def _operations(run: EagerRun) -> int:
 
 def _batches(count: int, batch_size: int | None, rng: Any) -> Iterator[Batch]:
     """Batches without end, pass after pass, as the numbers of their samples."""
+    if batch_size is None:
+        return repeat(None)
+    return _shuffled(count, batch_size, rng)
+
+
+def _shuffled(count: int, batch_size: int, rng: Any) -> Iterator[Batch]:
     while True:
-        if batch_size is None:
-            yield None
-            continue
         order = list(range(count))
         rng.shuffle(order)
         for i in range(0, count, batch_size):

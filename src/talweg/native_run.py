@@ -247,12 +247,12 @@ class NativeRun(EagerRun):
         if len(shape.rows) < len(self.samples):  # it has only its own examples, numbered anew
             chosen = [[shape.rows[i] for i in batch or ()] for batch in batches]
         number = self.history.steps
-        rates = self._rates(number, len(batches))
+        rates, lr = self._rates(number, len(batches)), self.optimizer.lr
         trainer.parameters[:] = self._parameters()
         if self.memory is not None and trainer.remembered is not self.memory:
             trainer.remembered[:] = self.memory
         begin = time.perf_counter()
-        taken = trainer.take(chosen, rates, number + 1)
+        taken = trainer.take(chosen, rates if callable(lr) else float(lr), number + 1)
         end = time.perf_counter()
         if self.memory is not None and trainer.remembered is not self.memory:
             self.memory[:] = trainer.remembered

@@ -383,9 +383,12 @@ class _Schedule:
                 number = self.number[id(node)]
                 if number in self.takes:
                     continue
-                for slot in [(number, j) for j in range(len(node.operands))]:
-                    if slot in self.keeps:
-                        statements.append(Keep(Cell(self._group_at(slot)), self.keeps[slot]))
+                slots = [(number, j) for j in range(len(node.operands))]
+                statements += [
+                    Keep(Cell(self._group_at(slot)), self.keeps[slot])
+                    for slot in slots
+                    if slot in self.keeps
+                ]
                 statements.append(self._compute(number))
         return tuple(statements)
 

@@ -62,11 +62,12 @@ class SlowTrainer:
         self.gradient = np.zeros(trained)
 
     def take(
-        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float], first: int
+        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
     ) -> Taken:
         """Take steps of training; see `Trainer.take`."""
         seen: list[float] = []
-        for k, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
+        every = [rates] * len(batches) if isinstance(rates, float) else rates
+        for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
             chosen = range(len(self.samples)) if batch is None else batch
             seen.append(self._loss_and_gradient(chosen))
             if not self._move(rate, float(first + k), seen[-1]):

@@ -215,8 +215,7 @@ class _Steps:
         self.gather()
         if plan.clip_norm is not None:
             self.clip(plan.clip_norm)
-        self.update()
-        bad = self.not_finite(loss)
+        bad = self.not_finite(loss, self.update())
         f.put(f"br i1 {bad}, label %diverged, label %accepted")
         f.start("accepted")
         self.copy(self.to["p"], self.to["moved"], plan.room * (1 + plan.remembered))
@@ -396,22 +395,37 @@ class _Steps:
         """The number of the first parameter of the i-th group."""
         return self.f.new(f"mul i64 {i}, {self.wide.lanes}")
 
-    def update(self) -> None:
-        """Move every parameter; the old ones stay until the step is accepted."""
+    def update(self) -> Name:
+        """Move every parameter; the old ones stay until the step is accepted.
+
+        Returns:
+            A vector that is zero if all derivatives and moved parameters are finite: x - x is
+            not zero for those that are not.
+        """
         f, e, plan = self.f, self.wide, self.plan
+        plain = Emitter(f, e.lanes)
+        bad = f.allocate(e.number_type, align := 8 * e.lanes)
+        f.put(f"store {e.number_type} {e.constant(0.0)}, ptr {bad}")
         rate = Symbol(e, e.broadcast(self.get("rates", "%s")))
         number = f.new(f"add i64 {self.size('first')}, %s")
         step = Symbol(e, e.broadcast(f.new(f"sitofp i64 {number} to double")))
-        align = 8 * e.lanes
 
         def some(i: Name) -> None:
             first = self.first(i)
+            trained = self.trained(first)
+
+            def note(x: Name) -> None:
+                x = e.select(trained, x, e.constant(0.0))
+                so_far = f.new(f"load {e.number_type}, ptr {bad}")
+                so_far = plain.add(so_far, plain.sub(x, x))
+                f.put(f"store {e.number_type} {so_far}, ptr {bad}")
 
             def load(name: str, skip: int = 0) -> Symbol:
                 place = self.at(name, f.new(f"add i64 {first}, {skip}") if skip else first)
                 return Symbol(e, f.new(f"load {e.number_type}, ptr {place}, align {align}"))
 
             g = load("g")
+            note(g.name)
             if plan.clip_norm is not None:
                 factor = f.new(f"load double, ptr {self.scale}")
                 g = Symbol(e, e.mul(g.name, e.broadcast(factor)))
@@ -426,34 +440,20 @@ class _Steps:
             for k, x in enumerate((p, *state)):
                 name = x.name if isinstance(x, Symbol) else e.constant(float(x))
                 if k == 0:
-                    name = e.select(self.trained(first), name, before.name)
+                    note(name)
+                    name = e.select(trained, name, before.name)
                 place = self.at("moved", f.new(f"add i64 {first}, {k * plan.room}") if k else first)
                 f.put(f"store {e.number_type} {name}, ptr {place}, align {align}")
 
         self.loop(str(plan.room // e.lanes), some)
+        return f.new(f"load {e.number_type}, ptr {bad}")
 
-    def not_finite(self, loss: Name) -> Name:
-        """Whether the loss, a derivative or a moved parameter is not finite: x - x is 0 else."""
-        f, e = self.f, Emitter(self.f, self.wide.lanes)
-        bad = f.allocate(e.number_type, 64)
-        f.put(f"store {e.number_type} {e.constant(0.0)}, ptr {bad}")
-
-        def some(i: Name) -> None:
-            so_far = f.new(f"load {e.number_type}, ptr {bad}")
-            trained = self.trained(self.first(i))
-            for name in ("g", "moved"):
-                place = self.at(name, self.first(i))
-                x = f.new(f"load {e.number_type}, ptr {place}, align {8 * e.lanes}")
-                x = e.select(trained, x, e.constant(0.0))
-                so_far = e.add(so_far, e.sub(x, x))
-            f.put(f"store {e.number_type} {so_far}, ptr {bad}")
-
-        self.loop(str(self.plan.room // e.lanes), some)
-        of_parameters = f.new(f"load {e.number_type}, ptr {bad}")
-        wrong = e.any(e.ne(of_parameters, e.constant(0.0)))
-        one = Emitter(f, 1)
+    def not_finite(self, loss: Name, of_parameters: Name) -> Name:
+        """Whether the loss, a derivative or a moved parameter is not finite; see `update`."""
+        wide, one = Emitter(self.f, self.wide.lanes), Emitter(self.f, 1)
+        wrong = wide.any(wide.ne(of_parameters, wide.constant(0.0)))
         of_loss = one.ne(one.sub(loss, loss), one.constant(0.0))
-        return f.new(f"or i1 {wrong}, {of_loss}")
+        return self.f.new(f"or i1 {wrong}, {of_loss}")
 
     def trained(self, first: Name) -> Name:
         """The mask of the parameters from `first` on that are trained."""

@@ -149,13 +149,13 @@ class Trainer:
         return self.memory.floats("g")[: self.plan.trained]
 
     def take(
-        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float], first: int
+        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
     ) -> Taken:
         """Take steps of training.
 
         Args:
             batches: the samples of each step, by number; None for all of them.
-            rates: the learning rate of each step.
+            rates: the learning rate of each step, or of all of them.
             first: the number of the first step, 1 for the first of a run.
 
         Returns:
