@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import talweg as tw
 from stages import same
 from talweg import eager_run, native_run, optim
-from talweg.compiler import trainer
+from talweg.compiler import native, trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.schedules import Cosine, Exponential, Linear, OneCycle, StepDecay, Warmup
 
@@ -666,3 +666,24 @@ def test_samples_of_several_lengths():
     assert numbers == run("eager", data * 2000, steps=6)[1]
     with pytest.raises(NativeError, match="example 1 has another shape than the first"):
         run("native", steps=1)
+
+
+@pytest.mark.parametrize("mode", ["exact", "default"])
+def test_long_text_compiled_with_few_passes_computes_the_same(mode, monkeypatch):
+    plain = trained("native", mode, steps=40)
+    chosen = []
+    optimise = native._optimise
+
+    def noted(ir, to, machine, level, tuning):
+        chosen.append(tuning)
+        return optimise(ir, to, machine, level, tuning)
+
+    monkeypatch.setattr(native, "_optimise", noted)
+    monkeypatch.setattr(native, "_LONG_TEXT", 10)
+    monkeypatch.setenv("TALWEG_CACHE_DIR", "")
+    quick = trained("native", mode, steps=40)
+    assert chosen == [native.QUICK]
+    if mode == "exact":
+        assert quick[0].losses == plain[0].losses
+        assert quick[1:] == plain[1:]
+    assert quick[0].losses == pytest.approx(plain[0].losses, rel=1e-12)

@@ -64,6 +64,7 @@ class Settings:
     clip_norm: float | None
     callbacks: Sequence[Callable[[Step], bool | None]]
     progress: bool
+    threads: int | None = None
     early_stopping: EarlyStopping | None = None
     metrics: dict[str, Metric] | None = None
 
@@ -161,7 +162,11 @@ def _run(
     drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
     try:
         return NativeRun(
-            **given, mode=settings.mode, batch_size=settings.batch_size, as_floats=as_floats
+            **given,
+            mode=settings.mode,
+            batch_size=settings.batch_size,
+            as_floats=as_floats,
+            threads=settings.threads,
         )
     except NativeError as reason:
         if settings.engine == "native":
@@ -211,6 +216,10 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda x: x is None or (isinstance(x, Integral) and int(x) >= 1),
     ),
     "seed": ("None or a whole number", lambda x: x is None or isinstance(x, Integral)),
+    "threads": (
+        "None or a whole number of at least 1",
+        lambda x: x is None or (isinstance(x, Integral) and int(x) >= 1),
+    ),
     "engine": ('"auto", "eager" or "native"', lambda x: x in ("auto", "eager", "native")),
     "mode": ('"default" or "exact"', lambda x: x in ("default", "exact")),
     "early_stopping": (

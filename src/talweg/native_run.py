@@ -11,6 +11,7 @@ Start reading at `NativeRun`, then `NativeRun.take`.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
@@ -48,6 +49,8 @@ class NativeRun(EagerRun):
         mode: "default" or "exact".
         batch_size: how many samples a step takes; None for all of them.
         as_floats: whether whole numbers in samples are meant as numbers like others.
+        threads: how many threads may share the samples of a large batch; None for one for each
+            core.
         **settings: those of `EagerRun`.
 
     Raises:
@@ -55,9 +58,16 @@ class NativeRun(EagerRun):
     """
 
     def __init__(
-        self, *, mode: str, batch_size: int | None, as_floats: bool, **settings: Any
+        self,
+        *,
+        mode: str,
+        batch_size: int | None,
+        as_floats: bool,
+        threads: int | None,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        self.threads = threads or os.cpu_count() or 1
         self.exact = mode == "exact"
         self.batch_size = batch_size
         self.prepared: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
@@ -207,7 +217,9 @@ class NativeRun(EagerRun):
         }
         trainer: Trainer | SlowTrainer
         try:
-            trainer = Trainer(shape.tape, rows, batch=self.batch_size, **settings)
+            trainer = Trainer(
+                shape.tape, rows, batch=self.batch_size, threads=self.threads, **settings
+            )
         except CompilerError:
             raise
         except NativeError:  # no loops, or none that could be compiled: a table, then

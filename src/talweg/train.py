@@ -32,6 +32,7 @@ def train(
     seed: int | None = None,
     engine: Engine = "auto",
     mode: Mode = "default",
+    threads: int | None = None,
     validation: Iterable[Sample] | None = None,
     early_stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
@@ -63,6 +64,9 @@ def train(
             training by either; `history.engine` says which it was.
         mode: what native code promises. "default": numbers that agree to rounding errors, as
             fast as possible. "exact": the same bits as the eager engine.
+        threads: how many threads of native code may share a batch of 2,048 samples or more; None
+            for one for each core. Their number does not change a bit of the result. In exact
+            mode samples go one after the other, by one thread.
         validation: samples that are only looked at: their loss is recorded before each pass
             over the data, and after the last update.
         early_stopping: when to stop before `steps`.
@@ -104,6 +108,7 @@ def train(
         seed=seed,
         engine=engine,
         mode=mode,
+        threads=threads,
         clip_norm=clip_norm,
         callbacks=callbacks,
         progress=progress,
@@ -131,6 +136,7 @@ def minimize(
     seed: int | None = None,
     engine: Engine = "auto",
     mode: Mode = "default",
+    threads: int | None = None,
     clip_norm: float | None = None,
     callbacks: Sequence[Callable[[Step], bool | None]] = (),
     progress: bool = False,
@@ -156,6 +162,7 @@ def minimize(
         seed: where shuffling starts; None for Python's own `random`.
         engine: see `train`.
         mode: see `train`.
+        threads: see `train`.
         clip_norm: scale the gradient down to this length (over all parameters) if longer.
         callbacks: functions called with a `Step` after each step; one that returns True ends
             the run.
@@ -194,6 +201,7 @@ def minimize(
         seed=seed,
         engine=engine,
         mode=mode,
+        threads=threads,
         clip_norm=clip_norm,
         callbacks=callbacks,
         progress=progress,

@@ -6,6 +6,11 @@
       gather        the lanes of every derivative added up
       update        the optimiser's equation for every parameter
 
+A large batch is cut into chunks, and each of them collects derivatives in an array of its own;
+these are added up in the order of the chunks. `pack`, `chunk` and `finish` are then functions
+by themselves, so that threads can share the chunks of a step. How many chunks there are depends
+on the batch alone: any number of threads gives the same bits.
+
 The samples of a batch lie in SIMD lanes: number k of sample s stands at
 `x[block][k][vector][lane]`. The parameters are shared by all of them, so the derivatives by a
 parameter are collected in a vector, one number a lane, and added up once a step. Lanes that a
@@ -64,6 +69,7 @@ class Plan:
         exact: whether every bit must be that of the eager engine.
         lanes: how many samples lie in one vector.
         blocks: how many vectors are computed side by side.
+        chunks: into how many parts a batch is cut.
     """
 
     code: Code
@@ -77,6 +83,7 @@ class Plan:
     exact: bool = False
     lanes: int = 1
     blocks: int = 1
+    chunks: int = 1
 
     @property
     def samples(self) -> int:
@@ -89,6 +96,11 @@ class Plan:
         return -(-self.parameters // 8) * 8
 
     @property
+    def gathered(self) -> int:
+        """How many numbers collect the derivatives of a chunk."""
+        return self.room * self.lanes
+
+    @property
     def in_loops(self) -> bool:
         """Whether a block's arrays are too large for the stack."""
         return sum(self.code.arrays.values()) * self.samples > _SMALL
@@ -99,6 +111,23 @@ class Plan:
         return (
             sum(padded(s) * self.samples for s in self.code.arrays.values()) if self.in_loops else 0
         )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What native code knows about the batch of a step.
+
+    Attributes:
+        offset: where it begins in the order of samples.
+        count: how many samples it has.
+        blocks: how many blocks they fill.
+        weight: what each sample's loss counts.
+    """
+
+    offset: Name
+    count: Name
+    blocks: Name
+    weight: Name
 
 
 _SMALL = 8192
@@ -117,6 +146,11 @@ def training_steps(plan: Plan) -> str:
     module = Module(plan.exact)
     steps = _Steps(plan, Function(module, "define void @run(ptr noalias %table)"))
     steps.run()
+    if plan.chunks > 1:
+        table = "ptr noalias %table, i64 %s"
+        _Steps(plan, Function(module, f"define void @pack({table})")).only_pack()
+        _Steps(plan, Function(module, f"define void @chunk({table}, i64 %k)")).only_chunk()
+        _Steps(plan, Function(module, f"define i1 @finish({table})")).only_finish()
     _block(module, plan)
     return str(module)
 
@@ -201,21 +235,17 @@ class _Steps:
         more = f.new(f"icmp slt i64 %s, {steps}")
         f.put(f"br i1 {more}, label %take, label %end")
         f.start("take")
-        offset, count = self.whole("offsets", "%s"), self.whole("counts", "%s")
-        weight = "0x3FF0000000000000"
-        if plan.mean:
-            weight = self.one.div(weight, f.new(f"sitofp i64 {count} to double"))
-        blocks = f.new(f"add i64 {count}, {plan.samples - 1}")
-        blocks = f.new(f"sdiv i64 {blocks}, {plan.samples}")
-        self.pack(offset, count, blocks)
-        self.clear()
-        self.blocks(blocks, count, weight)
-        loss = self.loss(count, weight)
-        self.put("losses", "%s", loss)
-        self.gather()
-        if plan.clip_norm is not None:
-            self.clip(plan.clip_norm)
-        bad = self.not_finite(loss, self.update())
+        if plan.chunks == 1:
+            batch = self.batch()
+            self.pack(batch)
+            self.clear("0")
+            self.blocks(batch, "0", batch.blocks, "0")
+            bad = self.finish(batch)
+        else:
+            f.put("call void @pack(ptr %table, i64 %s)")
+            for k in range(plan.chunks):
+                f.put(f"call void @chunk(ptr %table, i64 %s, i64 {k})")
+            bad = f.new("call i1 @finish(ptr %table, i64 %s)")
         f.put(f"br i1 {bad}, label %diverged, label %accepted")
         f.start("accepted")
         self.copy(self.to["p"], self.to["moved"], plan.room * (1 + plan.remembered))
@@ -228,22 +258,63 @@ class _Steps:
         f.start("end")
         f.put("ret void")
 
+    def only_pack(self) -> None:
+        """The function that packs the batch of a step."""
+        self.pack(self.batch())
+        self.f.put("ret void")
+
+    def only_chunk(self) -> None:
+        """The function that goes forward and backward for one chunk of a step."""
+        f, chunks, batch = self.f, self.plan.chunks, self.batch()
+        following = f.new("add i64 %k, 1")
+        first, end = (
+            f.new(f"sdiv i64 {f.new(f'mul i64 {batch.blocks}, {k}')}, {chunks}")
+            for k in ("%k", following)
+        )
+        self.clear("%k")
+        self.blocks(batch, first, f.new(f"sub i64 {end}, {first}"), "%k")
+        f.put("ret void")
+
+    def only_finish(self) -> None:
+        """The function that ends a step; whether it diverged."""
+        self.f.put(f"ret i1 {self.finish(self.batch())}")
+
+    def finish(self, batch: Batch) -> Name:
+        """Add up what the blocks found, and move the parameters; whether the step diverged."""
+        loss = self.loss(batch)
+        self.put("losses", "%s", loss)
+        self.gather()
+        if self.plan.clip_norm is not None:
+            self.clip(self.plan.clip_norm)
+        return self.not_finite(loss, self.update())
+
     # ---- the batch ----------------------------------------------------------------------------
 
-    def pack(self, offset: Name, count: Name, blocks: Name) -> None:
-        """Put the samples of a batch side by side, unless they lie so already."""
+    def batch(self) -> Batch:
+        """What is to be known about the batch of a step."""
         f, plan = self.f, self.plan
+        offset, count = self.whole("offsets", "%s"), self.whole("counts", "%s")
+        weight = "0x3FF0000000000000"
+        if plan.mean:
+            weight = self.one.div(weight, f.new(f"sitofp i64 {count} to double"))
+        blocks = f.new(f"add i64 {count}, {plan.samples - 1}")
+        blocks = f.new(f"sdiv i64 {blocks}, {plan.samples}")
+        return Batch(offset, count, blocks, weight)
+
+    def pack(self, batch: Batch) -> None:
+        """Put the samples of a batch side by side, unless they lie so already."""
+        f, plan, count = self.f, self.plan, batch.count
         packed = f.new(f"icmp ne i64 {self.size('packed')}, 0")
         pack, ready = f.label("pack"), f.label("packed")
         f.put(f"br i1 {packed}, label %{ready}, label %{pack}")
         f.start(pack)
         last = f.new(f"sub i64 {count}, 1")
-        total = f.new(f"mul i64 {blocks}, {plan.samples}")
+        total = f.new(f"mul i64 {batch.blocks}, {plan.samples}")
 
         def sample(lane: Name) -> None:
             beyond = f.new(f"icmp sgt i64 {lane}, {last}")
             place = f.new(f"select i1 {beyond}, i64 {last}, i64 {lane}")
-            number = self.whole("order", f.new(f"add i64 {offset}, {place}"))
+            number = self.whole("order", f.new(f"add i64 {batch.offset}, {place}"))
             source = f.new(f"mul i64 {number}, {plan.inputs}")
             block = f.new(f"sdiv i64 {lane}, {plan.samples}")
             inside = f.new(f"srem i64 {lane}, {plan.samples}")
@@ -261,12 +332,18 @@ class _Steps:
         f.put(f"br label %{ready}")
         f.start(ready)
 
-    def clear(self) -> None:
-        """Set what collects derivatives and losses to zero."""
+    def clear(self, chunk: Name) -> None:
+        """Set what collects derivatives and losses in a chunk to zero."""
         plan = self.plan
-        self.zero(self.to["gathered"], plan.room * plan.lanes)
+        self.zero(self.of_chunk("gathered", plan.gathered, chunk), plan.gathered)
         if not plan.exact:
-            self.zero(self.to["parts"], plan.samples)
+            self.zero(self.of_chunk("parts", plan.samples, chunk), plan.samples)
+
+    def of_chunk(self, name: str, size: int, chunk: Name) -> Name:
+        """Where the part of an array is that belongs to a chunk."""
+        return (
+            self.to[name] if chunk == "0" else self.at(name, self.f.new(f"mul i64 {chunk}, {size}"))
+        )
 
     def zero(self, pointer: Name, numbers: int) -> None:
         """Set numbers to zero."""
@@ -283,36 +360,41 @@ class _Steps:
             "i1 false)"
         )
 
-    def blocks(self, blocks: Name, count: Name, weight: Name) -> None:
-        """Forward and backward for all blocks; in exact mode from the last to the first."""
+    def blocks(self, batch: Batch, begin: Name, blocks: Name, chunk: Name) -> None:
+        """Forward and backward for the blocks of a chunk; in exact mode the last one first."""
         f, plan = self.f, self.plan
-        given = [self.to["gathered"], self.to["parts"]]
+        gathered = self.of_chunk("gathered", plan.gathered, chunk)
+        of_losses = self.of_chunk("parts", plan.samples, chunk)
+        work = self.of_chunk("work", plan.work, chunk)
         arrays, offset = [], 0
         for size in plan.code.arrays.values() if plan.in_loops else []:
-            arrays.append(byte_offset(f, self.to["work"], 8 * offset))
+            arrays.append(byte_offset(f, work, 8 * offset))
             offset += padded(size) * plan.samples
 
         def block(i: Name) -> None:
-            parts = given[1]
+            parts = of_losses
+            if begin != "0":
+                i = f.new(f"add i64 {begin}, {i}")
             if plan.exact:
                 last = f.new(f"sub i64 {blocks}, 1")
                 i = f.new(f"sub i64 {last}, {i}")
                 parts = self.at("parts", i)
             x = self.at("x", f.new(f"mul i64 {i}, {plan.inputs * plan.samples}"))
-            begin = f.new(f"mul i64 {i}, {plan.samples}")
-            pointers = [self.to["p"], x, self.to["c"], given[0], parts, *arrays]
+            sample = f.new(f"mul i64 {i}, {plan.samples}")
+            pointers = [self.to["p"], x, self.to["c"], gathered, parts, *arrays]
             listed = ", ".join(f"ptr {x}" for x in pointers)
-            f.put(f"call void @block({listed}, i64 {begin}, i64 {count}, double {weight})")
+            of_batch = f"i64 {batch.count}, double {batch.weight}"
+            f.put(f"call void @block({listed}, i64 {sample}, {of_batch})")
 
         self.loop(blocks, block)
 
-    def loss(self, count: Name, weight: Name) -> Name:
+    def loss(self, batch: Batch) -> Name:
         """The loss of the batch."""
         f, plan = self.f, self.plan
         total = f.allocate("double")
         if plan.exact:  # as losses.add_up: from the first sample to the last
             f.put(f"store double {self.get('parts', '0')}, ptr {total}")
-            rest = f.new(f"sub i64 {count}, 1")
+            rest = f.new(f"sub i64 {batch.count}, 1")
 
             def add(i: Name) -> None:
                 sample = f.new(f"add i64 {i}, 1")
@@ -322,12 +404,12 @@ class _Steps:
                 )
 
             self.loop(rest, add)
-            return self.one.mul(f.new(f"load double, ptr {total}"), weight)
+            return self.one.mul(f.new(f"load double, ptr {total}"), batch.weight)
         lanes = Emitter(f, plan.lanes, self.flags)
-        parts = [self.vector(lanes, self.to["parts"], k) for k in range(plan.blocks)]
+        parts = [self.vector(lanes, self.to["parts"], k) for k in range(plan.blocks * plan.chunks)]
         while len(parts) > 1:
             parts = [lanes.add(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(parts)]
-        return self.one.mul(self.across(lanes, parts[0]), weight)
+        return self.one.mul(self.across(lanes, parts[0]), batch.weight)
 
     # ---- derivatives and update -----------------------------------------------------------------
 
@@ -344,6 +426,10 @@ class _Steps:
             place = f.new(f"mul i64 {first}, {plan.lanes}")
             pointer = self.at("gathered", place)
             vectors = [self.vector(lanes, pointer, k) for k in range(8)]
+            for _ in range(1, plan.chunks):
+                pointer = byte_offset(f, pointer, 8 * plan.gathered)
+                of_chunk = [self.vector(lanes, pointer, k) for k in range(8)]
+                vectors = [lanes.add(*pair) for pair in zip(vectors, of_chunk, strict=True)]
             total = summed(lanes, vectors)
             f.put(f"store <8 x double> {total}, ptr {self.at('g', first)}, align 64")
 

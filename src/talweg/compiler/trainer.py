@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -29,6 +30,12 @@ _MOST_BLOCKS = 8
 _NEAR = 100_000
 """Bytes that are near enough: more than the first cache holds, less than the second."""
 
+
+_CHUNK, _MOST_CHUNKS = 1024, 16
+"""A chunk has at least so many samples; there are at most so many chunks."""
+
+_PARTS = (("pack", None, 1), ("chunk", None, 2), ("finish", ctypes.c_bool, 1))
+"""The parts of a step as functions: what they return, and how many numbers they take."""
 
 _LONGEST_TEXT = 2_000
 """Programs with more instructions than this, after rolling, would take LLVM too long."""
@@ -62,6 +69,8 @@ class Trainer:
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
         clip_norm: the length to which gradients are cut, or None.
         exact: whether every bit must be that of the eager engine.
+        threads: how many threads may share the samples of a large batch; it does not change
+            a bit of the result.
 
     Attributes:
         most_steps: how many steps one call takes at most.
@@ -82,6 +91,7 @@ class Trainer:
         mean: bool,
         clip_norm: float | None = None,
         exact: bool = False,
+        threads: int = 1,
     ) -> None:
         batch = batch or len(samples)
         self.most_steps = max(1, min(4096, 1_000_000 // batch))
@@ -103,9 +113,18 @@ class Trainer:
             exact=exact,
             lanes=lanes,
             blocks=blocks,
+            chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
         )
+        self.threads = min(threads, self.plan.chunks)
         self.library = native.compile(training_steps(self.plan))
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.library.address("run"))
+        self._part = {
+            name: ctypes.CFUNCTYPE(result, ctypes.c_void_p, *[ctypes.c_int64] * numbers)(
+                self.library.address(name)
+            )
+            for name, result, numbers in _PARTS
+            if self.plan.chunks > 1
+        }
         self.memory = Memory(self._sizes(samples, batch), TABLE)
         self.memory.floats("data")[:] = samples.reshape(-1)
         self.memory.floats("c")[:] = tape.constants
@@ -119,18 +138,18 @@ class Trainer:
             "p": plan.room * (1 + plan.remembered),
             "moved": plan.room * (1 + plan.remembered),
             "g": plan.room,
-            "gathered": plan.room * plan.lanes,
+            "gathered": plan.gathered * plan.chunks,
             "c": len(plan.code.constants),
             "data": samples.size,
             "order": max(len(samples), self.most_steps * batch),
             "offsets": self.most_steps,
             "counts": self.most_steps,
             "x": blocks * plan.samples * plan.inputs,
-            "parts": max(batch, plan.samples),
+            "parts": max(batch, plan.samples * plan.chunks),
             "rates": self.most_steps,
             "losses": self.most_steps,
             "sizes": len(SIZES),
-            "work": plan.work,
+            "work": plan.work * plan.chunks,
         }
 
     @property
@@ -174,11 +193,31 @@ class Trainer:
         memory.floats("rates")[:steps] = rates
         sizes = memory.integers("sizes")
         sizes[:] = [steps, first, int(whole and self._packed), 0, 0]
-        self._run(memory.address)
+        if self.threads > 1:
+            self._run_in_threads(steps)
+        else:
+            self._run(memory.address)
         done, diverged = int(sizes[3]), bool(sizes[4])
         self._packed = whole
         losses = memory.floats("losses")[: done + diverged].tolist()
         return Taken(losses, diverged)
+
+    def _run_in_threads(self, steps: int) -> None:
+        """What the native function `run` does, with the chunks of a step shared by threads."""
+        address, sizes, plan = self.memory.address, self.memory.integers("sizes"), self.plan
+        moved = slice(0, plan.room * (1 + plan.remembered))
+        with ThreadPoolExecutor(self.threads) as pool:
+            for step in range(steps):
+                self._part["pack"](address, step)
+                one_chunk = partial(self._part["chunk"], address, step)
+                for _ in pool.map(one_chunk, range(plan.chunks)):
+                    pass  # until all of them are done; an error would show here
+                sizes[3] = step
+                if self._part["finish"](address, step):
+                    sizes[4] = 1
+                    return
+                self.memory.floats("p")[moved] = self.memory.floats("moved")[moved]
+                sizes[3] = step + 1
 
 
 def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:

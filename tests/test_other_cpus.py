@@ -1,0 +1,45 @@
+"""Training code for CPUs with narrower vectors than this one: run here, and cross-compiled."""
+
+import random
+import re
+
+import pytest
+
+import talweg as tw
+from talweg.compiler import native, trainer
+
+CPUS = {  # lanes, how LLVM is asked for it, its multiply-add on whole vectors, what it has not
+    "AVX2": (4, {"cpu": "x86-64-v3", "triple": "x86_64-linux-gnu"}, r"vfn?m\w+pd.*ymm", "zmm"),
+    "NEON": (2, {"triple": "aarch64-linux-gnu"}, r"fml[as]\s+v\d+\.2d", "zmm|ymm|xmm"),
+}
+
+
+def trained(engine):
+    rng = random.Random(1)
+    data = [([rng.uniform(-1, 1), rng.uniform(-1, 1)], rng.choice([-1.0, 1.0])) for _ in range(30)]
+    model = tw.MLP(2, [16, 16, 1], rng=rng)
+    history = tw.train(model, data, loss=tw.losses.hinge, engine=engine, steps=20, reduction="mean")
+    return history.losses, [p.data for p in model.parameters()]
+
+
+@pytest.mark.parametrize(("lanes", "target", "multiply_add", "absent"), CPUS.values(), ids=CPUS)
+def test_training_with_the_lanes_of(lanes, target, multiply_add, absent, monkeypatch):
+    texts = []
+    compiled = native.compile
+    monkeypatch.setattr(native, "lanes", lambda: lanes)
+    monkeypatch.setattr(native, "compile", lambda ir: (texts.append(ir), compiled(ir))[1])
+    losses, weights = trained("native")
+    wanted, moved = trained("eager")
+    assert losses == pytest.approx(wanted, rel=1e-11)
+    assert weights == pytest.approx(moved, rel=1e-10)
+
+    (ir,) = texts
+    assert f"<{lanes} x double>" in ir
+    text = native.assembly(ir, **target)
+    assert len(re.findall(multiply_add, text)) > 50
+    assert not re.search(rf"\b(?:{absent})\d", text)
+    assert not re.search(r"\b(?:tanh|exp|fma)@|\bbl\s+(?:tanh|exp|fma)\b", text)  # none by libm
+
+
+def test_the_lanes_of_this_cpu_are_those_that_training_uses():
+    assert trainer.lanes_and_blocks(1000, 10)[0] == native.lanes()
