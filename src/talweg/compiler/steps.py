@@ -70,6 +70,8 @@ class Plan:
         lanes: how many samples lie in one vector.
         blocks: how many vectors are computed side by side.
         chunks: into how many parts a batch is cut.
+        count: how many samples every batch has, if that is known beforehand; a small batch then
+            is code without a loop, and its derivatives need no memory.
     """
 
     code: Code
@@ -84,6 +86,7 @@ class Plan:
     lanes: int = 1
     blocks: int = 1
     chunks: int = 1
+    count: int | None = None
 
     @property
     def samples(self) -> int:
@@ -293,12 +296,16 @@ class _Steps:
     def batch(self) -> Batch:
         """What is to be known about the batch of a step."""
         f, plan = self.f, self.plan
-        offset, count = self.whole("offsets", "%s"), self.whole("counts", "%s")
-        weight = "0x3FF0000000000000"
+        offset = self.whole("offsets", "%s")
+        if plan.count is None:
+            count = self.whole("counts", "%s")
+            blocks = f.new(f"add i64 {count}, {plan.samples - 1}")
+            blocks = f.new(f"sdiv i64 {blocks}, {plan.samples}")
+        else:
+            count, blocks = str(plan.count), str(-(-plan.count // plan.samples))
+        weight = self.one.constant(1.0)
         if plan.mean:
             weight = self.one.div(weight, f.new(f"sitofp i64 {count} to double"))
-        blocks = f.new(f"add i64 {count}, {plan.samples - 1}")
-        blocks = f.new(f"sdiv i64 {blocks}, {plan.samples}")
         return Batch(offset, count, blocks, weight)
 
     def pack(self, batch: Batch) -> None:
@@ -589,6 +596,9 @@ class _Steps:
     def loop(self, count: Name, body: Callable[[Name], None]) -> None:
         """`count` times the body, which is given the number of the iteration."""
         f = self.f
+        if count == "1":
+            body("0")
+            return
         before, head = f.block, f.label("loop")
         inside, latch, after = f.label("body"), f.label("next"), f.label("after")
         f.put(f"br label %{head}")

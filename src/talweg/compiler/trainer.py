@@ -93,6 +93,7 @@ class Trainer:
         exact: bool = False,
         threads: int = 1,
     ) -> None:
+        count = len(samples) if batch is None else None
         batch = batch or len(samples)
         self.most_steps = max(1, min(4096, 1_000_000 // batch))
         loops = program_within(tape, _LONGEST_TEXT)
@@ -114,6 +115,7 @@ class Trainer:
             lanes=lanes,
             blocks=blocks,
             chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
+            count=count,
         )
         self.threads = min(threads, self.plan.chunks)
         self.library = native.compile(training_steps(self.plan))
