@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from talweg import losses
 from talweg.descent import Reduction, Step
@@ -25,6 +25,9 @@ from talweg.schedules import rate_at
 
 if TYPE_CHECKING:
     from talweg.explore.curvature import Array
+
+Known: TypeAlias = SGD | Adam | RMSprop
+"""The optimisers whose limits are known; AdamW is an Adam."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ class Sharpness:
             return f"{lr:g} is {ratio:.3g} times the limit at these weights, {limit}: " + (
                 "expect a spike first"
             )
-        return f"{lr:g} is {ratio:.3g} of the limit at these weights, {limit}: steps are stable here"
+        return (
+            f"{lr:g} is {ratio:.3g} of the limit at these weights, {limit}: steps are stable here"
+        )
 
     def __repr__(self) -> str:
         return (
@@ -104,18 +109,19 @@ def sharpness(
         Adam, AdamW                (2 + 2 beta1) / ((1 - beta1) λ')
         RMSprop                    2 / λ'
 
-    where λ' is the largest eigenvalue of D^(-1/2) H D^(-1/2), the Hessian as an optimiser sees
-    it that divides each gradient g_i by D_i = |g_i| + epsilon. This D takes the gradient at
-    these weights for all gradients so far. For Adam it is the divisor of the first step exactly,
-    since its v / (1 - beta2) is g**2 then; later the divisor lags behind. What the first steps
-    do otherwise is left out: Adam's m / (1 - beta1**t), and RMSprop's s, which begins at 0 and
-    makes its first steps larger.
+    where λ' is the largest eigenvalue of D^(-1/2) H D^(-1/2): the Hessian as an optimiser sees
+    it that divides each gradient g_i by D_i. What D will be depends on the run; here it is
+    D_i = |g_i| + epsilon with the gradient at these weights, as if it had been the same in all
+    steps so far. That is exactly what Adam divides by in its first step from here, when
+    v / (1 - beta2) is g**2. Left out is what fades in the first steps: Adam's m / (1 - beta1**t),
+    which the paper counts into D, and the small s that RMSprop begins with.
 
-    Weight decay w is a part of what is limited: H + w I stands for H above, but for AdamW, whose
-    decay is apart, λ' + w (1 + beta1) / (1 - beta1) for λ'. `clip_norm` and batches are not.
+    Weight decay w belongs to what is limited: read H + w I for H, or for AdamW, whose decay is
+    apart from the gradient, λ' + w (1 + beta1) / (1 - beta1) for λ'. The limit knows nothing of
+    batches and of `clip_norm`.
 
-    A limit is about these weights. Along a run λ changes, most often it grows up to the limit
-    and stays there (Cohen et al.): see `SharpnessEvery`.
+    The limit is that of these weights. Along a run λ changes, and often grows until it meets the
+    limit (Cohen et al.): see `SharpnessEvery`.
 
     Args:
         model: see `train`; it is only looked at.
@@ -212,13 +218,7 @@ class SharpnessEvery:
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
         self.steps = steps
-        self.optimizer = SGD(lr=0.05) if optimizer is None else optimizer
-        if type(self.optimizer) is not SGD:
-            raise ArgumentError(
-                f"along a run the sharpness has a limit for tw.SGD only, got "
-                f"{type(self.optimizer).__name__}; that of other optimisers depends on what they "
-                "remember: look at it before the run with tw.sharpness"
-            )
+        self.optimizer = SGD(lr=0.05) if optimizer is None else _plain(optimizer)
         self.curvature = Curvature(model, data, loss, reduction, tolerance, seed)
         self.curvature.gradient()  # refuses what has none
         self.start = self.curvature.largest()
@@ -248,36 +248,51 @@ class SharpnessEvery:
 # ---- the equations of the limits ---------------------------------------------------------------
 
 
-def _known(optimizer: Optimizer) -> Optimizer:
-    # A class of the user's may have other equations, though it is made from one of these.
-    if type(optimizer) not in (SGD, Adam, AdamW, RMSprop):
-        raise ArgumentError(
-            "optimizer must be tw.SGD, tw.Adam, tw.AdamW or tw.RMSprop, whose limits are known, "
-            f"got {optimizer!r}"
-        )
-    return optimizer
+def _known(optimizer: Optimizer) -> Known:
+    # A class of the user's may have other equations, though it is derived from one of these.
+    if isinstance(optimizer, Known) and type(optimizer) in (SGD, Adam, AdamW, RMSprop):
+        return optimizer
+    raise ArgumentError(
+        "optimizer must be tw.SGD, tw.Adam, tw.AdamW or tw.RMSprop, whose limits are known, "
+        f"got {optimizer!r}"
+    )
 
 
-def _factor(optimizer: Optimizer) -> float:
-    """The largest stable lr times curvature: where the slowest root of a step becomes -1."""
-    if isinstance(optimizer, Adam):
-        return (2.0 + 2.0 * optimizer.beta1) / (1.0 - optimizer.beta1)
-    m = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
-    if isinstance(optimizer, SGD) and optimizer.nesterov:
-        return (2.0 + 2.0 * m) / (1.0 + 2.0 * m)
-    return 2.0 + 2.0 * m
+def _plain(optimizer: Optimizer) -> SGD:
+    if isinstance(optimizer, SGD) and type(optimizer) is SGD:
+        return optimizer
+    raise ArgumentError(
+        f"along a run the sharpness has a limit for tw.SGD only, got {type(optimizer).__name__}; "
+        "that of other optimisers depends on what they remember: look at it before the run with "
+        "tw.sharpness"
+    )
 
 
-def _decay(optimizer: Optimizer) -> float:
+def _factor(optimizer: Known) -> float:
+    """The product of learning rate and curvature at which steps just do not come closer.
+
+    Along a direction of curvature h, a step maps (distance, memory) linearly. With the trace T
+    and determinant D of that map, it has the eigenvalue -1 where 1 + T + D = 0. For momentum
+    T = 1 - lr h + m and D = m; with nesterov T = 1 - lr (1 + m) h + m and D = m (1 - lr h); for
+    Adam T = 1 - lr (1 - b) h + b and D = b.
+    """
+    match optimizer:
+        case Adam(beta1=b):
+            return (2.0 + 2.0 * b) / (1.0 - b)
+        case SGD(momentum=m, nesterov=True):
+            return (2.0 + 2.0 * m) / (1.0 + 2.0 * m)
+        case SGD(momentum=m):
+            return 2.0 + 2.0 * m
+    return 2.0
+
+
+def _decay(optimizer: Known) -> float:
     """The weight decay that is a part of the gradient."""
-    known = isinstance(optimizer, (SGD, Adam, RMSprop)) and not isinstance(optimizer, AdamW)
-    return optimizer.weight_decay if known else 0.0
+    return 0.0 if isinstance(optimizer, AdamW) else optimizer.weight_decay
 
 
-def _preconditioned(
-    optimizer: Optimizer, curvature: Curvature, gradient: Array
-) -> float:
-    """The largest curvature that an optimiser sees which divides gradients by their size."""
+def _preconditioned(optimizer: Adam | RMSprop, curvature: Curvature, gradient: Array) -> float:
+    """The largest curvature seen by an optimiser that divides gradients by their size."""
     import numpy as np
 
     weights = np.array([p.data for p in curvature.parameters])
@@ -289,7 +304,6 @@ def _preconditioned(
             f"{optimizer!r}: the step would be 0/0; give an epsilon above 0"
         )
     largest = curvature.largest(1.0 / np.sqrt(sizes), decay)
-    if isinstance(optimizer, AdamW):
-        b = optimizer.beta1
-        largest += optimizer.weight_decay * (1.0 + b) / (1.0 - b)
+    if isinstance(optimizer, AdamW):  # T is smaller by lr w, and D is b (1 - lr w)
+        largest += optimizer.weight_decay * (1.0 + optimizer.beta1) / (1.0 - optimizer.beta1)
     return largest
