@@ -145,6 +145,16 @@ def test_a_loss_that_curves_downward_has_no_limit():
     assert (found.largest, found.limit) == (-1.0, math.inf)
 
 
+@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_curvature_that_is_0_but_for_rounding_is_0(count, size):
+    rng = np.random.default_rng(8)
+    data = [(row.tolist(), 0.0) for row in size * rng.normal(size=(2, count))]
+    model = Weights(rng.normal(size=count))
+    found = tw.sharpness(model, data, loss=lambda p, t: -half_square(p, t))
+    assert (found.largest, found.limit) == (0.0, math.inf)
+
+
 def test_what_cannot_be_compiled_is_computed_by_the_eager_engine():
     def forked(p, t):
         return half_square(p, t) if p.data > 0.0 else 3.0 * half_square(p, t)
@@ -164,6 +174,17 @@ def test_all_ways_to_a_product_agree():
         del curvature.ways[:skipped]
         products.append(curvature.times(vector))
     assert np.allclose(products[0], products[1], rtol=1e-12, atol=1e-13)
+
+
+def test_classes_are_compiled_one_by_one_as_whole_numbers_and_as_floats():
+    model, data, loss = CASES["classes"]
+    as_floats = tw.Dataset([x for x, _ in data], [float(k) for _, k in data])
+    products = []
+    for given in (data, as_floats):
+        curvature = Curvature(model, given, loss, "sum", 1e-6, 0)
+        products.append(curvature.times(np.ones(len(model.parameters()))))
+        assert len(curvature.ways) == 2
+    assert (products[0] == products[1]).all()
 
 
 # ---- what it leaves alone ----------------------------------------------------------------------
@@ -443,6 +464,13 @@ ONE = [([1.0], 0.0)]
             Weights([0.0]),
             ONE,
             {"loss": root},
+        ),
+        (
+            ArgumentError,
+            "the gradient at these weights is nan",
+            Weights([0.0]),
+            [([1.0], 0.0), ([1.0], 1.0)],
+            {"loss": lambda p, t: tw.sqrt(p) * (1.0 - 2.0 * t)},
         ),
         (
             ArgumentError,

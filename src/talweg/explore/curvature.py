@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg import losses
@@ -83,10 +84,11 @@ class Curvature:
         import numpy as np
 
         total, gradient = 0.0, np.zeros(len(self.parameters))
-        for x, y in self.samples:
-            part = self._part(x, y)
-            total += part.data
-            gradient += [g.data for g in gradients(part, self.parameters)]
+        with np.errstate(all="ignore"):  # inf - inf is found below
+            for x, y in self.samples:
+                part = self._part(x, y)
+                total += part.data
+                gradient += [g.data for g in gradients(part, self.parameters)]
         if not math.isfinite(total):
             raise ArgumentError(
                 f"the loss at these weights is {total!r}, so it has no curvature; look at the "
@@ -104,7 +106,8 @@ class Curvature:
 
         self.products += 1
         shares = [self._of_sample(sample, vector) for sample in self.samples]
-        return self._finite(self.weight * np.sum(shares, axis=0), "Hessian")
+        with np.errstate(all="ignore"):
+            return self._finite(self.weight * np.sum(shares, axis=0), "Hessian")
 
     def _of_sample(self, sample: Sample, vector: Array) -> Sequence[float]:
         try:
@@ -120,6 +123,8 @@ class Curvature:
     def largest(self, scale: Array | None = None, decay: float = 0.0) -> float:
         """The largest eigenvalue of S (H + decay I) S, with the Hessian H.
 
+        What rounding may have made of 0 is 0: an eigenvalue 1e13 times smaller than the matrix.
+
         Args:
             scale: the diagonal matrix S, one number a parameter; I unless given.
             decay: weight decay, which adds a parabola to the loss.
@@ -131,15 +136,21 @@ class Curvature:
 
         count = len(self.parameters)
         s = np.ones(count) if scale is None else scale
+        size = 0.0
 
         def scaled(vector: Array) -> Array:
+            nonlocal size
             v = s * vector.ravel()
-            return s * (self.times(v) + decay * v)
+            product: Array = s * (self.times(v) + decay * v)
+            size = max(size, float(np.linalg.norm(product) / np.linalg.norm(vector)))
+            return product
 
         if count <= _FEW:
             matrix = np.array([scaled(row) for row in np.eye(count)])
-            return float(np.linalg.eigvalsh((matrix + matrix.T) / 2.0)[-1])
-        return self._lanczos(scaled)
+            found = float(np.linalg.eigvalsh((matrix + matrix.T) / 2.0)[-1])
+        else:
+            found = self._lanczos(scaled)
+        return found if abs(found) > 1e-13 * size else 0.0
 
     def _lanczos(self, product: Callable[[Array], Array]) -> float:
         import numpy as np
@@ -191,8 +202,8 @@ class Curvature:
     def _ways(self) -> list[Way]:
         """Ways to compute the product for one sample, the fastest first.
 
-        Machine code for all samples, then for all whose whole numbers are the same (a class is
-        one, if the loss picks by it), then the eager engine, which computes everything.
+        Machine code for all samples; machine code for each class, if the loss picks by the
+        target (a `Dataset` has it as a float); the eager engine, which computes everything.
         """
         from talweg.compiler.derivatives import hvp
         from talweg.compiler.nests import rebuilt
@@ -207,7 +218,9 @@ class Curvature:
             return list(native(self.model, x, y, vector.tolist()))
 
         def of_classes(sample: Sample, vector: Array) -> Sequence[float]:
-            return list(native(self.model, with_floats(sample[0]), sample[1], vector.tolist()))
+            x, y = sample
+            classes = rebuilt(y, lambda t: int(t) if t.is_integer() else t, lambda v: v)
+            return list(native(self.model, with_floats(x), classes, vector.tolist()))
 
         def eager(sample: Sample, vector: Array) -> Sequence[float]:
             first = gradients(self._part(*sample), self.parameters)
@@ -226,7 +239,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "seed": (
         "a whole number of at least 0",
-        lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= 0,
+        lambda x: isinstance(x, Integral) and int(x) >= 0,
     ),
 }
 """For each setting: what it must be, in words and as a test."""
