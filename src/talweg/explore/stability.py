@@ -67,12 +67,13 @@ class Sharpness:
             raise ArgumentError(f"lr must be a finite number of at least 0, got {lr!r}")
         if math.isinf(self.limit):
             return (
-                f"nothing curves upward at these weights, so {lr:g} is below any limit; the first "
-                "steps may bring them to where it is not"
+                f"nothing curves upward at these weights, so {lr:g} is below any limit here; "
+                "a step may change that"
             )
         ratio, limit = lr / self.limit, f"{self.limit:.3g}"
         if ratio > 1.0:
-            return f"{lr:g} is {ratio:.3g} times the limit at these weights, {limit}: " + (
+            return (
+                f"{lr:g} is {ratio:.3g} times the limit at these weights, {limit}: "
                 "expect a spike first"
             )
         return (
