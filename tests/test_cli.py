@@ -314,7 +314,7 @@ def test_info(run):
 # ---- help -------------------------------------------------------------------------------------
 
 
-COMMANDS = ("train", "predict", "sweep", "graph", "explain", "info")
+COMMANDS = ("train", "predict", "sweep", "sharpness", "graph", "explain", "info")
 
 
 def test_help_names_commands_and_exit_codes(run):

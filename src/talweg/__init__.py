@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
+from talweg.explore.stability import Sharpness, SharpnessEvery, sharpness
 from talweg.explore.sweep import SweepResult, sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
@@ -89,6 +90,8 @@ __all__ = [
     "Predictor",
     "RMSprop",
     "Scaling",
+    "Sharpness",
+    "SharpnessEvery",
     "Step",
     "SweepResult",
     "Table",
@@ -108,6 +111,7 @@ __all__ = [
     "ops",
     "pick",
     "schedules",
+    "sharpness",
     "sweep",
     "train",
     "value_and_grad",

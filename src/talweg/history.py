@@ -31,6 +31,10 @@ class History:
             step counts from 1, and the loss is that of the weights before its update. The
             last entry, at `steps` + 1, is that of the weights after the last update.
         metrics: for each metric by name, (step, number) likewise.
+        sharpness: (step, largest curvature of the loss at the weights that the step starts
+            from), if a `SharpnessEvery` looked.
+        sharpness_limits: for each of these (step, curvature above which the step's learning
+            rate is unstable).
         status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
         verdict: the same in a sentence, with the reason.
         engine: what computed it: "eager", "native" or "native, exact".
@@ -49,6 +53,8 @@ class History:
     seconds: list[float] = field(default_factory=list)
     validation_losses: list[tuple[int, float]] = field(default_factory=list)
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    sharpness: list[tuple[int, float]] = field(default_factory=list)
+    sharpness_limits: list[tuple[int, float]] = field(default_factory=list)
     status: Status = "running"
     verdict: str = ""
     engine: str = "eager"
@@ -84,10 +90,27 @@ class History:
         marked = self.best_step if self.validation_losses else None
         return curves.loss(self.losses, self.validation_losses or None, best_step=marked, ax=ax)
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one line a step: step, loss, learning rate, seconds, validation loss, metrics.
+    def plot_stability(self, ax: Axes | None = None) -> Axes:
+        """Draw the sharpness over the steps, beside the limit that the learning rate sets.
 
-        A last line has the validation loss and metrics after the last update, if recorded.
+        Args:
+            ax: the matplotlib Axes to draw into; a new figure if None.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ArgumentError: if no sharpness was recorded: see `talweg.SharpnessEvery`.
+        """
+        from talweg.draw import stability
+
+        return stability.sharpness(self.sharpness, self.sharpness_limits, ax=ax)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one line a step: step, loss, learning rate, seconds, and what else was recorded.
+
+        That is the validation loss, the sharpness with its limit, and the metrics. A last line
+        has those after the last update, if recorded.
 
         Args:
             path: the file to write; it is replaced in one piece.
@@ -100,7 +123,12 @@ class History:
         """
         every_step = [self.losses, self.learning_rates, self.seconds]
         columns = [dict(enumerate(numbers, 1)) for numbers in every_step]
-        sparse = [("validation_loss", self.validation_losses), *self.metrics.items()]
+        sparse = [
+            ("validation_loss", self.validation_losses),
+            ("sharpness", self.sharpness),
+            ("sharpness_limit", self.sharpness_limits),
+            *self.metrics.items(),
+        ]
         sparse = [(name, entries) for name, entries in sparse if entries]
         columns += [dict(entries) for _, entries in sparse]
         text = io.StringIO()

@@ -115,8 +115,8 @@ def train(
         early_stopping=early_stopping,
         metrics=metrics,
     )
-    samples = _samples(data, "data")
-    watched = None if validation is None else _samples(validation, "validation")
+    samples = samples_of(data, "data")
+    watched = None if validation is None else samples_of(validation, "validation")
 
     def of_sample(sample: Sample) -> Any:
         return loss(model(sample[0]), sample[1])
@@ -212,7 +212,13 @@ def minimize(
     return descend(model, lambda example: f(model, example), given, settings)
 
 
-def _samples(data: Iterable[Sample], what: str) -> list[Sample]:
+def samples_of(data: Iterable[Sample], what: str) -> list[Sample]:
+    """The samples of a data set or a list of pairs; `what` names them in a message.
+
+    Raises:
+        DataError: if there are none.
+        ShapeError: if they are no pairs.
+    """
     try:
         samples = [(x, y) for x, y in data]
     except TalwegError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 import talweg
-from talweg.cli import ending, explain, graph, info, predict, sweep, train
+from talweg.cli import ending, explain, graph, info, predict, sharpness, sweep, train
 from talweg.cli.console import console, finish_output, note, prepare_output, show_warning
 from talweg.cli.help_text import help_formatter, summary
 from talweg.errors import TalwegError, TalwegWarning
@@ -57,6 +57,7 @@ def make_app() -> App:
         (train.train, "[FILE] [OPTIONS]", f"{train.EXAMPLES}\n\n{ending.MEANING}"),
         (predict.predict, "MODEL FILE [OPTIONS]", predict.EXAMPLES),
         (sweep.sweep, "[OPTIONS]", sweep.EXAMPLES),
+        (sharpness.sharpness, "[OPTIONS]", f"{sharpness.EXAMPLES}\n\n{ending.MEANING}"),
         (graph.graph, "[OPTIONS]", graph.EXAMPLES),
         (explain.explain, "[OPTIONS]", explain.EXAMPLES),
         (info.info, "[--json]", ""),

@@ -16,6 +16,7 @@ from talweg.cli.console import print_json, say, table
 
 DEPENDENCIES = (
     "numpy",
+    "scipy",
     "llvmlite",
     "matplotlib",
     "rich",

@@ -85,7 +85,7 @@ def loss(
         ax.axvline(best_step, color=BLACK, ls=DASHES[3], lw=1.2, label=label)
     _mark_not_finite(ax, losses)
     dress(ax, "step", "loss", title)
-    _tick_marks(ax)
+    tick_marks(ax)
     if len(ax.get_legend_handles_labels()[0]) > 1:
         ax.legend(fontsize=10, framealpha=0.85, edgecolor="none")
     return ax
@@ -133,7 +133,7 @@ def rates(
             style["ls"] = DASHES[i]
         _run(ax, str(label), losses, roof, style)
     dress(ax, "step", "loss", title)
-    _tick_marks(ax)
+    tick_marks(ax)
     if mapping is not None:
         _colour_bar(ax, mapping, [label for label, _ in runs])
     else:
@@ -284,7 +284,7 @@ def _dot(losses: Sequence[float]) -> str:
     return "o" if len(losses) == 1 else ""
 
 
-def _tick_marks(ax: Axes) -> None:
+def tick_marks(ax: Axes) -> None:
     """Whole steps below; 0.01 rather than a power of ten on a log axis of few decades."""
     from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 

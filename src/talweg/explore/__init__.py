@@ -1,1 +1,1 @@
-"""Learning-rate exploration: many runs side by side, and what became of each."""
+"""Learning rates: many runs side by side, what became of each, and how large a rate may be."""
