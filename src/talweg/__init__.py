@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
+from talweg.explore.range_test import RangeTest, lr_range_test
 from talweg.explore.sweep import SweepResult, sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
@@ -88,6 +89,7 @@ __all__ = [
     "Neuron",
     "Predictor",
     "RMSprop",
+    "RangeTest",
     "Scaling",
     "Step",
     "SweepResult",
@@ -103,6 +105,7 @@ __all__ = [
     "jit",
     "lesson_data",
     "losses",
+    "lr_range_test",
     "metrics",
     "minimize",
     "ops",

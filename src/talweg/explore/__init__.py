@@ -1,1 +1,1 @@
-"""Learning-rate exploration: many runs side by side, and what became of each."""
+"""Learning-rate exploration: many runs side by side, or one whose rate grows, with verdicts."""
