@@ -1,15 +1,15 @@
 """What a learning-rate range test shows, from its rates and losses alone.
 
-The losses are smoothed (`Average`), and the first round(1 / (1 - smoothing)) - 1 smoothed ones are
-not looked at: they are means of too few. Of the rest, `start` is the first, `best` the lowest,
-and the bottom is where 98 % of the fall from start to best were made first: a network that has
-learnt its few samples by heart creeps on towards 0 at any rate, which says nothing about rates.
-A change is clear if it is at least 1 % of start, and at least three times the standard deviation
-that the batches cause in a smoothed loss (`noise`). The rules are tried in this order:
+The losses are smoothed (`Average`), and the first round(2 s / (1 - s)) smoothed ones, s being the
+smoothing, are not looked at: they are means of too few. Of the rest, `start` is the first, `best`
+the lowest, and the bottom is where 98 % of the fall from start to best were made first: a network
+that has learnt its few samples by heart creeps on towards 0 at any rate, which says nothing about
+rates. A change is clear if it is at least 1 % of start, and at least 3.5 times the standard
+deviation that the batches cause in a smoothed loss (`noise`). The rules are tried in this order:
 
     interrupted              Ctrl-C ended the test
-    diverged at once         no clear fall, and within the first tenth of the steps a clear rise
-                             over start, or the end of the test
+    diverged at once         no clear fall, and after the first tenth of the steps the test is over
+                             or the loss is clearly above start for good
     never fell               no clear fall
     still falling at lr_max  lr_max was reached, and the bottom is in the last 5 % of the steps
     found                    otherwise
@@ -69,9 +69,9 @@ def warm_up(smoothing: float) -> int:
     """How many smoothed losses at the beginning are not looked at.
 
     >>> warm_up(0.0), warm_up(0.9)
-    (0, 9)
+    (0, 18)
     """
-    return round(1.0 / (1.0 - smoothing)) - 1
+    return round(2.0 * smoothing / (1.0 - smoothing))
 
 
 def too_high(loss: float, best: float, factor: float) -> bool:
@@ -89,20 +89,23 @@ def too_high(loss: float, best: float, factor: float) -> bool:
 def noise(losses: Sequence[float], smoothed: Sequence[float], smoothing: float) -> float:
     """The standard deviation that batches cause in a smoothed loss.
 
-    If single losses scatter by d about their running mean, their smoothed mean scatters by
-    d sqrt((1 - s) / (1 + s)); whole batches, which are not smoothed, have none.
+    Independent losses with a standard deviation of d have a running mean that scatters by
+    d sqrt((1 - s) / (1 + s)), and scatter about it by d sqrt(2 s**2 / (1 + s)), because it
+    contains them. The second is seen, and the first is wanted: their ratio is
+    sqrt((1 - s) / 2) / s. Without smoothing (s = 0) nothing is seen, and 0 is returned.
 
     Args:
-        losses: single losses, at least one, all finite.
+        losses: single losses, at least one.
         smoothed: their running means.
         smoothing: s.
 
-    >>> round(noise([1.0, 3.0], [2.0, 2.0], 0.6), 6)
-    0.5
+    >>> round(noise([1.0, 3.0], [2.0, 2.0], 0.5), 6)
+    1.0
     """
-    pairs = zip(losses, smoothed, strict=True)
-    scatter = math.sqrt(sum((x - m) ** 2 for x, m in pairs) / len(losses))
-    return scatter * math.sqrt((1.0 - smoothing) / (1.0 + smoothing))
+    if not smoothing:
+        return 0.0
+    scatter = math.dist(losses, smoothed) / math.sqrt(len(losses))
+    return scatter * math.sqrt((1.0 - smoothing) / 2.0) / smoothing
 
 
 def status(
@@ -124,12 +127,12 @@ def status(
     if len(smoothed) <= first or not math.isfinite(smoothed[first]):
         return "diverged at once"
     start, best = smoothed[first], lowest(smoothed, first)
-    chance = noise(losses[: best + 1], smoothed[: best + 1], smoothing)
-    clear = max(0.01 * abs(start), 3.0 * chance)
+    quiet = max(best, first + early) + 1  # later, the loss may blow up
+    chance = noise(losses[:quiet], smoothed[:quiet], smoothing)
+    clear = max(0.01 * abs(start), 3.5 * chance)
     if best == first or start - smoothed[best] < clear:
-        rose = any(not x <= start + clear for x in smoothed[first : first + early + 1])
-        ended = stopped and len(smoothed) <= first + early + 1
-        return "diverged at once" if rose or ended else "never fell"
+        late = smoothed[first + early :]  # empty where the test ended before
+        return "diverged at once" if all(not x <= start + clear for x in late) else "never fell"
     if not stopped and bottom(smoothed, first) >= steps - max(1, steps // 20):
         return "still falling at lr_max"
     return "found"
@@ -166,18 +169,22 @@ def suggestions(
         smoothed: its smoothed losses.
         smoothing: how strongly they were smoothed.
 
-    >>> found = suggestions([1.0, 2.0, 4.0, 8.0, 16.0], [9.0, 8.0, 4.0, 3.0, 7.0], 0.0)
-    >>> found
+    >>> losses = [9.0, 8.0, 4.0, 3.0, 7.0]
+    >>> suggestions([1.0, 2.0, 4.0, 8.0, 16.0], losses, 0.0)
     {'steepest': 2.0, 'minimum / 10': 0.8, 'valley': 4.0}
     """
     first = warm_up(smoothing)
     end = bottom(smoothed, first)
     # A fall that only takes back a rise is no reason to take that rate: new lows count.
     lows = list(accumulate(smoothed[first : end + 1], min))
-    # Between neighbours the noise of batches would be steeper than any descent.
-    width = min(warm_up(smoothing) + 1, len(lows) - 1)
-    falls = [sooner - later for sooner, later in zip(lows, lows[width:], strict=False)]
-    steepest = first + max(range(len(falls)), key=falls.__getitem__) + width // 2
+    # With batches, noise alone makes new lows at first, and between neighbours it is steeper than
+    # any descent: look below the first quarter of the fall, over as many steps as a mean has.
+    top, high = 0, lows[0] - 0.25 * (lows[0] - lows[-1])
+    if smoothing:
+        top = max(k for k in range(len(lows) - 1) if smoothed[first + k] > high)
+    width = min(round(1.0 / (1.0 - smoothing)), len(lows) - 1 - top)
+    falls = [lows[k] - lows[k + width] for k in range(top, len(lows) - width)]
+    steepest = first + top + falls.index(max(falls)) + width // 2
     descent = [k for k, low in enumerate(lows, first) if k == first or low < lows[k - first - 1]]
     return {
         "steepest": rates[steepest],

@@ -42,19 +42,20 @@ class RangeTest:
     """What a range test saw. The three lists have one entry a step, in order.
 
     The suggestions are rates to begin with, by three rules. None is applied anywhere; try them
-    with `tw.sweep`. They look at the smoothed losses, without the first
-    round(1 / (1 - smoothing)) - 1, which are means of too few, and up to the bottom: where 98 %
-    of the fall to the lowest were made first.
+    with `tw.sweep`. They look at the smoothed losses up to the bottom: where 98 % of the fall to
+    the lowest were made first. The first round(2 s / (1 - s)) are left out as means of too few;
+    s is the smoothing.
 
     * "steepest": where the lowest smoothed loss so far falls most within
-      round(1 / (1 - smoothing)) steps, in the middle of them, rounded down. Steps are equal on a
-      logarithmic axis of rates, so this is the steepest descent against log rate; without
+      round(1 / (1 - s)) steps, in the middle of them, rounded down; with smoothing,
+      after the last step at which less than a quarter of the fall had been made. Steps are equal
+      on a logarithmic axis of rates, so this is the steepest descent against log rate; without
       smoothing it is the rate whose update brought the largest fall.
     * "minimum / 10": a tenth of the rate at the bottom.
     * "valley": of the steps at which the smoothed loss was at a new low, from the first one
       looked at to the bottom, the one two thirds of the way, rounded down.
 
-    A smoothed loss lags behind by about smoothing / (1 - smoothing) steps, so with batches
+    A smoothed loss lags behind by about s / (1 - s) steps, so with batches
     the rates lie that many steps high; more steps make this less.
 
     Attributes:
@@ -165,8 +166,8 @@ def lr_range_test(
             begins without memory, as in `train`.
         lr_min: the first rate, above 0.
         lr_max: the rate of the last step, above lr_min.
-        steps: how many updates it takes from lr_min to lr_max; at least 10, and at least
-            3 / (1 - smoothing).
+        steps: how many updates it takes from lr_min to lr_max; at least 10, and three
+            times as many as are needed for a running mean: 27 with a smoothing of 0.8.
         batch_size: how many samples a step takes; None for all of them.
         seed: where shuffling starts; None for Python's own `random`.
         smoothing: how much of the running mean of the losses is kept at each step, from 0 up
@@ -201,7 +202,7 @@ def lr_range_test(
     if smoothing is None:
         smoothing = 0.0 if batch_size is None else 0.8
     _refuse_bad_settings(lr_min, lr_max, steps, smoothing, stop_factor)
-    samples = list(data)
+    samples = list(data) if isinstance(data, Iterable) else data  # train says what is wrong
     drawn = random.getstate()
     try:
         copied = _copy(model, "model")
@@ -209,7 +210,8 @@ def lr_range_test(
         random.setstate(drawn)
         rates = _geometric(float(lr_min), float(lr_max), int(steps))
         growing = _copy(SGD(lr=0.0) if optimizer is None else optimizer, "optimizer")
-        growing.lr = rates.__getitem__
+        if isinstance(growing, Optimizer):  # if not, train says so
+            growing.lr = rates.__getitem__
         watch = _Watch(smoothing, stop_factor)
         history = train(
             copied,
