@@ -300,7 +300,7 @@ def test_noise_alone_is_no_fall():
     rng = random.Random(8)
     data = [([0.0], rng.gauss(0.0, 1.0)) for _ in range(400)]  # nothing can be learnt from 0
     found = [lr_range_test(Weight(), data, batch_size=16, seed=seed).status for seed in range(20)]
-    assert found.count("never fell") >= 18  # it is chance, after all
+    assert found.count("never fell") >= 16  # chance passes the rule about once in ten
 
 
 @pytest.mark.parametrize("call", [2, 3, 40])
@@ -534,6 +534,11 @@ def test_a_curve_that_blows_up_leaves_through_the_top():
     ax = range_test([0.1, 1.0, 10.0], [4.0, 2.0, NAN], [4.0, 2.0, NAN], {})
     marks = [line for line in ax.get_lines() if line.get_marker() == "x"]
     assert [list(m.get_xdata()) for m in marks] == [[1.0]]
+    raw = [500.0, 1.0, 0.0, 9e9]  # 0 has no place on a log axis
+    ax = range_test([0.1, 1.0, 10.0, 100.0], raw, [500.0, 1.0, 2.0, 9e9], {"far": 1e-300})
+    ax.figure.canvas.draw()
+    assert ax.get_yscale() == "log"
+    assert 0.5 < ax.get_ylim()[0] < 1.0
     for losses in ([NAN], [5.0], [0.0, 0.0], [-1.0, -5.0, -4.0]):
         rates = [10.0**k for k in range(len(losses))]
         range_test(rates, losses, losses, {"below": 0.01}).figure.canvas.draw()

@@ -76,6 +76,7 @@ def range_test(
     if both:
         _curve(ax, rates, losses, roof, GREY, 0.8, "loss of each step")
     _curve(ax, rates, smoothed, roof, BLUE, 2.2, "smoothed loss" if both else "loss")
+    _cut(ax, [y for y in (*losses, *smoothed) if math.isfinite(y)], roof)
     for i, (name, rate) in enumerate(suggestions.items()):
         _mark(ax, rates, smoothed, name, rate, i)
     dress(ax, "learning rate", "loss", title)
@@ -114,10 +115,21 @@ def _curve(
         return
     out = next((k for k, loss in enumerate(y) if loss > roof), None)
     if out is not None:
-        ax.set_ylim(top=roof)
         ax.plot(x[out], roof, marker="^", ms=8, color=colour, clip_on=False, ls="", zorder=3)
     elif len(y) < len(losses):
         ax.plot(x[-1], y[-1], marker="x", ms=8, mew=2, color=colour, ls="", zorder=3)
+
+
+def _cut(ax: Axes, drawn: Sequence[float], roof: float) -> None:
+    """End the axis of losses at the roof, if there is anything above; with a margin below."""
+    if not drawn or max(drawn) <= roof:
+        return
+    if ax.get_yscale() == "linear":
+        floor = min(drawn)
+        ax.set_ylim(floor - 0.05 * (roof - floor), roof)
+    else:
+        floor = min(y for y in drawn if y > 0.0)
+        ax.set_ylim(floor * (floor / roof) ** 0.05, roof)
 
 
 def _mark(
@@ -125,7 +137,7 @@ def _mark(
 ) -> None:
     """A suggested rate: an upright line, and a point on the curve if the curve is there."""
     colour, marker = _MARKED[i % len(_MARKED)], MARKERS[i % len(MARKERS)]
-    nearest = min(range(len(rates)), key=lambda k: abs(math.log(rates[k] / rate)))
+    nearest = min(range(len(rates)), key=lambda k: abs(math.log(rates[k]) - math.log(rate)))
     ax.axvline(rate, color=colour, ls=DASHES[1 + i % (len(DASHES) - 1)], lw=1.2, zorder=1.9)
     inside = rates[0] <= rate <= rates[-1]
     place = smoothed[nearest] if inside else math.nan

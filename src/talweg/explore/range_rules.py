@@ -224,7 +224,8 @@ def in_words(
         return (
             f"never fell: from {rates[0]:.3g} to {rates[-1]:.3g} the loss did not fall clearly "
             f"below the {start:.4g} of the start ({ending}): no suggestion; try a model that is "
-            "not trained yet, a larger lr_max, or, with batches, a larger batch_size"
+            "not trained yet, a larger lr_max, or, with batches, another seed or a larger "
+            "batch_size"
         )
     if kind == "still falling at lr_max":
         return (

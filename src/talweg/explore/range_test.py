@@ -47,16 +47,17 @@ class RangeTest:
     s is the smoothing.
 
     * "steepest": where the lowest smoothed loss so far falls most within
-      round(1 / (1 - s)) steps, in the middle of them, rounded down; with smoothing,
-      after the last step at which less than a quarter of the fall had been made. Steps are equal
-      on a logarithmic axis of rates, so this is the steepest descent against log rate; without
+      round(1 / (1 - s)) steps, in the middle of them, rounded down; with smoothing, after
+      the last step at which less than a quarter of the fall had been made. Steps are equal on a
+      logarithmic axis of rates, so this is the steepest descent against log rate; without
       smoothing it is the rate whose update brought the largest fall.
     * "minimum / 10": a tenth of the rate at the bottom.
     * "valley": of the steps at which the smoothed loss was at a new low, from the first one
       looked at to the bottom, the one two thirds of the way, rounded down.
 
-    A smoothed loss lags behind by about s / (1 - s) steps, so with batches
-    the rates lie that many steps high; more steps make this less.
+    A smoothed loss lags behind by about s / (1 - s) steps, so with batches the rates lie that
+    many steps high; more steps make this less. Noise can still pass for a fall, about once in
+    ten tests in which nothing can be learnt, and hide one: another seed shows whether it did.
 
     Attributes:
         learning_rates: the rate of each update.
