@@ -314,7 +314,7 @@ def test_info(run):
 # ---- help -------------------------------------------------------------------------------------
 
 
-COMMANDS = ("train", "predict", "sweep", "sharpness", "graph", "explain", "info")
+COMMANDS = ("train", "predict", "sweep", "sharpness", "lr-find", "graph", "explain", "info")
 
 
 def test_help_names_commands_and_exit_codes(run):
@@ -344,7 +344,14 @@ def test_version(run):
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize(
     "line",
-    ["--help", *(f"{command} --help" for command in COMMANDS), "train", "sweep", "graph"],
+    [
+        "--help",
+        *(f"{command} --help" for command in COMMANDS),
+        "train",
+        "sweep",
+        "lr-find",
+        "graph",
+    ],
 )
 def test_lines_fit(run, monkeypatch, line, width):
     monkeypatch.setenv("COLUMNS", str(width))

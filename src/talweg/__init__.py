@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
+from talweg.explore.range_test import RangeTest, lr_range_test
 from talweg.explore.stability import Sharpness, SharpnessEvery, sharpness
 from talweg.explore.sweep import SweepResult, sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
@@ -89,6 +90,7 @@ __all__ = [
     "Neuron",
     "Predictor",
     "RMSprop",
+    "RangeTest",
     "Scaling",
     "Sharpness",
     "SharpnessEvery",
@@ -106,6 +108,7 @@ __all__ = [
     "jit",
     "lesson_data",
     "losses",
+    "lr_range_test",
     "metrics",
     "minimize",
     "ops",

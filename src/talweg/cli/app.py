@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 import talweg
-from talweg.cli import ending, explain, graph, info, predict, sharpness, sweep, train
+from talweg.cli import ending, explain, graph, info, lr_find, predict, sharpness, sweep, train
 from talweg.cli.console import console, finish_output, note, prepare_output, show_warning
 from talweg.cli.help_text import help_formatter, summary
 from talweg.errors import TalwegError, TalwegWarning
@@ -26,6 +26,7 @@ _MORE = f"""Examples:
   talweg train iris.csv --target species         a file of yours
   talweg predict talweg-model.safetensors new.csv
   talweg sweep --lr 0.001,0.01,0.1,1.0
+  talweg lr-find iris.csv --target species
 
 {ending.MEANING}
 
@@ -58,6 +59,7 @@ def make_app() -> App:
         (predict.predict, "MODEL FILE [OPTIONS]", predict.EXAMPLES),
         (sweep.sweep, "[OPTIONS]", sweep.EXAMPLES),
         (sharpness.sharpness, "[OPTIONS]", f"{sharpness.EXAMPLES}\n\n{ending.MEANING}"),
+        (lr_find.lr_find, "[FILE] [OPTIONS]", lr_find.EXAMPLES),
         (graph.graph, "[OPTIONS]", graph.EXAMPLES),
         (explain.explain, "[OPTIONS]", explain.EXAMPLES),
         (info.info, "[--json]", ""),
@@ -66,7 +68,7 @@ def make_app() -> App:
         app.command(
             command,
             help=summary(command),
-            usage=f"Usage: talweg {command.__name__} {usage}",
+            usage=f"Usage: talweg {command.__name__.replace('_', '-')} {usage}",
             help_epilogue=more,
             sort_key=order,
         )

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from talweg.data import Dataset
+from talweg.data import Dataset, Scaling
 from talweg.errors import ArgumentError
 from talweg.history import History
 from talweg.losses import LOSSES, Loss
@@ -175,9 +175,7 @@ def fit(data: Dataset, plan: Plan, progress: bool = False) -> Fit:
         True
     """
     loss, _ = choose_loss(data, plan.loss)
-    parts = data.split(plan.validation, plan.seed)
-    inputs = parts[0].input_scaling()
-    targets = None if data.classes else parts[0].target_scaling()
+    parts, inputs, targets = _split(data, plan)
     scaled = [part.standardise(inputs, targets) for part in parts]
     training, validation = (_samples(part, loss) for part in scaled)
     model = make_network(data, plan)
@@ -203,6 +201,30 @@ def fit(data: Dataset, plan: Plan, progress: bool = False) -> Fit:
         _tried(model, parts[1], scaled[1], LOSSES[loss], validation),
         confusion_matrix(model, scaled[1], len(names)) if names else [],
     )
+
+
+def untrained(data: Dataset, plan: Plan) -> tuple[MLP, Samples, Loss]:
+    """What `fit` would train, before its first step: the network, its samples, and their loss.
+
+    Args:
+        data: the rows, in their own units, with one target each.
+        plan: how `fit` would train.
+
+    Raises:
+        ArgumentError: if the loss does not fit the target, or a setting makes no sense.
+        DataError: if there are too few rows to hold some back.
+    """
+    loss, _ = choose_loss(data, plan.loss)
+    parts, inputs, targets = _split(data, plan)
+    samples = _samples(parts[0].standardise(inputs, targets), loss)
+    return make_network(data, plan), samples, LOSSES[loss]
+
+
+def _split(data: Dataset, plan: Plan) -> tuple[tuple[Dataset, Dataset], Scaling, Scaling | None]:
+    """The two parts, and the scalings of inputs and target that the training part gives."""
+    parts = data.split(plan.validation, plan.seed)
+    targets = None if data.classes else parts[0].target_scaling()
+    return parts, parts[0].input_scaling(), targets
 
 
 def _samples(data: Dataset, loss: str) -> Samples:

@@ -1,0 +1,341 @@
+"""The learning-rate range test: one short run on a copy, its rate growing at every step.
+
+Start reading at `lr_range_test`; what its losses mean is decided in `talweg.explore.range_rules`.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import os
+import random
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from talweg import losses
+from talweg.backward import inner_nodes
+from talweg.descent import Engine, Mode, Reduction
+from talweg.eager_run import Model, Sample, parameters_of
+from talweg.errors import ArgumentError
+from talweg.explore import range_rules
+from talweg.explore.range_rules import Average, Status, smooth, too_high, warm_up
+from talweg.files import write_whole
+from talweg.history import History
+from talweg.optim import SGD, Optimizer
+from talweg.train import Step, train
+from talweg.value import Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What a range test saw. The three lists have one entry a step, in order.
+
+    The suggestions are rates to begin with, by three rules. None is applied anywhere; try them
+    with `tw.sweep`. They look at the smoothed losses up to the bottom: where 98 % of the fall to
+    the lowest were made first. The first round(2 s / (1 - s)) are left out as means of too few;
+    s is the smoothing.
+
+    * "steepest": where the lowest smoothed loss so far falls most within
+      round(1 / (1 - s)) steps, in the middle of them, rounded down; with smoothing, after
+      the last step at which less than a quarter of the fall had been made. Steps are equal on a
+      logarithmic axis of rates, so this is the steepest descent against log rate; without
+      smoothing it is the rate whose update brought the largest fall.
+    * "minimum / 10": a tenth of the rate at the bottom.
+    * "valley": of the steps at which the smoothed loss was at a new low, from the first one
+      looked at to the bottom, the one two thirds of the way, rounded down.
+
+    A smoothed loss lags behind by about s / (1 - s) steps, so with batches the rates lie that
+    many steps high; more steps make this less. Noise can still pass for a fall, about once in
+    ten tests in which nothing can be learnt, and hide one: another seed shows whether it did.
+
+    Attributes:
+        learning_rates: the rate of each update.
+        losses: the loss before each update.
+        smoothed: the running mean of the losses, see `range_rules.Average`.
+        suggestions: rates by the name of their rule; empty unless the status is "found".
+        status: "found", "still falling at lr_max", "never fell", "diverged at once" or
+            "interrupted"; the rules are in `talweg.explore.range_rules`.
+        in_words: the same in a sentence: why the test ended, and without suggestions also why
+            there are none and what to try.
+
+    Example:
+        >>> RangeTest([0.1, 1.0], [5.0, 6.0], [5.0, 6.0], {}, "never fell", "never fell")
+        RangeTest(2 steps, never fell)
+    """
+
+    learning_rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggestions: dict[str, float]
+    status: Status
+    in_words: str
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the losses over the learning rate, with the suggestions.
+
+        Args:
+            ax: the matplotlib Axes to draw into; a new figure if None.
+
+        Returns:
+            The Axes; `test.plot().figure.savefig("range.png")` saves it.
+
+        Raises:
+            ArgumentError: if there are no losses: the test was interrupted before its first.
+        """
+        from talweg.draw import range_test
+
+        title = None if self.suggestions else f"No suggestion: {self.status}"
+        return range_test.range_test(
+            self.learning_rates, self.losses, self.smoothed, self.suggestions, title=title, ax=ax
+        )
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one line a step: step, learning rate, loss, smoothed loss.
+
+        Args:
+            path: the file to write; it is replaced in one piece.
+
+        Returns:
+            The path written.
+
+        Raises:
+            OSError: if the folder does not exist or cannot be written to.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["step", "learning_rate", "loss", "smoothed_loss"])
+        columns = zip(self.learning_rates, self.losses, self.smoothed, strict=True)
+        writer.writerows([step, *row] for step, row in enumerate(columns, 1))
+        return write_whole(path, text.getvalue())
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name} {rate:.3g}" for name, rate in self.suggestions.items())
+        return f"RangeTest({len(self.losses)} steps, {found or self.status})"
+
+    def _repr_html_(self) -> str:
+        rows = [("steps", str(len(self.losses))), ("status", self.status)]
+        rows += [(name, f"{rate:.3g}") for name, rate in self.suggestions.items()]
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{v}</td></tr>" for k, v in rows)
+        return f"<table>{cells}</table><p>{html.escape(self.in_words)}</p>"
+
+
+def lr_range_test(
+    model: Model,
+    data: Iterable[Sample],
+    *,
+    loss: losses.Loss = losses.squared_error,
+    reduction: Reduction = "sum",
+    optimizer: Optimizer | None = None,
+    lr_min: float = 1e-5,
+    lr_max: float = 10.0,
+    steps: int = 100,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    smoothing: float | None = None,
+    stop_factor: float = 4.0,
+    clip_norm: float | None = None,
+    engine: Engine = "auto",
+    mode: Mode = "default",
+    progress: bool = False,
+) -> RangeTest:
+    """Find a learning rate: train a copy while the rate grows, and look at the loss.
+
+    At step k = 0, 1, ..., steps - 1 the rate is lr_min**(1 - t) lr_max**t with
+    t = k / (steps - 1): each is the same multiple of the one before. The test ends early when
+    the smoothed loss is over `stop_factor` times the lowest so far, or a loss or gradient is
+    not finite. The model, the optimiser and Python's `random` are left as they were, whatever
+    happens, and nothing found is applied.
+
+    Args:
+        model: the model; a copy of it is trained.
+        data: the samples, see `train`.
+        loss: a function (prediction, target) of one sample, see `talweg.losses`.
+        reduction: "sum" or "mean" over the samples of a batch. A rate that is right for one
+            is not for the other: take what you will train with.
+        optimizer: how parameters move; SGD unless given. Only its rate is replaced, and it
+            begins without memory, as in `train`.
+        lr_min: the first rate, above 0.
+        lr_max: the rate of the last step, above lr_min.
+        steps: how many updates it takes from lr_min to lr_max; at least 10, and three
+            times as many as are needed for a running mean: 27 with a smoothing of 0.8.
+        batch_size: how many samples a step takes; None for all of them.
+        seed: where shuffling starts; None for Python's own `random`.
+        smoothing: how much of the running mean of the losses is kept at each step, from 0 up
+            to but not including 1. None for 0 with whole batches, which have no noise, and
+            0.8 with smaller ones.
+        stop_factor: the multiple of the lowest smoothed loss that ends the test, above 1.
+        clip_norm: see `train`.
+        engine: see `train`; the rates and the rules are the same by either.
+        mode: see `train`.
+        progress: show a progress bar if this is a terminal.
+
+    Returns:
+        The `RangeTest`, always; after Ctrl-C, of the steps so far.
+
+    Raises:
+        ArgumentError: if a setting makes no sense, the model cannot be copied, or the loss
+            reads the model itself, which a copy could not stand in for.
+        DataError: if there are no samples.
+        ShapeError: if a sample does not fit the model or the loss.
+        NativeError: if native code is asked for, and is not possible.
+
+    Source: Smith, Cyclical learning rates, arXiv 1506.01186, section 3.3, with rates that grow
+    exponentially, not linearly.
+
+    Example:
+        >>> from talweg import MLP, lesson_data
+        >>> model = MLP(3, [4, 4, 1], rng=random.Random(42))
+        >>> test = lr_range_test(model, lesson_data())
+        >>> test.status, {name: round(rate, 3) for name, rate in test.suggestions.items()}
+        ('found', {'steepest': 0.033, 'minimum / 10': 0.015, 'valley': 0.006})
+    """
+    if smoothing is None:
+        smoothing = 0.0 if batch_size is None else 0.8
+    _refuse_bad_settings(lr_min, lr_max, steps, smoothing, stop_factor)
+    samples = list(data) if isinstance(data, Iterable) else data  # train says what is wrong
+    drawn = random.getstate()
+    try:
+        copied = _copy(model, "model")
+        _refuse_shared_parameters(model, copied, loss, samples)
+        random.setstate(drawn)
+        rates = _geometric(float(lr_min), float(lr_max), int(steps))
+        growing = _copy(SGD(lr=0.0) if optimizer is None else optimizer, "optimizer")
+        if isinstance(growing, Optimizer):  # if not, train says so
+            growing.lr = rates.__getitem__
+        watch = _Watch(smoothing, stop_factor)
+        history = train(
+            copied,
+            samples,
+            loss=loss,
+            reduction=reduction,
+            optimizer=growing,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            engine=engine,
+            mode=mode,
+            clip_norm=clip_norm,
+            callbacks=[watch],
+            progress=progress,
+        )
+    finally:
+        random.setstate(drawn)
+    return _result(history, smoothing, steps, stop_factor)
+
+
+def _result(history: History, smoothing: float, steps: int, stop_factor: float) -> RangeTest:
+    """What the history of the copy's training shows."""
+    rates, seen = history.learning_rates, history.losses
+    smoothed = smooth(seen, smoothing)
+    stopped = history.status in ("stopped early", "diverged")
+    kind: Status = "interrupted"
+    if history.status != "interrupted":
+        kind = range_rules.status(seen, smoothed, smoothing, steps, stopped)
+    found = range_rules.suggestions(rates, smoothed, smoothing) if kind == "found" else {}
+    ending = "lr_max was reached"
+    if history.status == "diverged" and math.isfinite(seen[-1]):
+        ending = f"a gradient or an update was not finite at {rates[-1]:.3g}"
+    elif history.status == "diverged":
+        ending = f"the loss was {seen[-1]:g} at {rates[-1]:.3g}"
+    elif stopped:
+        ending = f"the loss rose over {stop_factor:g} times its lowest at {rates[-1]:.3g}"
+    words = range_rules.in_words(kind, rates, smoothed, smoothing, found, ending)
+    return RangeTest(rates, seen, smoothed, found, kind, words)
+
+
+class _Watch:
+    """The callback that ends the test when the smoothed loss is too high."""
+
+    def __init__(self, smoothing: float, stop_factor: float) -> None:
+        self.average = Average(smoothing)
+        self.skipped = warm_up(smoothing)
+        self.stop_factor = stop_factor
+        self.best = math.inf
+
+    def __call__(self, step: Step) -> bool:
+        smoothed = self.average.add(step.loss)
+        if step.number <= self.skipped:
+            return False
+        self.best = min(self.best, smoothed)
+        return too_high(smoothed, self.best, self.stop_factor)
+
+
+def _geometric(first: float, last: float, count: int) -> list[float]:
+    """Rates with one ratio between neighbours; the ends are exact, and nothing overflows."""
+    ways = [k / (count - 1) for k in range(count)]
+    return [math.pow(first, 1.0 - t) * math.pow(last, t) for t in ways]
+
+
+def _copy(thing: T, what: str) -> T:
+    try:
+        return deepcopy(thing)
+    except Exception as error:  # whatever a class of the user's holds: a lock, a file
+        raise ArgumentError(
+            f"the test trains a copy of the {what}, but {type(thing).__name__} cannot be copied: "
+            f"{type(error).__name__}: {error}; give it a __deepcopy__ method"
+        ) from None
+
+
+def _refuse_shared_parameters(
+    model: Model, copied: Model, loss: losses.Loss, samples: list[Sample]
+) -> None:
+    """A copy is tested; neither it nor the loss may lead back to the model's own parameters."""
+    own = set(parameters_of(model))
+    if own.intersection(parameters_of(copied)):
+        raise ArgumentError(
+            f"a copy of {type(model).__name__} has the same Values as the model, so the test "
+            "would change them; keep parameters as attributes of an object, not in a function"
+        )
+    try:
+        x, y = samples[0]
+        part = loss(deepcopy(copied)(x), y)
+    except Exception:  # whatever it is, train will meet it again, and report it
+        return
+    nodes = inner_nodes(part) if isinstance(part, Value) else []
+    if any(own.intersection(node._prev) for node in nodes):
+        raise ArgumentError(
+            "the loss or the model reads the original's parameters, which the test's copy "
+            "does not have; compute the loss from the prediction and the target alone "
+            "(weight_decay of the optimiser is a penalty on weights)"
+        )
+
+
+def _refuse_bad_settings(
+    lr_min: float, lr_max: float, steps: int, smoothing: float, stop_factor: float
+) -> None:
+    for name, rate in (("lr_min", lr_min), ("lr_max", lr_max)):
+        if not (_is_number(rate) and rate > 0.0):
+            raise ArgumentError(f"{name} must be a finite number above 0, got {rate!r}")
+    if not lr_min < lr_max:
+        raise ArgumentError(
+            f"lr_min must be below lr_max, got lr_min={lr_min!r} and lr_max={lr_max!r}"
+        )
+    if not (_is_number(smoothing) and 0.0 <= smoothing < 1.0):
+        raise ArgumentError(f"smoothing must be at least 0 and below 1, got {smoothing!r}")
+    fewest = max(10, 3 * (warm_up(smoothing) + 1))
+    if not _is_whole(steps) or steps < fewest:
+        raise ArgumentError(
+            f"steps must be a whole number of at least {fewest} with smoothing={smoothing:g}, "
+            f"got {steps!r}"
+        )
+    if not (_is_number(stop_factor) and stop_factor > 1.0):
+        raise ArgumentError(f"stop_factor must be a finite number above 1, got {stop_factor!r}")
+
+
+def _is_whole(x: object) -> bool:
+    return isinstance(x, Integral)
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
