@@ -13,6 +13,7 @@ from talweg.errors import ArgumentError
 def small_chunks(monkeypatch):
     """A batch of a few dozen samples is cut into chunks, too."""
     monkeypatch.setattr(trainer, "_CHUNK", 24)
+    monkeypatch.setattr(trainer, "_WORTH_SHARING", 0)
 
 
 def samples(count, inputs=2):
@@ -69,6 +70,13 @@ def test_chunks_agree_with_the_eager_engine(settings):
     assert native.status == eager.status
 
 
+def test_small_steps_are_not_shared(monkeypatch):
+    monkeypatch.setattr(trainer, "_WORTH_SHARING", 10_000_000)
+    monkeypatch.delattr(trainer.Trainer, "_run_in_threads")
+    one, two = trained(threads=1), trained(threads=2)
+    assert (one[0].losses, one[1]) == (two[0].losses, two[1])
+
+
 def test_exact_mode_has_the_bits_of_the_eager_engine_with_any_number_of_threads():
     wanted, weights = trained(count=101, engine="eager", steps=5)
     for threads in (1, 4):
@@ -80,18 +88,17 @@ def test_ctrl_c_between_chunks_leaves_history_and_weights_of_one_moment(monkeypa
     class Pool(trainer.ThreadPoolExecutor):
         calls = 0
 
-        def map(self, *args):
+        def submit(self, *args):
             Pool.calls += 1
             if Pool.calls == 9:
                 raise KeyboardInterrupt
-            return super().map(*args)
+            return super().submit(*args)
 
     monkeypatch.setattr(trainer, "ThreadPoolExecutor", Pool)
     history, weights = trained(threads=2)
     assert history.status == "interrupted"
     assert 0 < history.steps < 9
-    monkeypatch.undo()
-    monkeypatch.setattr(trainer, "_CHUNK", 24)
+    monkeypatch.setattr(trainer, "ThreadPoolExecutor", Pool.__base__)
     again, wanted = trained(threads=2, steps=history.steps)
     assert (again.losses, wanted) == (history.losses, weights)
 

@@ -12,12 +12,14 @@ import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from talweg.compiler import native
 from talweg.compiler.loops import program_within
+from talweg.compiler.lower import operations
 from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.steps import SIZES, TABLE, Plan, Update, training_steps
@@ -33,6 +35,10 @@ _NEAR = 100_000
 
 _CHUNK, _MOST_CHUNKS = 1024, 16
 """A chunk has at least so many samples; there are at most so many chunks."""
+
+_WORTH_SHARING = 10_000_000
+"""Steps of fewer operations take less than a millisecond or so, and waiting for threads costs a
+tenth of one."""
 
 _PARTS = (("pack", None, 1), ("chunk", None, 2), ("finish", ctypes.c_bool, 1))
 """The parts of a step as functions: what they return, and how many numbers they take."""
@@ -117,7 +123,8 @@ class Trainer:
             chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
             count=count,
         )
-        self.threads = min(threads, self.plan.chunks)
+        work = batch * operations([*code.forward, *code.backward])
+        self.threads = min(threads, self.plan.chunks) if work >= _WORTH_SHARING else 1
         self.library = native.compile(training_steps(self.plan))
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.library.address("run"))
         self._part = {
@@ -208,12 +215,20 @@ class Trainer:
         """What the native function `run` does, with the chunks of a step shared by threads."""
         address, sizes, plan = self.memory.address, self.memory.integers("sizes"), self.plan
         moved = slice(0, plan.room * (1 + plan.remembered))
-        with ThreadPoolExecutor(self.threads) as pool:
+        bounds = [plan.chunks * k // self.threads for k in range(self.threads + 1)]
+        mine, *others = [range(*pair) for pair in pairwise(bounds)]
+
+        def share(step: int, chunks: range) -> None:
+            for k in chunks:
+                self._part["chunk"](address, step, k)
+
+        with ThreadPoolExecutor(len(others)) as pool:
             for step in range(steps):
                 self._part["pack"](address, step)
-                one_chunk = partial(self._part["chunk"], address, step)
-                for _ in pool.map(one_chunk, range(plan.chunks)):
-                    pass  # until all of them are done; an error would show here
+                shared = [pool.submit(share, step, chunks) for chunks in others]
+                share(step, mine)
+                for one in shared:
+                    one.result()
                 sizes[3] = step
                 if self._part["finish"](address, step):
                     sizes[4] = 1
