@@ -177,7 +177,8 @@ def _scheduled(optimizers: Sequence[Optimizer]) -> bool:
         NativeError: if they differ in something else.
     """
     first = optimizers[0]
-    settings, moved = _settings(first), _moved(first)
+    settings = _settings(first)
+    moved = _moved(first)
     for optimizer in optimizers[1:]:
         is_like = type(optimizer) is type(first) and _settings(optimizer) == settings
         if not is_like or _moved(optimizer) != moved:
@@ -185,12 +186,25 @@ def _scheduled(optimizers: Sequence[Optimizer]) -> bool:
     return any(callable(optimizer.lr) for optimizer in optimizers)
 
 
-def _settings(optimizer: Optimizer) -> str:
-    return repr({name: x for name, x in vars(optimizer).items() if name != "lr"})
+_PLAIN = (float, int, bool, str, type(None))
+
+
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    """What an optimiser holds but its rate: plain numbers as they are, other things as text."""
+    return {
+        name: x if type(x) in _PLAIN else repr(x)
+        for name, x in vars(optimizer).items()
+        if name != "lr"
+    }
 
 
 def _moved(optimizer: Optimizer) -> str:
-    """What becomes of a number at a given rate: the same for all, unless `update` reads `lr`."""
+    """What becomes of a number at a given rate: the same for all, unless `update` reads `lr`.
+
+    Talweg's own optimisers do not.
+    """
+    if type(optimizer).__module__ == Optimizer.__module__:
+        return ""
     try:
         return repr(optimizer.update(0.5, 0.25, optimizer.initial_state(), 0.125, 3.0))
     except Exception as error:

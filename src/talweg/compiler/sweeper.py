@@ -18,7 +18,7 @@ import numpy as np
 
 from talweg.compiler import native
 from talweg.compiler.loops import program_within
-from talweg.compiler.many import TABLE, Plan, many_models, picks
+from talweg.compiler.many import TABLE, Plan, many_models
 from talweg.compiler.memory import Memory
 from talweg.compiler.schedule import schedule
 from talweg.compiler.steps import Update
@@ -33,6 +33,10 @@ _LONGEST_TEXT = 2_000
 
 _TRIAL = 4
 """Steps by which the time that a step takes is measured first."""
+
+
+_TOGETHER = 4
+"""How many samples are computed side by side, at most."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Sweeper:
         exact: whether every bit must be that of the eager engine.
         scheduled: whether each step has its own learning rates.
         threads: how many threads share the models; it does not change a bit of the result.
-        blocks: how many vectors of models are computed side by side.
+        together: how many samples are computed side by side, in default mode.
 
     Raises:
         NativeError: if the program has no loops that could be compiled.
@@ -87,7 +91,7 @@ class Sweeper:
         exact: bool = False,
         scheduled: bool = False,
         threads: int = 1,
-        blocks: int = 1,
+        together: int = _TOGETHER,
     ) -> None:
         loops = program_within(tape, _LONGEST_TEXT)
         if loops is None:
@@ -104,7 +108,7 @@ class Sweeper:
             scheduled=scheduled,
             exact=exact,
             lanes=native.lanes(),
-            blocks=1 if picks((*code.forward, *code.backward)) else blocks,
+            together=1 if exact else max(1, min(together, len(samples))),
         )
         self.start = start
         self.threads = threads
@@ -155,7 +159,7 @@ class Sweeper:
         pool: ThreadPoolExecutor,
     ) -> int:
         """Train the groups in order, some at a time; how many models were finished."""
-        groups, finished = -(-models // self.plan.models), 0
+        groups, finished = -(-models // self.plan.lanes), 0
         work = _Work(memory, steps, self._native)
         try:
             taken = work.trial()
@@ -170,22 +174,22 @@ class Sweeper:
                     for _ in pool.map(work.piece, pieces, skips):
                         pass  # until all of them are done; an error would show here
                 finished = pieces[-1][1]
-                done = min(finished * self.plan.models, models)
+                done = min(finished * self.plan.lanes, models)
                 show(done, self._last_loss(memory, done - 1, steps))
         except KeyboardInterrupt:
             work.stopped = True
-        return min(finished * self.plan.models, models)
+        return min(finished * self.plan.lanes, models)
 
     def _last_loss(self, memory: Memory, model: int, steps: int) -> float:
         """The last loss that a model recorded."""
-        group, lane = divmod(model, self.plan.models)
+        group, lane = divmod(model, self.plan.lanes)
         step = int(memory.floats("done")[model]) - 1
-        return float(memory.floats("losses")[(group * steps + step) * self.plan.models + lane])
+        return float(memory.floats("losses")[(group * steps + step) * self.plan.lanes + lane])
 
     def _memory(self, weights: Array, rates: Array, steps: int) -> Memory:
         """The numbers of all groups; lanes beyond the last model are not alive."""
         plan = self.plan
-        models, width = len(weights), plan.models
+        models, width = len(weights), plan.lanes
         groups = -(-models // width)
         memory = Memory(
             {
@@ -195,7 +199,7 @@ class Sweeper:
                 "done": groups * width,
                 "last": groups * plan.parameters * width,
                 "losses": groups * width * steps,
-                "x": self.samples.size,
+                "x": self.samples.size * width,
                 "c": len(plan.code.constants),
                 "moved": self.threads * plan.of_group,
                 "g": self.threads * plan.parameters * width,
@@ -204,7 +208,7 @@ class Sweeper:
             },
             TABLE,
         )
-        memory.floats("x")[:] = self.samples.reshape(-1)
+        memory.floats("x")[:] = self._samples_in_lanes()
         memory.floats("c")[:] = self.constants
         memory.floats("alive")[:models] = 1.0
         memory.floats("losses")[:] = np.nan
@@ -215,12 +219,20 @@ class Sweeper:
         memory.floats("rates")[:] = _in_lanes(by_step, groups, width).reshape(-1)
         return memory
 
+    def _samples_in_lanes(self) -> Array:
+        """The samples, each number once for each lane; those computed together lie together."""
+        plan, inputs = self.plan, self.plan.inputs
+        blocks = self.samples[: plan.side_by_side].reshape(-1, plan.together, inputs)
+        rest = self.samples[plan.side_by_side :]
+        flat = np.concatenate([blocks.transpose(0, 2, 1).reshape(-1), rest.reshape(-1)])
+        return np.repeat(flat, plan.lanes)
+
     def _swept(self, memory: Memory, models: int, finished: int, steps: int) -> Swept:
         """What the memory says of the models that were finished."""
         plan = self.plan
 
         def by_model(name: str, rows: int, skip: int = 0) -> Array:
-            in_lanes = memory.floats(name).reshape(-1, rows + skip, plan.models)[:, :rows]
+            in_lanes = memory.floats(name).reshape(-1, rows + skip, plan.lanes)[:, :rows]
             table: Array = in_lanes.transpose(0, 2, 1).reshape(-1, rows)[:finished]
             return table
 
