@@ -16,7 +16,7 @@ import numpy as np
 import talweg as tw
 from talweg.native_sweep import Lanes
 
-RATES, STEPS, REPEATS = np.geomspace(1e-3, 1.0, 4096), 50, 5
+RATES, STEPS, REPEATS = np.geomspace(1e-3, 1.0, 4096), 50, 20
 SIZES = [3, 4, 4, 1]
 
 

@@ -124,7 +124,7 @@ def many_models(plan: Plan) -> str:
     head = f"define internal void @group(ptr %table, i64 %group, {numbers}) noinline"
     _Group(plan, Function(module, head)).run()
     _samples(module, plan, "together", plan.together)
-    if plan.together > 1:
+    if plan.side_by_side < plan.samples:
         _samples(module, plan, "single", 1)
     return str(module)
 

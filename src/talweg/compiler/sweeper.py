@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -48,18 +49,25 @@ class Swept:
             end of a run that diverged.
         steps: how many losses each run recorded, shape (models,).
         diverged: which runs met a number that is not finite, shape (models,).
-        weights: the parameters after the last update, shape (models, parameters).
-        gradients: for runs that diverged the derivatives of their last step, else zeros, shape
-            (models, parameters).
+        in_lanes: parameters and derivatives as native code left them, by name.
         interrupted: whether Ctrl-C ended it before all models were finished.
     """
 
     losses: Array
     steps: Array
     diverged: Array
-    weights: Array
-    gradients: Array
+    in_lanes: dict[str, Array]
     interrupted: bool = False
+
+    @cached_property
+    def weights(self) -> Array:
+        """The parameters after the last update, shape (models, parameters)."""
+        return _by_model(self.in_lanes["p"], len(self.steps))
+
+    @cached_property
+    def gradients(self) -> Array:
+        """The derivatives of the last step of runs that diverged, else zeros; as `weights`."""
+        return _by_model(self.in_lanes["last"], len(self.steps))
 
 
 class Sweeper:
@@ -231,26 +239,30 @@ class Sweeper:
         """What the memory says of the models that were finished."""
         plan = self.plan
 
-        def by_model(name: str, rows: int, skip: int = 0) -> Array:
-            in_lanes = memory.floats(name).reshape(-1, rows + skip, plan.lanes)[:, :rows]
-            table: Array = in_lanes.transpose(0, 2, 1).reshape(-1, rows)[:finished]
-            return table
-
+        p = memory.floats("p").reshape(-1, plan.parameters * (1 + plan.remembered), plan.lanes)
+        last = memory.floats("last").reshape(-1, plan.parameters, plan.lanes)
+        losses = memory.floats("losses").reshape(-1, steps, plan.lanes)
         return Swept(
-            losses=by_model("losses", steps),
+            losses=_by_model(losses, finished),
             steps=memory.floats("done")[:finished].astype(int),
             diverged=memory.floats("alive")[:finished] == 0.0,
-            weights=by_model("p", plan.parameters, plan.parameters * plan.remembered),
-            gradients=by_model("last", plan.parameters),
+            in_lanes={"p": p[:, : plan.parameters], "last": last},
             interrupted=finished < models,
         )
+
+
+def _by_model(in_lanes: Array, models: int) -> Array:
+    """Numbers in lanes, shape (groups, rows, width), as (models, rows)."""
+    table: Array = in_lanes.transpose(0, 2, 1).reshape(-1, in_lanes.shape[1])[:models]
+    return table
 
 
 def _in_lanes(rows: Array, groups: int, width: int) -> Array:
     """Numbers by model, shape (rows, models), as (groups, rows, width); the last one repeats."""
     beyond = groups * width - rows.shape[1]
-    padded = np.pad(rows, ((0, 0), (0, beyond)), mode="edge")
-    in_lanes: Array = padded.reshape(len(rows), groups, width).transpose(1, 0, 2)
+    if beyond:
+        rows = np.pad(rows, ((0, 0), (0, beyond)), mode="edge")
+    in_lanes: Array = rows.reshape(len(rows), groups, width).transpose(1, 0, 2)
     return in_lanes
 
 
