@@ -145,7 +145,27 @@ def sweeper_of_line(**settings):
     return sweeper.Sweeper(traced.tape, samples, update=tw.SGD(0.1).update, **settings)
 
 
-# ---- threads, blocks and slices change nothing -----------------------------------------------
+def test_a_picked_row_of_a_table_is_each_models_own():
+    class Rows:
+        def __init__(self, rng):
+            self.table = tw.Table(5, 2, rng=rng)
+            self.layer = line(rng)
+
+        def parameters(self):
+            return [*self.table.parameters(), *self.layer.parameters()]
+
+        def __call__(self, x):
+            return self.layer(self.table[x[0]])
+
+    data = [([k], float(k)) for k in (0, 3, 1, 4, 2)]
+    for mode in ("exact", "default"):
+        settings = {"seeds": [1, 2, 3], "steps": 9, "optimizer": tw.Adam}
+        result = sweep(Rows, data, RATES[8:12], mode=mode, engine="native", **settings)
+        expected = [h.losses for h in alone(Rows, data, RATES[8:12], **settings)]
+        np.testing.assert_allclose(result.losses, expected, rtol=0 if mode == "exact" else 1e-9)
+
+
+# ---- threads, slices and samples side by side change nothing ---------------------------------
 
 
 def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
