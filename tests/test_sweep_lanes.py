@@ -320,3 +320,13 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(monkeypatch):
     assert result.losses.shape == (len(result.runs), 6)
     assert np.isfinite(result.losses).all()
     assert {run.history.status for run in result.runs} == {"finished"}
+
+
+def test_ctrl_c_before_the_first_step_leaves_no_runs():
+    def loss(p, t):
+        raise KeyboardInterrupt
+
+    result = sweep(line, LINE, [0.1, 0.2], engine="native", loss=loss, steps=6)
+    assert len(result.runs) == 0
+    assert result.losses.shape == (0, 6)
+    assert result.best is None

@@ -225,6 +225,8 @@ def sweep(
     try:
         _refuse_what_is_not_for_lanes(wanted, engine)
         return _in_lanes(wanted, mode, threads)
+    except KeyboardInterrupt:  # before the first step
+        return SweepResult([], steps)
     except NativeError as reason:
         if engine == "native":
             raise NativeError(f'engine="native" is not possible: {reason}') from None
