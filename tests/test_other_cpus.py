@@ -34,11 +34,41 @@ def test_training_with_the_lanes_of(lanes, target, multiply_add, absent, monkeyp
     assert weights == pytest.approx(moved, rel=1e-10)
 
     (ir,) = texts
+    is_code_for(ir, lanes, target, multiply_add, absent)
+
+
+def is_code_for(ir, lanes, target, multiply_add, absent):
+    """Whether LLVM makes of it code for a CPU that has vectors of so many lanes."""
     assert f"<{lanes} x double>" in ir
     text = native.assembly(ir, **target)
     assert len(re.findall(multiply_add, text)) > 50
     assert not re.search(rf"\b(?:{absent})\d", text)
     assert not re.search(r"\b(?:tanh|exp|fma)@|\bbl\s+(?:tanh|exp|fma)\b", text)  # none by libm
+
+
+@pytest.mark.parametrize(("lanes", "target", "multiply_add", "absent"), CPUS.values(), ids=CPUS)
+def test_sweeps_with_the_lanes_of(lanes, target, multiply_add, absent, monkeypatch):
+    texts = []
+    compiled = native.compile
+    monkeypatch.setattr(native, "compile", lambda ir: (texts.append(ir), compiled(ir))[1])
+    settings = {"seeds": [1, 2], "steps": 9, "engine": "native"}
+
+    def swept(mode):
+        return tw.sweep(
+            lambda rng: tw.MLP(3, [4, 4, 1], rng=rng),
+            tw.lesson_data(),
+            [0.01, 0.1, 1e308, 0.03, 0.2],
+            mode=mode,
+            **settings,
+        )
+
+    wide = swept("exact")
+    monkeypatch.setattr(native, "lanes", lambda: lanes)
+    assert str(swept("exact").losses) == str(wide.losses)
+    texts.clear()
+    assert swept("default").losses == pytest.approx(wide.losses, rel=1e-11, nan_ok=True)
+    assert swept("default").verdicts == wide.verdicts
+    is_code_for(texts[0], lanes, target, multiply_add, absent)
 
 
 def test_the_lanes_of_this_cpu_are_those_that_training_uses():

@@ -125,12 +125,12 @@ def descend(
     except KeyboardInterrupt:
         history.drop_half_a_step()
         run.end("interrupted", f"interrupted after {history.steps} of {steps} steps")
-    run.end("finished", f"finished {steps} steps; {_fall(history, batch_size is not None)}")
+    run.end("finished", f"finished {steps} steps; {fall(history, batch_size is not None)}")
     watch.restore_best()
     return history
 
 
-_WORTH_COMPILING = 100_000
+WORTH_COMPILING = 100_000
 """Runs of fewer operations than this are over before they would have been compiled."""
 
 
@@ -154,7 +154,7 @@ def _run(
     if settings.engine == "eager":
         return run
     in_all = settings.steps * (settings.batch_size or len(examples))
-    if settings.engine == "auto" and in_all * _operations(run) < _WORTH_COMPILING:
+    if settings.engine == "auto" and in_all * operations(run) < WORTH_COMPILING:
         run.history.why_eager = "the run is too short to be worth compiling"
         return run
     from talweg.native_run import NativeRun  # loads NumPy and LLVM, which eager runs do without
@@ -177,7 +177,7 @@ def _run(
         random.setstate(drawn)
 
 
-def _operations(run: EagerRun) -> int:
+def operations(run: EagerRun) -> int:
     """How many operations the loss of the first example takes; 0 if it has none."""
     drawn = random.getstate()
     try:
@@ -242,7 +242,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """For each setting of `train`: what it must be, in words and as a test."""
 
 
-def _fall(history: History, batches: bool) -> str:
+def fall(history: History, batches: bool) -> str:
     """How far the loss fell; by the validation loss if each training loss is of another batch."""
     if not history.losses:
         return "no step was made"

@@ -8,7 +8,7 @@ Start reading at `kernels`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from talweg.compiler.code import Code, Element
 from talweg.compiler.emitter import Function, Module, Name
@@ -95,6 +95,24 @@ def pointer_at(function: Function, table: Name, k: int) -> Name:
 def byte_offset(function: Function, pointer: Name, by: int) -> Name:
     """A pointer so many bytes further."""
     return function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {by}") if by else pointer
+
+
+def counted(f: Function, count: Name, body: Callable[[Name], None]) -> None:
+    """A loop: `count` times the body, which is given the number of the iteration."""
+    before, head = f.block, f.label("loop")
+    inside, latch, after = f.label("body"), f.label("next"), f.label("after")
+    f.put(f"br label %{head}")
+    f.start(head)
+    f.put(f"%i.{head} = phi i64 [ 0, %{before} ], [ %n.{head}, %{latch} ]")
+    more = f.new(f"icmp slt i64 %i.{head}, {count}")
+    f.put(f"br i1 {more}, label %{inside}, label %{after}")
+    f.start(inside)
+    body(f"%i.{head}")
+    f.put(f"br label %{latch}")
+    f.start(latch)
+    f.put(f"%n.{head} = add nuw nsw i64 %i.{head}, 1")
+    f.put(f"br label %{head}")
+    f.start(after)
 
 
 def _write(body: Body, code: Code, backward: bool) -> None:

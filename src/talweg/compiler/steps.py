@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 from talweg.compiler.code import Code
 from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
-from talweg.compiler.kernels import byte_offset, clear, padded, pointer_at, with_arrays
+from talweg.compiler.kernels import byte_offset, clear, counted, padded, pointer_at, with_arrays
 from talweg.compiler.lower import Body, Layout, Linear
 from talweg.errors import OperationError
 from talweg.operation import Number
@@ -595,24 +595,10 @@ class _Steps:
 
     def loop(self, count: Name, body: Callable[[Name], None]) -> None:
         """`count` times the body, which is given the number of the iteration."""
-        f = self.f
         if count == "1":
             body("0")
-            return
-        before, head = f.block, f.label("loop")
-        inside, latch, after = f.label("body"), f.label("next"), f.label("after")
-        f.put(f"br label %{head}")
-        f.start(head)
-        f.put(f"%i.{head} = phi i64 [ 0, %{before} ], [ %n.{head}, %{latch} ]")
-        more = f.new(f"icmp slt i64 %i.{head}, {count}")
-        f.put(f"br i1 {more}, label %{inside}, label %{after}")
-        f.start(inside)
-        body(f"%i.{head}")
-        f.put(f"br label %{latch}")
-        f.start(latch)
-        f.put(f"%n.{head} = add nuw nsw i64 %i.{head}, 1")
-        f.put(f"br label %{head}")
-        f.start(after)
+        else:
+            counted(self.f, count, body)
 
 
 def _pairs(vectors: list[Name]) -> list[list[Name]]:
