@@ -330,3 +330,9 @@ def test_ctrl_c_before_the_first_step_leaves_no_runs():
     assert len(result.runs) == 0
     assert result.losses.shape == (0, 6)
     assert result.best is None
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "eager"])
+def test_no_samples_are_refused_alike_by_every_engine(engine):
+    with pytest.raises(tw.errors.DataError, match="data"):
+        tw.sweep(lambda rng: tw.MLP(3, [1], rng=rng), [], [0.1], engine=engine)

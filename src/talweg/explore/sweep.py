@@ -16,7 +16,7 @@ from talweg.explore.verdicts import Verdict, in_words, verdict
 from talweg.history import History
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
-from talweg.train import train
+from talweg.train import samples_of, train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,6 +201,7 @@ def sweep(
 
     Raises:
         ArgumentError: if there are no rates or no seeds, or a setting makes no sense.
+        DataError: if there are no samples.
         NativeError: if native code is asked for, and is not possible.
 
     Example:
@@ -218,7 +219,14 @@ def sweep(
         raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
     optimizers = [optimizer(lr) for lr in learning_rates]  # a bad rate is refused before any run
     wanted = _Wanted(
-        make_model, list(data), learning_rates, seeds, steps, optimizers, progress, settings
+        make_model,
+        samples_of(data, "data"),
+        learning_rates,
+        seeds,
+        steps,
+        optimizers,
+        progress,
+        settings,
     )
     reduction = settings.get("reduction", "sum")
     Settings(reduction, optimizers[0], steps, None, None, engine, mode, None, (), progress, threads)
@@ -273,8 +281,6 @@ def _refuse_what_is_not_for_lanes(wanted: _Wanted, engine: Engine) -> None:
         is_empty = setting is None or (isinstance(setting, (list, tuple, dict)) and not setting)
         if name not in _FOR_LANES and not is_empty:
             raise NativeError(f"{name} is set, which needs runs one by one")
-    if not wanted.samples:
-        raise NativeError("there are no samples")
     if engine == "native":
         return
     in_all = wanted.count * wanted.steps * len(wanted.samples)
