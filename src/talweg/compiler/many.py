@@ -30,7 +30,7 @@ from talweg.compiler.kernels import (
     with_arrays,
 )
 from talweg.compiler.lower import Body, Layout, Linear
-from talweg.compiler.steps import Update
+from talweg.compiler.plan import Update
 from talweg.errors import OperationError
 
 TABLE = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from talweg.compiler.compiled import Compiled
-from talweg.compiler.steps import Update
+from talweg.compiler.plan import Update
 from talweg.compiler.tape import Array, Tape
 from talweg.compiler.trainer import Taken
 

@@ -27,93 +27,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from talweg.compiler.code import Code
+from talweg.compiler.across import summed
 from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
 from talweg.compiler.kernels import byte_offset, clear, counted, padded, pointer_at, with_arrays
 from talweg.compiler.lower import Body, Layout, Linear
+from talweg.compiler.plan import SIZES, TABLE, Plan
 from talweg.errors import OperationError
-from talweg.operation import Number
-
-Update = Callable[
-    [Number, Number, tuple[Number, ...], Number, Number], tuple[Number, tuple[Number, ...]]
-]
-"""An optimiser's equation: (p, g, state, lr, step) -> (p, state)."""
-
-TABLE = (
-    "p", "moved", "g", "gathered", "c", "data", "order", "offsets", "counts",
-    "x", "parts", "rates", "losses", "sizes", "work",
-)  # fmt: skip
-"""What the pointers in the table point to: parameters (and behind them what the optimiser
-remembers), both after the step, derivatives, derivatives lane by lane, constants, samples, their
-order, where each batch begins in it and how many it has, the batch in lanes, the loss of each
-sample (exact) or lane, learning rates, losses, whole numbers (`SIZES`), memory to work in."""
-
-SIZES = ("steps", "first", "packed", "done", "diverged")
-"""Whole numbers: how many steps to take, the number of the first, whether `x` is filled
-already; and on return how many steps were taken, and whether the last one diverged."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a training function is made for.
-
-    Attributes:
-        code: forward and backward for one sample.
-        update: the optimiser's equation.
-        remembered: how many numbers the optimiser remembers for each parameter.
-        trained: how many numbers are trained; they come first among the parameters.
-        parameters: how many parameters the program reads, trained or not.
-        inputs: how many numbers a sample has.
-        mean: whether a batch's loss is the mean of its samples' losses.
-        clip_norm: the length to which the gradient is cut, or None.
-        exact: whether every bit must be that of the eager engine.
-        lanes: how many samples lie in one vector.
-        blocks: how many vectors are computed side by side.
-        chunks: into how many parts a batch is cut.
-        count: how many samples every batch has, if that is known beforehand; a small batch then
-            is code without a loop, and its derivatives need no memory.
-    """
-
-    code: Code
-    update: Update
-    remembered: int
-    trained: int
-    parameters: int
-    inputs: int
-    mean: bool
-    clip_norm: float | None = None
-    exact: bool = False
-    lanes: int = 1
-    blocks: int = 1
-    chunks: int = 1
-    count: int | None = None
-
-    @property
-    def samples(self) -> int:
-        """How many samples a block has."""
-        return self.lanes * self.blocks
-
-    @property
-    def room(self) -> int:
-        """For how many parameters there is room: whole vectors."""
-        return -(-self.parameters // 8) * 8
-
-    @property
-    def gathered(self) -> int:
-        """How many numbers collect the derivatives of a chunk."""
-        return self.room * self.lanes
-
-    @property
-    def in_loops(self) -> bool:
-        """Whether a block's arrays are too large for the stack."""
-        return sum(self.code.arrays.values()) * self.samples > _SMALL
-
-    @property
-    def work(self) -> int:
-        """How many numbers a block's memory to work in must hold."""
-        return (
-            sum(padded(s) * self.samples for s in self.code.arrays.values()) if self.in_loops else 0
-        )
 
 
 @dataclass(frozen=True)
@@ -131,10 +50,6 @@ class Batch:
     count: Name
     blocks: Name
     weight: Name
-
-
-_SMALL = 8192
-"""Arrays of at most so many numbers in all lie on the stack."""
 
 
 def training_steps(plan: Plan) -> str:
@@ -603,51 +518,3 @@ class _Steps:
 
 def _pairs(vectors: list[Name]) -> list[list[Name]]:
     return [vectors[k : k + 2] for k in range(0, len(vectors), 2)]
-
-
-def summed(e: Emitter, vectors: list[Name]) -> Name:
-    """Eight vectors -> one vector of eight numbers, the sums of their lanes.
-
-    Neighbours are added crosswise: after each round half as many vectors are left, and each
-    of their lanes is a sum of twice as many numbers.
-    """
-    f, lanes = e.function, e.lanes
-    width = lanes  # how many lanes a vector has; grows to 8 where lanes < 8
-    spread = 1  # how many different sums a vector holds
-    while len(vectors) > 1:
-        left, right = vectors[0::2], vectors[1::2]
-        if width // spread == 1:  # nothing left to add: put side by side
-            joined = ", ".join(f"i32 {k}" for k in range(2 * width))
-            kind = f"<{width} x double>"
-            vectors = [
-                f.new(f"shufflevector {kind} {a}, {kind} {b}, <{2 * width} x i32> <{joined}>")
-                for a, b in zip(left, right, strict=True)
-            ]
-            width, spread = 2 * width, 2 * spread
-            continue
-        kind = f"<{width} x double>"
-        low = [_half(k, width, spread, 0) for k in range(width)]
-        high = [_half(k, width, spread, 1) for k in range(width)]
-        vectors = [
-            f.new(f"fadd {kind} {_shuffled(f, kind, a, b, low)}, {_shuffled(f, kind, a, b, high)}")
-            for a, b in zip(left, right, strict=True)
-        ]
-        spread *= 2
-    return vectors[0]
-
-
-def _half(k: int, width: int, spread: int, which: int) -> int:
-    """Where lane k of the next round finds its two terms.
-
-    A vector holds `spread` sums, each over `width // spread` neighbouring lanes. In the next
-    round lane k belongs to sum k // (width // (2 * spread)) of the pair's 2 * spread sums.
-    """
-    part = width // (2 * spread)
-    number, lane = divmod(k, part)
-    vector, inside = divmod(number, spread)
-    return vector * width + inside * 2 * part + which * part + lane
-
-
-def _shuffled(f: Function, kind: str, a: Name, b: Name, lanes: list[int]) -> Name:
-    listed = ", ".join(f"i32 {k}" for k in lanes)
-    return f.new(f"shufflevector {kind} {a}, {kind} {b}, <{len(lanes)} x i32> <{listed}>")

@@ -21,8 +21,8 @@ from talweg.compiler import native
 from talweg.compiler.loops import program_within
 from talweg.compiler.many import TABLE, Plan, many_models
 from talweg.compiler.memory import Memory
+from talweg.compiler.plan import Update
 from talweg.compiler.schedule import schedule
-from talweg.compiler.steps import Update
 from talweg.compiler.tape import Array, Tape
 from talweg.errors import NativeError
 

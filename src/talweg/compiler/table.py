@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from talweg.compiler.emitter import Emitter, Function, Module, Name, Symbol
-from talweg.compiler.kernels import TABLE
+from talweg.compiler.kernels import TABLE, counted
 from talweg.compiler.tape import CONSTANT, NONE, RESULT, Array, Tape
 from talweg.operation import TAKE, Op
 
@@ -85,8 +85,8 @@ class _Walker:
         """All of a function."""
         for name in ("w", "x", CONSTANT):
             self._copy(self.numbers, self.begins[name], self.given[name], name)
-        self._loop(len(self.tape), "forward", lambda i: self._row(i, self._compute))
-        self._loop(len(self.tape.outputs), "outputs", self._output)
+        self._loop(len(self.tape), lambda i: self._row(i, self._compute))
+        self._loop(len(self.tape.outputs), self._output)
         if backward:
             self._go_backward()
         self.function.put("ret void")
@@ -101,12 +101,12 @@ class _Walker:
         )
         for name in ("w", "x"):
             self._copy(self.derivatives, self.begins[name], self.given["d" + name], name)
-        self._loop(len(self.tape.outputs), "seeds", self._seed)
+        self._loop(len(self.tape.outputs), self._seed)
 
         def undo(i: Name) -> None:
             self._row(f.new(f"sub i64 {last}, {i}"), self._share)
 
-        self._loop(len(self.tape), "backward", undo)
+        self._loop(len(self.tape), undo)
         for name in ("w", "x"):
             self._copy_back(self.given["d" + name], self.derivatives, self.begins[name], name)
 
@@ -197,7 +197,6 @@ class _Walker:
         size = self.tape.sizes.get(name, 0)
         self._loop(
             size,
-            "copy",
             lambda i: self._store(self._load(source, i), self._byte(to, 8 * begin), i),
         )
 
@@ -205,24 +204,9 @@ class _Walker:
         size = self.tape.sizes.get(name, 0)
         self._loop(
             size,
-            "copy",
             lambda i: self._store(self._load(self._byte(source, 8 * begin), i), to, i),
         )
 
-    def _loop(self, count: int, what: str, body: Callable[[Name], None]) -> None:
+    def _loop(self, count: int, body: Callable[[Name], None]) -> None:
         """`count` times the body, which is given the number of the iteration."""
-        f = self.function
-        before, head = f.block, f.label(what)
-        inside, latch, after = f.label("body"), f.label("next"), f.label("after")
-        f.put(f"br label %{head}")
-        f.start(head)
-        f.put(f"%i.{head} = phi i64 [ 0, %{before} ], [ %n.{head}, %{latch} ]")
-        more = f.new(f"icmp slt i64 %i.{head}, {count}")
-        f.put(f"br i1 {more}, label %{inside}, label %{after}")
-        f.start(inside)
-        body(f"%i.{head}")
-        f.put(f"br label %{latch}")
-        f.start(latch)
-        f.put(f"%n.{head} = add nuw nsw i64 %i.{head}, 1")
-        f.put(f"br label %{head}")
-        f.start(after)
+        counted(self.function, str(count), body)

@@ -21,8 +21,9 @@ from talweg.compiler import native
 from talweg.compiler.loops import program_within
 from talweg.compiler.lower import operations
 from talweg.compiler.memory import Memory
+from talweg.compiler.plan import SIZES, TABLE, Plan, Update
 from talweg.compiler.schedule import schedule
-from talweg.compiler.steps import SIZES, TABLE, Plan, Update, training_steps
+from talweg.compiler.steps import training_steps
 from talweg.compiler.tape import Array, Tape
 from talweg.errors import NativeError
 
