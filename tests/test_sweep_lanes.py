@@ -197,7 +197,7 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
     settings = {"engine": "native", "mode": "exact", "steps": 5}
     small = sweep(lesson_model, LESSON, RATES, **settings)
     by_default = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
-    monkeypatch.setattr(many, "_SMALL", 0)
+    monkeypatch.setattr(many, "SMALL", 0)
     large = sweep(lesson_model, LESSON, RATES, threads=2, **settings)
     assert (small.losses == large.losses).all()
     again = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)

@@ -18,16 +18,13 @@ from talweg.compiler import kernels, native, table
 from talweg.compiler.code import Code
 from talweg.compiler.loops import program_within
 from talweg.compiler.memory import Memory
+from talweg.compiler.plan import LONGEST_TEXT
 from talweg.compiler.schedule import schedule
 from talweg.compiler.tape import CONSTANT, Tape, verify
 from talweg.errors import NativeError
 
 Numbers: TypeAlias = Sequence[float] | bytes
 """Numbers, or the bytes of doubles in this machine's order, which are copied as they are."""
-
-_LONGEST_TEXT = 2_000
-"""Programs with more instructions than this, after rolling, run as a table: LLVM's time grows
-faster than the text."""
 
 
 class Compiled:
@@ -143,7 +140,7 @@ class Compiled:
 
 def _loops(tape: Tape, wanted: Sequence[str]) -> Code | None:
     """The scheduled loops of a tape, or None if it has no loops worth the name."""
-    found = program_within(tape, _LONGEST_TEXT)
+    found = program_within(tape, LONGEST_TEXT)
     if found is None:
         return None
     try:

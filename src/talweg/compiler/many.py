@@ -30,7 +30,7 @@ from talweg.compiler.kernels import (
     with_arrays,
 )
 from talweg.compiler.lower import Body, Layout, Linear
-from talweg.compiler.plan import Update
+from talweg.compiler.plan import SMALL, Update
 from talweg.errors import OperationError
 
 TABLE = (
@@ -41,9 +41,6 @@ optimiser remembers), learning rates, 1.0 for each lane that has not ended, how 
 lane has recorded, the derivatives of the step at which it ended, losses. Of all: samples and
 constants. Of each thread, to work in: parameters after the step, derivatives, the losses of
 samples, what a sample's forward pass keeps."""
-
-_SMALL = 8192
-"""Arrays of at most so many numbers in all lie on the stack."""
 
 _NOT_FINITE = 3 | 4 | 512
 """What `llvm.is.fpclass` calls nan, minus infinity and infinity."""
@@ -95,7 +92,7 @@ class Plan:
     def work(self) -> int:
         """How many numbers a sample's memory to work in must hold; 0 if it is on the stack."""
         sizes, width = self.code.arrays.values(), self.lanes * self.together
-        if sum(sizes) * width <= _SMALL:
+        if sum(sizes) * width <= SMALL:
             return 0
         return sum(padded(size) * width for size in sizes)
 

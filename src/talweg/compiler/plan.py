@@ -85,7 +85,7 @@ class Plan:
     @property
     def in_loops(self) -> bool:
         """Whether a block's arrays are too large for the stack."""
-        return sum(self.code.arrays.values()) * self.samples > _SMALL
+        return sum(self.code.arrays.values()) * self.samples > SMALL
 
     @property
     def work(self) -> int:
@@ -95,5 +95,8 @@ class Plan:
         )
 
 
-_SMALL = 8192
+SMALL = 8192
 """Arrays of at most so many numbers in all lie on the stack."""
+
+LONGEST_TEXT = 2_000
+"""Programs with more instructions than this, after rolling, would take LLVM too long."""

@@ -21,16 +21,13 @@ from talweg.compiler import native
 from talweg.compiler.loops import program_within
 from talweg.compiler.many import TABLE, Plan, many_models
 from talweg.compiler.memory import Memory
-from talweg.compiler.plan import Update
+from talweg.compiler.plan import LONGEST_TEXT, Update
 from talweg.compiler.schedule import schedule
 from talweg.compiler.tape import Array, Tape
 from talweg.errors import NativeError
 
 _SLICE = 0.05
 """Seconds that native code may take before Python looks up: for Ctrl-C and the progress bar."""
-
-_LONGEST_TEXT = 2_000
-"""Programs with more instructions than this, after rolling, would take LLVM too long."""
 
 _TRIAL = 4
 """Steps by which the time that a step takes is measured first."""
@@ -101,7 +98,7 @@ class Sweeper:
         threads: int = 1,
         together: int = _TOGETHER,
     ) -> None:
-        loops = program_within(tape, _LONGEST_TEXT)
+        loops = program_within(tape, LONGEST_TEXT)
         if loops is None:
             raise NativeError("the loss of an example has no loops worth the name")
         code = schedule(loops)

@@ -21,7 +21,7 @@ from talweg.compiler import native
 from talweg.compiler.loops import program_within
 from talweg.compiler.lower import operations
 from talweg.compiler.memory import Memory
-from talweg.compiler.plan import SIZES, TABLE, Plan, Update
+from talweg.compiler.plan import LONGEST_TEXT, SIZES, TABLE, Plan, Update
 from talweg.compiler.schedule import schedule
 from talweg.compiler.steps import training_steps
 from talweg.compiler.tape import Array, Tape
@@ -41,11 +41,10 @@ _WORTH_SHARING = 10_000_000
 """Steps of fewer operations take less than a millisecond or so, and waiting for threads costs a
 tenth of one."""
 
+_DONE, _DIVERGED = SIZES.index("done"), SIZES.index("diverged")
+
 _PARTS = (("pack", None, 1), ("chunk", None, 2), ("finish", ctypes.c_bool, 1))
 """The parts of a step as functions: what they return, and how many numbers they take."""
-
-_LONGEST_TEXT = 2_000
-"""Programs with more instructions than this, after rolling, would take LLVM too long."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Trainer:
         count = len(samples) if batch is None else None
         batch = batch or len(samples)
         self.most_steps = max(1, min(4096, 1_000_000 // batch))
-        loops = program_within(tape, _LONGEST_TEXT)
+        loops = program_within(tape, LONGEST_TEXT)
         if loops is None:
             raise NativeError("the loss of an example has no loops worth the name")
         code = schedule(loops)
@@ -207,7 +206,7 @@ class Trainer:
             self._run_in_threads(steps)
         else:
             self._run(memory.address)
-        done, diverged = int(sizes[3]), bool(sizes[4])
+        done, diverged = int(sizes[_DONE]), bool(sizes[_DIVERGED])
         self._packed = whole
         losses = memory.floats("losses")[: done + diverged].tolist()
         return Taken(losses, diverged)
@@ -230,12 +229,12 @@ class Trainer:
                 share(step, mine)
                 for one in shared:
                     one.result()
-                sizes[3] = step
+                sizes[_DONE] = step
                 if self._part["finish"](address, step):
-                    sizes[4] = 1
+                    sizes[_DIVERGED] = 1
                     return
                 self.memory.floats("p")[moved] = self.memory.floats("moved")[moved]
-                sizes[3] = step + 1
+                sizes[_DONE] = step + 1
 
 
 def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:
