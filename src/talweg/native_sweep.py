@@ -1,8 +1,9 @@
 """Many training runs of one program by native code, with a model in each SIMD lane.
 
-`Lanes` asks of a sweep what `NativeRun` asks of one run, and that all its models are one
-program: the model of the first seed is traced, and that of each other seed is tried against
-the trace. `talweg.compiler.sweeper` then trains them all.
+`Lanes` asks of many runs what `NativeRun` asks of one, and that all their models are one
+program: the first one is traced, and each other one is tried against the trace
+(`Lanes.weights_of`). `talweg.compiler.sweeper` then trains them, each from its own weights, at
+its own learning rates, and with its own numbers for settings of the optimiser.
 
 Start reading at `Lanes`, then `Lanes.train`.
 """
@@ -10,20 +11,22 @@ Start reading at `Lanes`, then `Lanes.train`.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from talweg import ops
 from talweg.compiler import tape as tapes
-from talweg.compiler.sweeper import Sweeper, Swept
-from talweg.descent import fall
+from talweg.compiler.sweeper import Batches, Sweeper, Swept
+from talweg.compiler.tape import Array
+from talweg.descent import batches_of
 from talweg.eager_run import Model, Sample, parameters_of
 from talweg.errors import CompilerError, NativeError, TalwegError
-from talweg.history import History
 from talweg.native_run import NativeRun
+from talweg.operation import Number
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
 
@@ -32,49 +35,52 @@ Loss = Callable[[Model, Sample], Any]
 
 
 class Lanes(NativeRun):
-    """Training runs side by side: each optimiser with each model.
+    """A program that trains models side by side.
 
     Args:
-        models: one for each seed, with its first parameters.
-        optimizers: one for each learning rate.
-        samples: what all models are trained on; every step takes all of them.
+        model: the first of them, which is traced.
+        family: the optimisers of the runs, as far as all of them are alike.
+        samples: what all models are trained on.
         loss: the loss of a model on a sample.
         mean: whether the loss is the mean of the samples' losses, or their sum.
         mode: "default" or "exact".
-        threads: how many threads share the runs; None for one for each core.
+        batch_size: how many samples a step takes; None for all of them.
+        ranges: groups of parameters, each with a learning rate of its own, in the order of the
+            model's parameters; one group unless given.
 
     Raises:
-        NativeError: if the models, the loss, the samples or the optimisers do not fit.
+        NativeError: if the model, the loss, the samples or the optimisers do not fit.
     """
 
     def __init__(
         self,
-        models: Sequence[Model],
-        optimizers: Sequence[Optimizer],
+        model: Model,
+        family: Family,
         samples: Sequence[Sample],
         loss: Loss,
         *,
         mean: bool,
         mode: str,
-        threads: int | None,
+        batch_size: int | None = None,
+        ranges: Sequence[int] = (),
     ) -> None:
-        self.optimizers = optimizers
-        self.scheduled = _scheduled(optimizers)
+        self.family = family
+        self.loss = loss
+        self.ranges = ranges
         drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
         try:
             super().__init__(
-                model=models[0],
+                model=model,
                 samples=samples,
-                f=lambda sample: loss(models[0], sample),
+                f=lambda sample: loss(model, sample),
                 mean=mean,
-                optimizer=optimizers[0],
+                optimizer=family.example,
                 clip_norm=None,
                 mode=mode,
-                batch_size=None,
+                batch_size=batch_size,
                 as_floats=True,
-                threads=threads,
+                threads=1,
             )
-            self.weights = np.array([self._weights(model, loss) for model in models])
         finally:
             random.setstate(drawn)
 
@@ -86,12 +92,14 @@ class Lanes(NativeRun):
             self.sweeper = Sweeper(
                 shape.tape,
                 np.array([numbers for _, numbers in self.numbers]),
-                update=self.optimizer.update,
+                update=self.family.update,
                 start=self.optimizer.initial_state(),
                 mean=self.mean,
+                batch=self.batch_size,
+                settings=len(self.family.varied),
+                ends=self.ranges,
                 exact=self.exact,
-                scheduled=self.scheduled,
-                threads=self.threads,
+                scheduled=self.family.scheduled,
             )
         except (CompilerError, NativeError):
             raise
@@ -99,91 +107,138 @@ class Lanes(NativeRun):
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         return self.sweeper
 
-    def _weights(self, model: Model, loss: Loss) -> list[float]:
-        """The parameters of a model, which must be the same program as the first one."""
+    def weights_of(self, model: Model) -> list[float]:
+        """The parameters of a model, which must be the same program as the first one.
+
+        Raises:
+            NativeError: if it is not.
+        """
         parameters = parameters_of(model)
         numbers = [p.data for p in parameters]
-        if model is self.model:
-            return numbers
         if len(numbers) != len(self.parameters):
             raise NativeError(
-                f"the models of the seeds have {len(self.parameters)} and {len(numbers)} parameters"
+                f"the models of the runs have {len(self.parameters)} and {len(numbers)} parameters"
             )
         inputs = {"w": numbers, "x": self.numbers[0][1]}
-        own = ops.to_float(loss(model, self.samples[0]))
+        drawn = random.getstate()
+        try:
+            own = ops.to_float(self.loss(model, self.samples[0]))
+        finally:
+            random.setstate(drawn)
         (by_trace,) = tapes.run(self._shape(0).tape, inputs)
         if repr(own) != repr(by_trace):  # repr: nan is the same as nan
             raise NativeError(
-                f"the models of the seeds are not one program: the loss of the first sample is "
+                f"the models of the runs are not one program: the loss of the first sample is "
                 f"{own!r} for one of them, but {by_trace!r} by the program of the first model"
             )
         return numbers
 
     # ---- running it ------------------------------------------------------------------------
 
-    def train(self, steps: int, show: Callable[[int, float], None]) -> Swept:
-        """Train all of them: rates in order, and for each rate the models.
+    def train(
+        self,
+        weights: Array,
+        optimizers: Sequence[Optimizer],
+        steps: int,
+        *,
+        seed: int | None = None,
+        target: float | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Swept:
+        """Train models. Several threads may do so at the same time.
 
         Args:
-            steps: how many steps each run makes.
-            show: is told how many runs are finished, and the last loss of the last of them.
-
-        Returns:
-            What became of the runs; after Ctrl-C, of those that were finished.
+            weights: the first parameters, shape (models, parameters).
+            optimizers: one for each model, of the family.
+            steps: how many steps each makes, unless it ends before.
+            seed: where the order of samples is drawn, if a step does not take all of them.
+            target: a loss at which a run ends; None for none.
+            stopped: is asked whether to come back before the end.
         """
-        models, count = len(self.weights), len(self.optimizers)
-        by_step = steps if self.scheduled else 1
-        table = np.array([self._first_rates(o, by_step) for o in self.optimizers])
-        rates = np.repeat(table.T, models, axis=1)
-        begin = time.perf_counter()
-        self.swept = self.sweeper.run(
-            np.tile(self.weights, (count, 1)), rates if self.scheduled else rates[0], steps, show
+        by_step = steps if self.family.scheduled else 1
+        rates = np.array([first_rates(o, by_step) for o in optimizers]).T
+        varied = [[float(vars(o)[name]) for o in optimizers] for name in self.family.varied]
+        return self.sweeper.run(
+            weights,
+            rates,
+            steps,
+            settings=np.array(varied) if varied else None,
+            batches=self.batches(steps, seed),
+            target=-np.inf if target is None else target,
+            stopped=stopped,
         )
-        self.seconds_per_step = (time.perf_counter() - begin) / steps
-        return self.swept
 
-    def record(self, k: int) -> History:
-        """The record of a run, as `train` would have written it.
-
-        `seconds` is the time of the whole sweep, divided evenly among its steps: all runs were
-        made at once.
-        """
-        swept, done = self.swept, int(self.swept.steps[k])
-        self.history = history = History(
-            losses=swept.losses[k, :done].tolist(),
-            learning_rates=self._first_rates(self.optimizers[k // len(self.weights)], done),
-            seconds=[self.seconds_per_step * (step + 1) for step in range(done)],
-            engine="native, exact" if self.exact else "native",
-        )
-        if swept.diverged[k]:
-            for p, g in zip(self.parameters, swept.gradients[k].tolist(), strict=True):
-                p.grad = g
-            self.end("diverged", self.why_diverged(done, history.losses[-1]))
-        self.end("finished", f"finished {done} steps; {fall(history, batches=False)}")
-        return history
-
-    @staticmethod
-    def _first_rates(optimizer: Optimizer, steps: int) -> list[float]:
-        lr = optimizer.lr
-        if callable(lr):
-            return [rate_at(lr, step) for step in range(steps)]
-        return [float(lr)] * steps
+    def batches(self, steps: int, seed: int | None) -> Batches | None:
+        """Which samples the steps take, as `train` chooses them; None for all of them."""
+        if self.batch_size is None:
+            return None
+        taken = batches_of(len(self.samples), self.batch_size, random.Random(seed))
+        some = [next(taken) for _ in range(steps)]
+        order = [i for batch in some for i in batch or ()]
+        return Batches(np.array(order), np.array([len(batch or ()) for batch in some]))
 
 
-def _scheduled(optimizers: Sequence[Optimizer]) -> bool:
-    """Whether the optimisers have schedules; they must differ in their rates alone.
+def first_rates(optimizer: Optimizer, steps: int) -> list[float]:
+    """The learning rates of the first steps."""
+    lr = optimizer.lr
+    if callable(lr):
+        return [rate_at(lr, step) for step in range(steps)]
+    return [float(lr)] * steps
+
+
+@dataclass(frozen=True)
+class Family:
+    """Optimisers that are one program: only numbers in them differ.
+
+    Attributes:
+        example: one of them.
+        varied: the settings, beside the learning rate, that differ; none of them is zero.
+        scheduled: whether one of them has a schedule of learning rates.
+    """
+
+    example: Optimizer
+    varied: tuple[str, ...] = ()
+    scheduled: bool = False
+
+    def update(self, settings: tuple[Number, ...]) -> Any:
+        """The equation, with numbers of the lanes for the settings that differ."""
+        optimizer = copy(self.example)
+        for name, number in zip(self.varied, settings, strict=True):
+            object.__setattr__(optimizer, name, number)
+        return optimizer.update
+
+
+def family_of(optimizers: Sequence[Optimizer]) -> Family:
+    """The family of some optimisers.
 
     Raises:
-        NativeError: if they differ in something else.
+        NativeError: if they are not one program.
     """
     first = optimizers[0]
-    settings = _settings(first)
-    moved = _moved(first)
+    kind, settings = type(first), _settings(first)
+    varied: dict[str, None] = {}
+    scheduled = callable(first.lr)
     for optimizer in optimizers[1:]:
-        is_like = type(optimizer) is type(first) and _settings(optimizer) == settings
-        if not is_like or _moved(optimizer) != moved:
-            raise NativeError("the optimisers differ in more than their learning rate")
-    return any(callable(optimizer.lr) for optimizer in optimizers)
+        own = _settings(optimizer)
+        if type(optimizer) is not kind or own.keys() != settings.keys():
+            raise NativeError("the optimisers are of several kinds")
+        scheduled = scheduled or callable(optimizer.lr)
+        if own == settings:
+            continue
+        for name, x in own.items():
+            if x != settings[name]:
+                if not (_is_number(x) and _is_number(settings[name])):
+                    raise NativeError(f"the optimisers differ in {name}, which is not a number")
+                varied[name] = None
+    for name in varied:
+        if any(vars(optimizer)[name] == 0.0 for optimizer in optimizers):
+            raise NativeError(f"{name} of the optimisers is zero in some runs, and not in others")
+    _refuse_own_rate(first)
+    return Family(first, tuple(varied), scheduled)
+
+
+def _is_number(x: Any) -> bool:
+    return type(x) in (float, int)
 
 
 _PLAIN = (float, int, bool, str, type(None))
@@ -198,14 +253,24 @@ def _settings(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _moved(optimizer: Optimizer) -> str:
-    """What becomes of a number at a given rate: the same for all, unless `update` reads `lr`.
+def _refuse_own_rate(optimizer: Optimizer) -> None:
+    """Refuse an optimiser whose `update` reads its own `lr` in place of the rate it is given.
 
     Talweg's own optimisers do not.
+
+    Raises:
+        NativeError: if it does.
     """
     if type(optimizer).__module__ == Optimizer.__module__:
-        return ""
+        return
+    other = copy(optimizer)
+    other.lr = 0.1171875
+    given = (0.5, 0.25, optimizer.initial_state(), 0.125, 3.0)
     try:
-        return repr(optimizer.update(0.5, 0.25, optimizer.initial_state(), 0.125, 3.0))
+        reads = repr(optimizer.update(*given)) != repr(other.update(*given))
     except Exception as error:
         raise NativeError(f"the optimiser: {type(error).__name__}: {error}") from None
+    if reads:
+        raise NativeError(
+            "update() of the optimiser reads self.lr; it must use the lr that it is given"
+        )

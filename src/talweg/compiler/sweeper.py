@@ -1,7 +1,8 @@
 """Many training runs by native code: parameters and learning rates in, losses out.
 
-A `Sweeper` owns the memory in which `talweg.compiler.many` works, and shares groups of models
-among threads. It knows nothing of models; `talweg.sweep` does.
+A `Sweeper` is the compiled program. Each call of `run` has a memory of its own, in which
+`talweg.compiler.many` works: several threads may call it at the same time. It knows nothing of
+models; `talweg.native_sweep` does.
 
 Start reading at `Sweeper.run`.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,42 +19,58 @@ import numpy as np
 
 from talweg.compiler import native
 from talweg.compiler.loops import program_within
-from talweg.compiler.many import TABLE, Plan, many_models
+from talweg.compiler.many import many_models
+from talweg.compiler.many_plan import TABLE, Plan
 from talweg.compiler.memory import Memory
 from talweg.compiler.plan import LONGEST_TEXT, Update
 from talweg.compiler.schedule import schedule
 from talweg.compiler.tape import Array, Tape
 from talweg.errors import NativeError
+from talweg.operation import Number
 
 _SLICE = 0.05
-"""Seconds that native code may take before Python looks up: for Ctrl-C and the progress bar."""
+"""Seconds that native code may take before Python looks up: for Ctrl-C, and to be stopped."""
 
 _TRIAL = 4
 """Steps by which the time that a step takes is measured first."""
-
 
 _TOGETHER = 4
 """How many samples are computed side by side, at most."""
 
 
 @dataclass(frozen=True)
+class Batches:
+    """Which samples each step takes.
+
+    Attributes:
+        order: the numbers of samples, batch after batch.
+        counts: how many of them each step takes, shape (steps,).
+    """
+
+    order: Array
+    counts: Array
+
+
+@dataclass(frozen=True)
 class Swept:
-    """What `Sweeper.run` did, for the models that were finished.
+    """What `Sweeper.run` did.
 
     Attributes:
         losses: the loss of each step before its update, shape (models, steps); nan after the
-            end of a run that diverged.
+            end of a run.
         steps: how many losses each run recorded, shape (models,).
         diverged: which runs met a number that is not finite, shape (models,).
+        reached: which runs ended because their loss had reached the target, shape (models,).
         in_lanes: parameters and derivatives as native code left them, by name.
-        interrupted: whether Ctrl-C ended it before all models were finished.
+        whole: whether all runs came to their end; not if they were stopped from outside.
     """
 
     losses: Array
     steps: Array
     diverged: Array
+    reached: Array
     in_lanes: dict[str, Array]
-    interrupted: bool = False
+    whole: bool = True
 
     @cached_property
     def weights(self) -> Array:
@@ -72,13 +88,17 @@ class Sweeper:
 
     Args:
         tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
-        samples: the numbers of all samples, shape (n, inputs); every step takes all of them.
-        update: the optimiser's equation.
+        samples: the numbers of all samples, shape (n, inputs).
+        update: gives the optimiser's equation, when it is given the numbers that are each
+            model's own: for `settings` = 1, `lambda numbers: SGD(1.0, momentum=numbers[0]).update`.
         start: what the optimiser remembers about a parameter before the first step.
         mean: whether the loss is the mean of the samples' losses, or their sum.
+        batch: how many samples a step takes at most; None for all of them.
+        settings: how many numbers of the optimiser, beside its rate, are each model's own.
+        ends: where each range of parameters ends that has a learning rate of its own; one
+            range unless given.
         exact: whether every bit must be that of the eager engine.
         scheduled: whether each step has its own learning rates.
-        threads: how many threads share the models; it does not change a bit of the result.
         together: how many samples are computed side by side, in default mode.
 
     Raises:
@@ -90,37 +110,41 @@ class Sweeper:
         tape: Tape,
         samples: Array,
         *,
-        update: Update,
+        update: Callable[[tuple[Number, ...]], Update],
         start: Sequence[float] = (),
         mean: bool = False,
+        batch: int | None = None,
+        settings: int = 0,
+        ends: Sequence[int] = (),
         exact: bool = False,
         scheduled: bool = False,
-        threads: int = 1,
         together: int = _TOGETHER,
     ) -> None:
         loops = program_within(tape, LONGEST_TEXT)
         if loops is None:
             raise NativeError("the loss of an example has no loops worth the name")
         code = schedule(loops)
+        taken = len(samples) if batch is None else min(batch, len(samples))
         self.plan = Plan(
             code=code,
             update=update,
             remembered=len(start),
-            parameters=tape.sizes["w"],
-            samples=len(samples),
+            ends=tuple(ends) or (tape.sizes["w"],),
+            samples=taken,
             inputs=samples.shape[1],
             mean=mean,
+            batched=batch is not None,
+            settings=settings,
             scheduled=scheduled,
             exact=exact,
             lanes=native.lanes(),
-            together=1 if exact else max(1, min(together, len(samples))),
+            together=1 if exact else max(1, min(together, taken)),
         )
         self.start = start
-        self.threads = threads
         self.samples = samples
         self.constants = tape.constants
         self.library = native.compile(many_models(self.plan))
-        kinds = [ctypes.c_void_p, *[ctypes.c_int64] * 6]
+        kinds = [ctypes.c_void_p, *[ctypes.c_int64] * 5]
         self._native = ctypes.CFUNCTYPE(None, *kinds)(self.library.address("run"))
 
     def run(
@@ -128,100 +152,100 @@ class Sweeper:
         weights: Array,
         rates: Array,
         steps: int,
-        show: Callable[[int, float], None] = lambda finished, loss: None,
+        *,
+        settings: Array | None = None,
+        batches: Batches | None = None,
+        target: float = -np.inf,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Swept:
-        """Train models, each from its own weights at its own learning rate.
+        """Train models, each from its own weights at its own learning rates.
 
         Args:
             weights: the first parameters, shape (models, parameters).
-            rates: the learning rates, shape (models,), or (steps, models) if they are scheduled.
-            steps: how many steps each model takes, unless it diverges.
-            show: is told how many models are finished and the last loss of the last of them.
+            rates: the learning rates, shape (models,); (ranges, models) if ranges of parameters
+                have their own; and with all steps before that, (steps, ranges, models), if they
+                are scheduled.
+            steps: how many steps each model takes, unless it ends before.
+            settings: the other numbers that are each model's own, shape (settings, models);
+                none of them is zero.
+            batches: which samples the steps take, if they do not take all.
+            target: a loss at which, or below, a model has reached its aim and ends.
+            stopped: is asked from time to time whether to come back before the end.
 
         Returns:
-            What became of the models; after Ctrl-C, of those that were finished.
+            What became of the models.
 
         Example:
             >>> from talweg.compiler.trace import trace
             >>> from talweg import Value, SGD
             >>> w = Value(0.0)
             >>> traced = trace(lambda x: (w * x[0] - x[1]) * (w * x[0] - x[1]), [1.0, 2.0])
-            >>> sweeper = Sweeper(traced.tape, np.array([[1.0, 2.0]]), update=SGD(0.1).update)
+            >>> sgd = lambda settings: SGD(0.1).update
+            >>> sweeper = Sweeper(traced.tape, np.array([[1.0, 2.0]]), update=sgd)
             >>> sweeper.run(np.zeros((2, 1)), np.array([0.25, 0.5]), 3).losses.tolist()
             [[4.0, 1.0, 0.25], [4.0, 0.0, 0.0]]
         """
-        memory = self._memory(weights, rates, steps)
-        with ThreadPoolExecutor(self.threads) as pool:
-            finished = self._groups(memory, len(weights), steps, show, pool)
-        return self._swept(memory, len(weights), finished, steps)
+        memory = self._memory(weights, rates, steps, settings, batches, target)
+        groups = -(-len(weights) // self.plan.lanes)
+        whole = _run(self._native, memory.address, groups, steps, stopped)
+        return self._swept(memory, len(weights), steps, whole)
 
-    def _groups(
+    def _memory(
         self,
-        memory: Memory,
-        models: int,
+        weights: Array,
+        rates: Array,
         steps: int,
-        show: Callable[[int, float], None],
-        pool: ThreadPoolExecutor,
-    ) -> int:
-        """Train the groups in order, some at a time; how many models were finished."""
-        groups, finished = -(-models // self.plan.lanes), 0
-        work = _Work(memory, steps, self._native)
-        try:
-            taken = work.trial()
-            while finished < groups:
-                some = min(work.groups_at_once(), -(-(groups - finished) // self.threads))
-                begins = range(finished, min(groups, finished + some * self.threads), some)
-                pieces = [(b, min(b + some, groups), w) for w, b in enumerate(begins)]
-                skips = [taken if begin == 0 else 0 for begin, _, _ in pieces]
-                if len(pieces) == 1:
-                    work.piece(pieces[0], skips[0])
-                else:
-                    for _ in pool.map(work.piece, pieces, skips):
-                        pass  # until all of them are done; an error would show here
-                finished = pieces[-1][1]
-                done = min(finished * self.plan.lanes, models)
-                show(done, self._last_loss(memory, done - 1, steps))
-        except KeyboardInterrupt:
-            work.stopped = True
-        return min(finished * self.plan.lanes, models)
-
-    def _last_loss(self, memory: Memory, model: int, steps: int) -> float:
-        """The last loss that a model recorded."""
-        group, lane = divmod(model, self.plan.lanes)
-        step = int(memory.floats("done")[model]) - 1
-        return float(memory.floats("losses")[(group * steps + step) * self.plan.lanes + lane])
-
-    def _memory(self, weights: Array, rates: Array, steps: int) -> Memory:
+        settings: Array | None,
+        batches: Batches | None,
+        target: float,
+    ) -> Memory:
         """The numbers of all groups; lanes beyond the last model are not alive."""
         plan = self.plan
         models, width = len(weights), plan.lanes
         groups = -(-models // width)
+        by_step = (steps if plan.scheduled else 1) * len(plan.ends)
         memory = Memory(
             {
                 "p": groups * plan.of_group,
-                "rates": groups * width * (steps if plan.scheduled else 1),
+                "rates": groups * width * by_step,
+                "settings": groups * width * plan.settings,
                 "alive": groups * width,
+                "reached": groups * width,
                 "done": groups * width,
                 "last": groups * plan.parameters * width,
                 "losses": groups * width * steps,
-                "x": self.samples.size * width,
+                "x": plan.samples * plan.inputs * width,
+                "data": self.samples.size if batches else 0,
+                "order": len(batches.order) if batches else 0,
+                "offsets": steps if batches else 0,
+                "counts": steps if batches else 0,
                 "c": len(plan.code.constants),
-                "moved": self.threads * plan.of_group,
-                "g": self.threads * plan.parameters * width,
-                "parts": self.threads * plan.samples * width,
-                "work": self.threads * plan.work,
+                "target": 1,
+                "moved": plan.of_group,
+                "g": plan.parameters * width,
+                "parts": plan.samples * width,
+                "work": plan.work,
             },
             TABLE,
         )
-        memory.floats("x")[:] = self._samples_in_lanes()
+        if batches:
+            memory.floats("data")[:] = self.samples.reshape(-1)
+            memory.integers("order")[:] = batches.order
+            memory.integers("counts")[:] = batches.counts
+            memory.integers("offsets")[:] = np.cumsum(batches.counts) - batches.counts
+        else:
+            memory.floats("x")[:] = self._samples_in_lanes()
         memory.floats("c")[:] = self.constants
+        memory.floats("target")[:] = target
         memory.floats("alive")[:models] = 1.0
         memory.floats("losses")[:] = np.nan
         p = memory.floats("p").reshape(groups, 1 + plan.remembered, plan.parameters, width)
         p[:, 0] = _in_lanes(weights.T, groups, width)
         p[:, 1:] = np.reshape(self.start, (-1, 1, 1))
-        by_step = rates if plan.scheduled else rates.reshape(1, -1)
-        memory.floats("rates")[:] = _in_lanes(by_step, groups, width).reshape(-1)
+        flat = rates.reshape(by_step, models)
+        memory.floats("rates")[:] = _in_lanes(flat, groups, width).reshape(-1)
+        if settings is not None:
+            memory.floats("settings")[:] = _in_lanes(settings, groups, width).reshape(-1)
         return memory
 
     def _samples_in_lanes(self) -> Array:
@@ -232,19 +256,20 @@ class Sweeper:
         flat = np.concatenate([blocks.transpose(0, 2, 1).reshape(-1), rest.reshape(-1)])
         return np.repeat(flat, plan.lanes)
 
-    def _swept(self, memory: Memory, models: int, finished: int, steps: int) -> Swept:
-        """What the memory says of the models that were finished."""
+    def _swept(self, memory: Memory, models: int, steps: int, whole: bool) -> Swept:
+        """What the memory says of the models."""
         plan = self.plan
-
         p = memory.floats("p").reshape(-1, plan.parameters * (1 + plan.remembered), plan.lanes)
         last = memory.floats("last").reshape(-1, plan.parameters, plan.lanes)
         losses = memory.floats("losses").reshape(-1, steps, plan.lanes)
+        reached = memory.floats("reached")[:models] > 0.0
         return Swept(
-            losses=_by_model(losses, finished),
-            steps=memory.floats("done")[:finished].astype(int),
-            diverged=memory.floats("alive")[:finished] == 0.0,
+            losses=_by_model(losses, models),
+            steps=memory.floats("done")[:models].astype(int),
+            diverged=(memory.floats("alive")[:models] == 0.0) & ~reached,
+            reached=reached,
             in_lanes={"p": p[:, : plan.parameters], "last": last},
-            interrupted=finished < models,
+            whole=whole,
         )
 
 
@@ -263,45 +288,24 @@ def _in_lanes(rows: Array, groups: int, width: int) -> Array:
     return in_lanes
 
 
-class _Work:
-    """Calls of the native function that are short enough.
-
-    Args:
-        memory: what it works in.
-        steps: how many steps each model takes.
-        function: it.
-    """
-
-    def __init__(self, memory: Memory, steps: int, function: Callable[..., None]) -> None:
-        self.address, self.steps, self.function = memory.address, steps, function
-        self.memory = memory
-        self.step_seconds = 0.0
-        self.stopped = False
-
-    def trial(self) -> int:
-        """The first steps of the first group, which show how long a step takes."""
-        steps = min(_TRIAL, self.steps)
-        begin = time.perf_counter()
-        self.function(self.address, 0, 1, 0, steps, self.steps, 0)
-        self.step_seconds = max((time.perf_counter() - begin) / steps, 1e-9)
-        return steps
-
-    def groups_at_once(self) -> int:
-        """How many groups, with all their steps, fit into a slice of time."""
-        return max(1, int(_SLICE / (self.step_seconds * self.steps)))
-
-    def piece(self, piece: tuple[int, int, int], skip: int) -> None:
-        """All steps of some groups; the first group has taken `skip` of them already."""
-        begin, end, worker = piece
-        if skip:
-            self._slices(begin, begin + 1, worker, skip)
-            begin += 1
-        if begin < end:
-            self._slices(begin, end, worker, 0)
-
-    def _slices(self, begin: int, end: int, worker: int, done: int) -> None:
-        fitting = max(1, int(_SLICE / (self.step_seconds * (end - begin))))
-        while done < self.steps and not self.stopped:
-            count = min(fitting, self.steps - done)
-            self.function(self.address, begin, end, done, count, self.steps, worker)
+def _run(
+    function: Callable[..., None], table: int, groups: int, steps: int, stopped: Callable[[], bool]
+) -> bool:
+    """All steps of all groups, in calls that are short enough; whether it came to the end."""
+    done = min(_TRIAL, steps)
+    begin = time.perf_counter()
+    function(table, 0, 1, 0, done, steps)
+    of_step = max((time.perf_counter() - begin) / done, 1e-9)
+    at_once = max(1, int(_SLICE / (of_step * steps)))
+    finished = 0
+    while finished < groups:
+        end = finished + 1 if done else min(groups, finished + at_once)
+        fitting = max(1, int(_SLICE / (of_step * (end - finished))))
+        while done < steps:
+            if stopped():
+                return False
+            count = min(fitting, steps - done)
+            function(table, finished, end, done, count, steps)
             done += count
+        finished, done = end, 0
+    return True
