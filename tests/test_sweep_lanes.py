@@ -12,7 +12,7 @@ from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler import many, sweeper
 from talweg.compiler.trace import trace
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.sweep import Run
+from talweg.explore.result import Run
 
 LESSON = lesson_data()
 RATES = [0.001 * 1.3**k for k in range(19)]  # not a multiple of the lanes
@@ -101,7 +101,7 @@ def test_runs_that_diverge_leave_their_neighbours_alone(name):
         assert (run.history.status, run.history.verdict) == (history.status, history.verdict)
         assert np.isnan(result.losses[k, history.steps :]).all()
         assert len(run.history.seconds) == len(run.history.learning_rates) == history.steps
-    assert result.verdicts == [Run(0.1, 1, h).verdict for h in expected]
+    assert result.verdicts == [Run({}, h).verdict for h in expected]
 
 
 def test_all_lanes_of_a_group_may_end():
@@ -119,7 +119,7 @@ def test_default_mode_agrees_to_rounding_errors(name):
     expected = alone(lesson_model, LESSON, RATES[:13], **settings)
     table = np.array([history.losses for history in expected])
     np.testing.assert_allclose(result.losses, table, rtol=1e-9)
-    assert result.verdicts == [Run(0.1, 1, h).verdict for h in expected]
+    assert result.verdicts == [Run({}, h).verdict for h in expected]
     assert result.runs[0].history.engine == "native"
 
 

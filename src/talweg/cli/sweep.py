@@ -19,7 +19,7 @@ from talweg.cli.options import (
     numbers,
 )
 from talweg.data import lesson_data
-from talweg.explore.sweep import SweepResult
+from talweg.explore.result import SweepResult
 from talweg.explore.sweep import sweep as run_sweep
 
 EXAMPLES = """Examples:

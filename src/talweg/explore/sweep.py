@@ -2,158 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from talweg import losses
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.eager_run import EagerRun, Model, Sample
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.verdicts import Verdict, in_words, verdict
-from talweg.history import History
+from talweg.explore.result import ENDS, Run, SweepResult, crossed
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
 from talweg.train import samples_of, train
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a sweep.
-
-    Attributes:
-        learning_rate: the rate it was trained at.
-        seed: the seed its weights were drawn from.
-        history: its record.
-    """
-
-    learning_rate: float
-    seed: int
-    history: History
-
-    @property
-    def verdict(self) -> Verdict:
-        """What became of it; the rules are in `talweg.explore.verdicts`.
-
-        A run that `train` ended because a gradient was not finite has diverged too, though all
-        losses before were.
-        """
-        if self.history.status == "diverged":
-            return "diverged"
-        return verdict(self.history.losses)
-
-    @property
-    def in_words(self) -> str:
-        """The verdict with the numbers that led to it."""
-        if self.history.status == "diverged":
-            return f"diverged at step {self.history.steps}"
-        if self.history.status == "interrupted":
-            return f"interrupted after {self.history.steps} steps"
-        return in_words(self.history.losses)
-
-    @property
-    def best_loss(self) -> float:
-        """The lowest loss of any step; inf if none was finite."""
-        return min(filter(math.isfinite, self.history.losses), default=math.inf)
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """The runs of a sweep, rates in the order given, and for each rate the seeds.
-
-    Attributes:
-        runs: the runs.
-        steps: how many steps each was to make.
-        why_one_by_one: why they were not trained all at once by native code; empty if they were.
-        table: the losses, where they are known as an array already.
-    """
-
-    runs: Sequence[Run]
-    steps: int
-    why_one_by_one: str = ""
-    table: np.ndarray[Any, Any] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def losses(self) -> np.ndarray[Any, Any]:
-        """All losses as an array, runs x steps; nan after the end of a run that diverged."""
-        import numpy as np
-
-        if self.table is not None:
-            return self.table.copy()
-        table = np.full((len(self.runs), self.steps), np.nan)
-        for row, run in zip(table, self.runs, strict=True):
-            row[: run.history.steps] = run.history.losses
-        return table
-
-    @property
-    def verdicts(self) -> list[Verdict]:
-        """One word a run: converged, descending, oscillating, stuck or diverged."""
-        return [run.verdict for run in self.runs]
-
-    @property
-    def best(self) -> Run | None:
-        """The run with the lowest last loss that was neither diverged nor interrupted, if any."""
-        whole = [
-            run
-            for run in self.runs
-            if run.verdict != "diverged" and run.history.status != "interrupted"
-        ]
-        return min(whole, key=lambda run: run.history.losses[-1], default=None)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the loss of every run over the steps.
-
-        Args:
-            ax: the matplotlib Axes to draw into; a new figure if None.
-
-        Returns:
-            The Axes.
-        """
-        from talweg.draw import curves
-
-        several = len({run.seed for run in self.runs}) > 1
-        labels = [
-            f"{run.learning_rate:g}, seed {run.seed}" if several else f"{run.learning_rate:g}"
-            for run in self.runs
-        ]
-        named = zip(labels, [run.history.losses for run in self.runs], strict=True)
-        return curves.rates(list(named), title="Effect of the learning rate", ax=ax)
-
-    def __repr__(self) -> str:
-        best = self.best
-        found = "all diverged" if best is None else f"best rate {best.learning_rate:g}"
-        return f"SweepResult({len(self.runs)} runs of {self.steps} steps, {found})"
-
-
-class _RunsOnDemand(Sequence[Run]):
-    """Runs whose records are written when they are first asked for.
-
-    Args:
-        count: how many runs.
-        make: makes a run from its number.
-    """
-
-    def __init__(self, count: int, make: Callable[[int], Run]) -> None:
-        self._numbers = range(count)
-        self._make = make
-        self._made: dict[int, Run] = {}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[k] for k in self._numbers[index]]
-        k = self._numbers[index]
-        if k not in self._made:
-            self._made[k] = self._make(k)
-        return self._made[k]
 
 
 def sweep(
@@ -234,7 +95,7 @@ def sweep(
         _refuse_what_is_not_for_lanes(wanted, engine)
         return _in_lanes(wanted, mode, threads)
     except KeyboardInterrupt:  # before the first step
-        return SweepResult([], steps)
+        return SweepResult.of_runs([], steps, interrupted=True)
     except NativeError as reason:
         if engine == "native":
             raise NativeError(f'engine="native" is not possible: {reason}') from None
@@ -319,12 +180,19 @@ def _in_lanes(wanted: _Wanted, mode: Mode, threads: int | None) -> SweepResult:
     with progress_bar(wanted.count, wanted.progress) as show:
         swept = lanes.train(wanted.steps, show)
 
-    def run(k: int) -> Run:
-        rate, seed = divmod(k, len(wanted.seeds))
-        return Run(wanted.learning_rates[rate], wanted.seeds[seed], lanes.record(k))
+    import numpy as np
 
-    runs = _RunsOnDemand(len(swept.losses), run)
-    return SweepResult(runs, wanted.steps, table=swept.losses)
+    done = len(swept.losses)
+    settings = crossed({"learning_rate": wanted.learning_rates, "seed": wanted.seeds})
+    return SweepResult(
+        {name: values[:done] for name, values in settings.items()},
+        wanted.steps,
+        swept.losses,
+        swept.steps,
+        np.where(swept.diverged, ENDS.index("diverged"), ENDS.index("finished")),
+        lanes.record,
+        interrupted=swept.interrupted,
+    )
 
 
 def _one_by_one(wanted: _Wanted, why: str) -> SweepResult:
@@ -341,8 +209,10 @@ def _one_by_one(wanted: _Wanted, why: str) -> SweepResult:
                     **{"seed": seed, **wanted.settings},
                 )
                 if history.losses:
-                    runs.append(Run(lr, seed, history))
+                    runs.append(Run({"learning_rate": lr, "seed": seed}, history))
                     show(len(runs), history.losses[-1])
                 if history.status == "interrupted":
-                    return SweepResult(runs, wanted.steps, why)
-    return SweepResult(runs, wanted.steps, why)
+                    return SweepResult.of_runs(
+                        runs, wanted.steps, why_one_by_one=why, interrupted=True
+                    )
+    return SweepResult.of_runs(runs, wanted.steps, why_one_by_one=why)

@@ -5,65 +5,150 @@ is first minus the lowest loss, and "at the end" means the last fifth of the run
 two steps).
 
     diverged     a loss is not finite, or last - first > 9 |first| (ten times a positive first)
+    converged    last <= stop_at, where the run was to stop at such a loss
     stuck        last >= first, and at the end the loss varies by at most 1 % of itself
     oscillating  in the second half at least one step in five goes up by over 1 % of fall,
                  or last >= first
     converged    0 <= last <= first / 100, or at the end the loss varies by at most 1 % of fall
     descending   otherwise
+
+`_rules` states them for any number of runs of one length; `verdict_codes` takes runs of any
+lengths to it, and `verdict` is the case of one run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from talweg.errors import DataError
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.ndarray[Any, Any]
+
 Verdict: TypeAlias = Literal["converged", "descending", "oscillating", "stuck", "diverged"]
 
+VERDICTS: tuple[Verdict, ...] = ("converged", "descending", "oscillating", "stuck", "diverged")
+"""All verdicts, the better ones first."""
 
-def verdict(losses: Sequence[float]) -> Verdict:
+_CONVERGED, _DESCENDING, _OSCILLATING, _STUCK, _DIVERGED = range(5)
+
+
+def verdict(losses: Sequence[float], stop_at: float | None = None) -> Verdict:
     """What became of a run with these losses; the rules are at the top of this file.
 
     Args:
         losses: the loss of each step, at least one.
+        stop_at: the loss at which the run was to stop, if there was one.
+
+    Returns:
+        One of `VERDICTS`.
 
     Raises:
         DataError: if there are no losses.
 
-    >>> verdict([8.0, 4.0, 2.0, 1.0]), verdict([1.0, 2.0, float("inf")])
-    ('descending', 'diverged')
-    >>> verdict([5.0, 8.0, 8.0, 8.0, 8.0]), verdict([5.0, 1.0, 0.01])
-    ('stuck', 'converged')
+    Example:
+        >>> verdict([8.0, 4.0, 2.0, 1.0]), verdict([1.0, 2.0, float("inf")])
+        ('descending', 'diverged')
+        >>> verdict([5.0, 8.0, 8.0, 8.0, 8.0]), verdict([5.0, 1.0, 0.01])
+        ('stuck', 'converged')
     """
-    if not losses:
+    return verdicts([losses], stop_at=stop_at)[0]
+
+
+def verdicts(
+    losses: Sequence[Sequence[float]] | Array,
+    lengths: Sequence[int] | Array | None = None,
+    stop_at: float | None = None,
+) -> list[Verdict]:
+    """What became of many runs.
+
+    Args:
+        losses: the loss of each step, runs x steps.
+        lengths: how many losses each run has; what follows them in its row does not count.
+            None where all rows are full.
+        stop_at: the loss at which the runs were to stop, if there was one.
+
+    Returns:
+        One word a run.
+
+    Raises:
+        DataError: if a run has no losses.
+
+    Example:
+        >>> verdicts([[8.0, 4.0, 2.0], [5.0, 0.01, float("nan")]], lengths=[3, 2])
+        ['descending', 'converged']
+    """
+    return [VERDICTS[code] for code in verdict_codes(losses, lengths, stop_at).tolist()]
+
+
+def verdict_codes(
+    losses: Sequence[Sequence[float]] | Array,
+    lengths: Sequence[int] | Array | None = None,
+    stop_at: float | None = None,
+) -> Array:
+    """`verdicts` as places in `VERDICTS`, an array of small integers."""
+    import numpy as np
+
+    table = np.asarray(losses, dtype=np.float64)
+    runs, width = table.shape
+    counts = np.full(runs, width) if lengths is None else np.asarray(lengths)
+    if runs and counts.min() < 1:
         raise DataError("a verdict needs at least one loss, got none")
-    first, last = losses[0], losses[-1]
-    if not all(map(math.isfinite, losses)) or last - first > 9.0 * abs(first):
-        return "diverged"
-    end = losses[-max(2, len(losses) // 5) :]
-    spread = max(end) - min(end)
-    if last >= first and spread <= 0.01 * abs(last):
-        return "stuck"
-    fall = first - min(losses)
-    second_half = list(pairwise(losses[len(losses) // 2 :]))
-    rises = sum(later - sooner > 0.01 * fall for sooner, later in second_half)
-    if last >= first or rises > 0.2 * len(second_half):
-        return "oscillating"
-    if 0.0 <= last <= 0.01 * first or spread <= 0.01 * fall:
-        return "converged"
-    return "descending"
+    codes = np.empty(runs, dtype=np.int8)
+    for count in np.unique(counts).tolist():
+        alike = counts == count
+        # Without a choice of rows the losses are not copied.
+        rows = table[:, :count] if alike.all() else table[alike, :count]
+        codes[alike] = _rules(rows, stop_at)
+    return codes
 
 
-def in_words(losses: Sequence[float]) -> str:
+def _rules(losses: Array, stop_at: float | None) -> Array:
+    """The rules at the top of this file, from the last to the first: the later word stays."""
+    import numpy as np
+
+    steps = losses.shape[1]
+    first, last = losses[:, 0], losses[:, -1]
+    with np.errstate(all="ignore"):  # what is not finite is found at the end
+        end = losses[:, -max(2, steps // 5) :]
+        spread = end.max(axis=1) - end.min(axis=1)
+        fall = first - losses.min(axis=1)
+        rises = (np.diff(losses[:, steps // 2 :]) > 0.01 * fall[:, None]).sum(axis=1)
+        pairs = steps - steps // 2 - 1
+        codes = np.full(len(losses), _DESCENDING, dtype=np.int8)
+        small = (last >= 0.0) & (last <= 0.01 * first)
+        codes[small | (spread <= 0.01 * fall)] = _CONVERGED
+        codes[(last >= first) | (rises > 0.2 * pairs)] = _OSCILLATING
+        codes[(last >= first) & (spread <= 0.01 * np.abs(last))] = _STUCK
+        if stop_at is not None:
+            codes[last <= stop_at] = _CONVERGED
+        high = last - first > 9.0 * np.abs(first)
+    codes[high | ~np.isfinite(losses).all(axis=1)] = _DIVERGED
+    return codes
+
+
+def in_words(losses: Sequence[float], stop_at: float | None = None) -> str:
     """The verdict with the numbers that led to it.
 
-    >>> in_words([5.0, 8.0, 8.0, 8.0, 8.0])
-    'stuck at 8, above the start'
+    Args:
+        losses: see `verdict`.
+        stop_at: see `verdict`.
+
+    Raises:
+        DataError: if there are no losses.
+
+    Example:
+        >>> in_words([5.0, 8.0, 8.0, 8.0, 8.0])
+        'stuck at 8, above the start'
+        >>> in_words([5.0, 2.0, 0.4], stop_at=0.5)
+        'converged to 0.4, in 3 steps'
     """
-    kind, first, last = verdict(losses), losses[0], losses[-1]
+    kind = verdict(losses, stop_at)
+    first, last = losses[0], losses[-1]
     if kind == "diverged":
         bad = [step for step, loss in enumerate(losses, 1) if not math.isfinite(loss)]
         return f"diverged at step {bad[0]}" if bad else f"diverged to {last:.4g}"
@@ -73,5 +158,6 @@ def in_words(losses: Sequence[float]) -> str:
         half = losses[len(losses) // 2 :]
         return f"oscillating between {min(half):.4g} and {max(half):.4g}"
     if kind == "converged":
-        return f"converged to {last:.4g}"
+        reached = stop_at is not None and last <= stop_at
+        return f"converged to {last:.4g}" + (f", in {len(losses)} steps" if reached else "")
     return f"still descending at {last:.4g}"
