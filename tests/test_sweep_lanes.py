@@ -9,7 +9,7 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
-from talweg.compiler import many, sweeper
+from talweg.compiler import many_plan, sweeper
 from talweg.compiler.trace import trace
 from talweg.errors import ArgumentError, NativeError
 from talweg.explore.result import Run
@@ -142,7 +142,7 @@ def sweeper_of_line(**settings):
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [1.0, 0.5, 0.0])
     assert list(traced.parameters) == list(numbers)
     samples = np.array([[*x, y] for x, y in LINE])
-    return sweeper.Sweeper(traced.tape, samples, update=tw.SGD(0.1).update, **settings)
+    return sweeper.Sweeper(traced.tape, samples, update=lambda _: tw.SGD(0.1).update, **settings)
 
 
 def test_a_picked_row_of_a_table_is_each_models_own():
@@ -173,12 +173,17 @@ def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
     rates = np.geomspace(1e-3, 50.0, 83)
     once = sweeper_of_line().run(weights, rates, 30)
     assert 0 < once.diverged.sum() < 83
-    for threads in (1, 2, 3):
-        for seconds in (1e-9, 1e-4, 1.0):
-            monkeypatch.setattr(sweeper, "_SLICE", seconds)
-            again = sweeper_of_line(threads=threads).run(weights, rates, 30)
-            for name in ("losses", "steps", "diverged", "weights", "gradients"):
-                np.testing.assert_array_equal(getattr(once, name), getattr(again, name), name)
+    for seconds in (1e-9, 1e-4, 1.0):
+        monkeypatch.setattr(sweeper, "_SLICE", seconds)
+        again = sweeper_of_line().run(weights, rates, 30)
+        for name in ("losses", "steps", "diverged", "weights", "gradients"):
+            np.testing.assert_array_equal(getattr(once, name), getattr(again, name), name)
+    for steps in (1, 3, 4, 5):  # fewer, or as many, as the first call tries
+        fewer = sweeper_of_line().run(weights, rates, steps)
+        np.testing.assert_array_equal(fewer.losses, once.losses[:, :steps])
+    settings = {"seeds": [1, 2, 3], "steps": 20, "engine": "native"}
+    results = [sweep(line, LINE, rates.tolist(), threads=t, **settings) for t in (1, 2, 3)]
+    assert all(str(r.losses.tolist()) == str(results[0].losses.tolist()) for r in results)
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 9])
@@ -197,7 +202,7 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
     settings = {"engine": "native", "mode": "exact", "steps": 5}
     small = sweep(lesson_model, LESSON, RATES, **settings)
     by_default = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
-    monkeypatch.setattr(many, "SMALL", 0)
+    monkeypatch.setattr(many_plan, "SMALL", 0)
     large = sweep(lesson_model, LESSON, RATES, threads=2, **settings)
     assert (small.losses == large.losses).all()
     again = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
@@ -233,28 +238,39 @@ def with_a_constant(rng):
     return Shifted()
 
 
+class OwnRate(tw.SGD):
+    def update(self, p, g, state, lr, step):
+        return p - self.lr * g, state
+
+
 def reads_its_rate(lr):
+    return OwnRate(lr)
+
+
+def of_a_class_each(lr):
     class Own(tw.SGD):
         def update(self, p, g, state, lr, step):
-            return p - self.lr * g, state
+            return p - lr * g, state
 
     return Own(lr)
+
+
+class Named(tw.SGD):
+    def __init__(self, lr, name):
+        super().__init__(lr)
+        self.name = name
 
 
 @pytest.mark.parametrize(
     ("make", "settings", "reason"),
     [
-        (line, {"batch_size": 2}, "batch_size is set"),
         (line, {"clip_norm": 1.0}, "clip_norm is set"),
         (line, {"callbacks": [lambda step: None]}, "callbacks is set"),
         (of_another_size, {}, r"have \d+ and \d+ parameters"),
         (with_a_constant, {}, "are not one program"),
-        (line, {"optimizer": reads_its_rate}, "differ in more than their learning rate"),
-        (
-            line,
-            {"optimizer": lambda lr: tw.SGD(lr, momentum=0.9 if lr > 0.02 else 0.5)},
-            "differ in more than their learning rate",
-        ),
+        (line, {"optimizer": reads_its_rate}, r"reads self\.lr"),
+        (line, {"optimizer": of_a_class_each}, "of several kinds"),
+        (line, {"optimizer": lambda lr: Named(lr, str(lr))}, "differ in name, which is not a num"),
     ],
 )
 def test_what_does_not_fit_is_refused_or_made_one_by_one(make, settings, reason, monkeypatch):
@@ -314,9 +330,10 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(monkeypatch):
                 raise KeyboardInterrupt
 
     monkeypatch.setattr("talweg.explore.sweep.progress_bar", Bar)
-    rates = list(np.geomspace(0.001, 0.1, 100))
+    rates = list(np.geomspace(0.001, 0.1, 1000))
     result = sweep(lesson_model, LESSON, rates, engine="native", steps=6, threads=1)
-    assert 0 < len(result.runs) < 100
+    assert 0 < len(result.runs) < 1000
+    assert result.interrupted
     assert result.losses.shape == (len(result.runs), 6)
     assert np.isfinite(result.losses).all()
     assert {run.history.status for run in result.runs} == {"finished"}

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
 from talweg.explore.range_test import RangeTest, lr_range_test
+from talweg.explore.result import SweepResult
 from talweg.explore.stability import Sharpness, SharpnessEvery, sharpness
-from talweg.explore.sweep import SweepResult, sweep
+from talweg.explore.sweep import sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
 from talweg.history import History

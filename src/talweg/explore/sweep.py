@@ -1,42 +1,59 @@
-"""The lesson's last section: train at several learning rates and compare."""
+"""Many training runs: learning rates, seeds, and any other settings, each with each.
+
+`sweep` writes down what is to be done (`talweg.explore.specification`), cuts the runs into
+tasks, and lets threads, processes or a cluster do them (`talweg.explore.work`); what each task
+is, stands in `talweg.explore.side_by_side`. What comes back is kept in memory or on disk
+(`talweg.explore.store`), and becomes a `SweepResult`.
+
+Start reading at `sweep`, then `_gather`.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
-from talweg import losses
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.eager_run import EagerRun, Model, Sample
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.result import ENDS, Run, SweepResult, crossed
+from talweg.explore.result import SweepResult
+from talweg.explore.specification import Specification, route
+from talweg.explore.work import completed
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
-from talweg.train import samples_of, train
+from talweg.train import samples_of
+
+if TYPE_CHECKING:
+    from talweg.explore.side_by_side import SideBySide
 
 
 def sweep(
-    make_model: Callable[[random.Random], Model],
+    make_model: Callable[..., Model],
     data: Iterable[Sample],
     learning_rates: Sequence[float],
     *,
     seeds: Sequence[int] = (42,),
+    grid: Mapping[str, Sequence[Any]] | None = None,
     steps: int = 50,
-    optimizer: Callable[[float], Optimizer] = SGD,
+    optimizer: Callable[..., Optimizer] = SGD,
+    stop_at: float | None = None,
     engine: Engine = "auto",
     mode: Mode = "default",
     threads: int | None = None,
+    executor: Any = None,
+    store: str | os.PathLike[str] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> SweepResult:
-    """Train one model for each learning rate and seed, each from scratch.
+    """Train one model for each combination of learning rate, seed and other settings.
 
-    Native code trains all models at once, one in each SIMD lane, with the same losses and
-    verdicts as `train` gives one by one. It needs models that are one program for all seeds,
-    optimisers that differ in their rate alone, and steps that take all samples; of the other
-    settings only `loss` and `reduction` may be given. Else the runs are made one by one, and
+    Native code trains many models at once, one in each SIMD lane, with the same losses and
+    verdicts as `train` gives one by one. Models that are one program for all seeds are compiled
+    once; another width is another program. Of the settings of `train`, native code takes `loss`,
+    `reduction`, `batch_size` and `seed`. Where it cannot, runs are made one by one, and
     `result.why_one_by_one` says why.
 
     Args:
@@ -44,24 +61,35 @@ def sweep(
         data: the samples, see `train`.
         learning_rates: the rates to try.
         seeds: for each rate, one run a seed; a seed draws the same weights at every rate.
+        grid: other settings to vary, with the values of each. A setting goes to what takes an
+            argument of its name: `make_model(rng, width=8)`, `optimizer(lr, momentum=0.9)`, or
+            `train` (batch_size, clip_norm, reduction, loss); `initial_scale` multiplies the
+            weights that the model begins with.
         steps: how many updates each run makes.
         optimizer: makes an optimiser from a rate; `tw.Adam`, or a function such as
             `lambda lr: tw.SGD(lr, momentum=0.9)`.
-        engine: "native" for all runs at once or an error, "eager" for one by one by the eager
-            engine, or "auto" for all at once where that is possible and pays, else one by one.
+        stop_at: a loss at which, or below, a run has converged and ends; None to make all steps.
+        engine: "native" for runs at once or an error, "eager" for one by one by the eager
+            engine, or "auto" for at once where that is possible and pays, else one by one.
         mode: what native code promises: "default" for numbers that agree to rounding errors, or
             "exact" for the bits of the eager engine.
         threads: how many threads of native code share the runs; None for one for each core. It
             does not change a bit.
+        executor: who does the work instead of threads here: a Dask `distributed.Client`, a
+            `joblib.Parallel`, or an executor of `concurrent.futures`; see docs/scaling.md.
+        store: a folder, to be made, in which losses are kept as they come in (a Zarr group).
+            They need not fit in memory then. The same call with the same folder goes on where
+            the last one ended, however it ended.
         progress: show a progress bar if this is a terminal.
         **settings: passed on to `train`: loss, reduction, batch_size and so on.
 
     Returns:
-        The `SweepResult`; after Ctrl-C, of the runs so far: one by one the last of them may be
-        cut short, all at once only runs that were finished are kept.
+        The `SweepResult`. After Ctrl-C, of the runs that were finished; one by one the last of
+        them may be cut short.
 
     Raises:
-        ArgumentError: if there are no rates or no seeds, or a setting makes no sense.
+        ArgumentError: if there are no rates or no seeds, a setting makes no sense, nothing
+            takes one of `grid`, or the store is of another sweep.
         DataError: if there are no samples.
         NativeError: if native code is asked for, and is not possible.
 
@@ -73,146 +101,172 @@ def sweep(
         >>> [round(loss, 6) for loss in result.losses[:, -1].tolist()]
         [3.346645, 0.011888]
     """
-    for name, given in (("learning_rates", learning_rates), ("seeds", seeds)):
-        if not hasattr(given, "__len__") or not len(given):
-            raise ArgumentError(f"{name} must be a list with at least one entry, got {given!r}")
+    choices = _choices(learning_rates, seeds, grid or {}, settings)
     if not isinstance(steps, int) or steps < 1:
         raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
-    optimizers = [optimizer(lr) for lr in learning_rates]  # a bad rate is refused before any run
-    wanted = _Wanted(
+    if stop_at is not None and not (isinstance(stop_at, (int, float)) and math.isfinite(stop_at)):
+        raise ArgumentError(f"stop_at must be None or a finite number, got {stop_at!r}")
+    asked = Specification(
         make_model,
+        optimizer,
         samples_of(data, "data"),
-        learning_rates,
-        seeds,
+        choices,
         steps,
-        optimizers,
-        progress,
         settings,
+        engine,
+        mode,
+        stop_at,
+        threads,
+        {name: route(name, make_model, optimizer) for name in grid or {}},
     )
-    reduction = settings.get("reduction", "sum")
-    Settings(reduction, optimizers[0], steps, None, None, engine, mode, None, (), progress, threads)
+    _check(asked, progress)
     try:
-        _refuse_what_is_not_for_lanes(wanted, engine)
-        return _in_lanes(wanted, mode, threads)
-    except KeyboardInterrupt:  # before the first step
+        asked, work, why = _prepared(asked)
+        return _gather(asked, work, why, executor=executor, store=store, progress=progress)
+    except KeyboardInterrupt:  # before the first run was finished
         return SweepResult.of_runs([], steps, interrupted=True)
+
+
+def _choices(
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    grid: Mapping[str, Sequence[Any]],
+    settings: Mapping[str, Any],
+) -> dict[str, list[Any]]:
+    """The values of each setting, in the order in which runs are numbered."""
+    named = {**grid, "learning_rates": learning_rates, "seeds": seeds}
+    for name, values in named.items():
+        if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
+            raise ArgumentError(f"{name} must be a list with at least one entry, got {values!r}")
+    for name in grid:
+        if name in settings:
+            raise ArgumentError(f"{name} is given twice: in grid, and as {name}={settings[name]!r}")
+        if name in ("learning_rate", "learning_rates", "seed", "seeds"):
+            raise ArgumentError(f"{name} in grid: give learning_rates=[...] or seeds=[...] instead")
+    choices = {**grid, "learning_rate": learning_rates, "seed": seeds}
+    return {name: [_as_python(x) for x in values] for name, values in choices.items()}
+
+
+def _as_python(x: Any) -> Any:
+    """A number of NumPy as one of Python."""
+    return x.item() if hasattr(x, "item") and getattr(x, "ndim", 1) == 0 else x
+
+
+def _check(asked: Specification, progress: bool) -> None:
+    """Refuse what makes no sense, before any run."""
+    count = len(asked.choices["seed"])
+    for k in range(0, asked.count, count):  # a bad rate, or a bad momentum
+        settings = asked.settings_of(k)
+        made = asked.optimizer_of(settings)
+        if k and not asked.routed("train", settings):
+            continue
+        given = asked.given_to_train(settings)
+        Settings(
+            given.get("reduction", "sum"),
+            made,
+            asked.steps,
+            given.get("batch_size"),
+            given.get("seed"),
+            asked.engine,  # type: ignore[arg-type]
+            asked.mode,  # type: ignore[arg-type]
+            given.get("clip_norm"),
+            (),
+            progress,
+            asked.threads,
+        )
+
+
+def _prepared(asked: Specification) -> tuple[Specification, SideBySide, str]:
+    """The sweep with its native programs if it has any, what does it, and why it has none."""
+    try:
+        asked.refuse_what_is_not_for_lanes()
+        if asked.engine == "auto":
+            _refuse_what_is_short(asked)
+        with_native = asked.with_families()
+        work = with_native.prepare()
+        work.prepare_first()
+        return with_native, work, ""
     except NativeError as reason:
-        if engine == "native":
+        if asked.engine == "native":
             raise NativeError(f'engine="native" is not possible: {reason}') from None
-        settings.update(engine=engine, mode=mode, threads=threads)
-        return _one_by_one(wanted, str(reason))
+        return asked, asked.prepare(), str(reason)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What a sweep was asked for; `sweep` says what each means."""
-
-    make_model: Callable[[random.Random], Model]
-    samples: list[Sample]
-    learning_rates: Sequence[float]
-    seeds: Sequence[int]
-    steps: int
-    optimizers: list[Optimizer]
-    progress: bool
-    settings: dict[str, Any]
-
-    @property
-    def count(self) -> int:
-        """How many runs."""
-        return len(self.learning_rates) * len(self.seeds)
-
-    def loss(self, model: Model, sample: Sample) -> Any:
-        """The loss of a model on a sample."""
-        return self.settings.get("loss", losses.squared_error)(model(sample[0]), sample[1])
-
-
-_FOR_LANES = ("loss", "reduction", "seed")
-"""The settings of `train` that runs side by side know."""
-
-
-def _refuse_what_is_not_for_lanes(wanted: _Wanted, engine: Engine) -> None:
-    """Refuse what native code cannot train side by side, or what is not worth it.
+def _refuse_what_is_short(asked: Specification) -> None:
+    """Refuse what is over before it would have been compiled.
 
     Raises:
         NativeError: with the reason.
     """
-    if engine == "eager":
-        raise NativeError('engine="eager" was asked for')
-    for name, setting in wanted.settings.items():
-        is_empty = setting is None or (isinstance(setting, (list, tuple, dict)) and not setting)
-        if name not in _FOR_LANES and not is_empty:
-            raise NativeError(f"{name} is set, which needs runs one by one")
-    if engine == "native":
-        return
-    in_all = wanted.count * wanted.steps * len(wanted.samples)
-    if wanted.count == 1 or in_all * _operations(wanted) < WORTH_COMPILING:
+    first = asked.settings_of(0)
+    taken = asked.given_to_train(first).get("batch_size") or len(asked.samples)
+    in_all = asked.count * asked.steps * taken
+    if asked.count == 1 or in_all * _operations(asked, first) < WORTH_COMPILING:
         raise NativeError("the sweep is too short to be worth compiling")
 
 
-def _operations(wanted: _Wanted) -> int:
+def _operations(asked: Specification, settings: Mapping[str, Any]) -> int:
     """How many operations the loss of the first sample takes."""
-    model = wanted.make_model(random.Random(wanted.seeds[0]))
+    model, loss = asked.model_of(settings), asked.loss_of(settings)
     return operations(
         EagerRun(
             model,
-            wanted.samples,
-            lambda sample: wanted.loss(model, sample),
+            asked.samples,
+            lambda sample: loss(model, sample),
             mean=False,
-            optimizer=wanted.optimizers[0],
+            optimizer=asked.optimizer_of(settings),
             clip_norm=None,
         )
     )
 
 
-def _in_lanes(wanted: _Wanted, mode: Mode, threads: int | None) -> SweepResult:
-    """All runs at once, by native code."""
-    from talweg.native_sweep import Lanes  # loads NumPy and LLVM, which eager runs do without
+def _gather(
+    asked: Specification,
+    work: SideBySide,
+    why: str,
+    *,
+    executor: Any,
+    store: str | os.PathLike[str] | None,
+    progress: bool,
+) -> SweepResult:
+    """Hand out the runs, and keep what comes back."""
+    from talweg.explore.gathered import Gathered  # loads NumPy, which checks do without
 
-    lanes = Lanes(
-        [wanted.make_model(random.Random(seed)) for seed in wanted.seeds],
-        wanted.optimizers,
-        wanted.samples,
-        wanted.loss,
-        mean=wanted.settings.get("reduction", "sum") == "mean",
-        mode=mode,
-        threads=threads,
-    )
-    with progress_bar(wanted.count, wanted.progress) as show:
-        swept = lanes.train(wanted.steps, show)
-
-    import numpy as np
-
-    done = len(swept.losses)
-    settings = crossed({"learning_rate": wanted.learning_rates, "seed": wanted.seeds})
-    return SweepResult(
-        {name: values[:done] for name, values in settings.items()},
-        wanted.steps,
-        swept.losses,
-        swept.steps,
-        np.where(swept.diverged, ENDS.index("diverged"), ENDS.index("finished")),
-        lanes.record,
-        interrupted=swept.interrupted,
-    )
+    threads = 1
+    if asked.in_lanes and executor is None:
+        threads = asked.threads or os.cpu_count() or 1
+    chunk = _runs_of_a_task(asked, threads, executor is not None, store is not None)
+    with Gathered(asked, chunk, store, why) as gathered:
+        tasks = [gathered.runs_of(number) for number in gathered.missing()]
+        numbers = gathered.missing()
+        try:
+            with progress_bar(asked.count, progress) as show:
+                results = completed(asked, tasks, executor=executor, threads=threads, prepared=work)
+                with closing(results):
+                    for place, trained in results:
+                        gathered.put(numbers[place], trained)
+                        if gathered.interrupted:
+                            break
+                        show(gathered.finished, gathered.last_loss)
+        except KeyboardInterrupt:
+            gathered.interrupted = True
+        return gathered.result()
 
 
-def _one_by_one(wanted: _Wanted, why: str) -> SweepResult:
-    """One run after the other, by `train`."""
-    runs: list[Run] = []
-    with progress_bar(wanted.count, wanted.progress) as show:
-        for lr, its_optimizer in zip(wanted.learning_rates, wanted.optimizers, strict=True):
-            for seed in wanted.seeds:
-                history = train(
-                    wanted.make_model(random.Random(seed)),
-                    wanted.samples,
-                    steps=wanted.steps,
-                    optimizer=its_optimizer,
-                    **{"seed": seed, **wanted.settings},
-                )
-                if history.losses:
-                    runs.append(Run({"learning_rate": lr, "seed": seed}, history))
-                    show(len(runs), history.losses[-1])
-                if history.status == "interrupted":
-                    return SweepResult.of_runs(
-                        runs, wanted.steps, why_one_by_one=why, interrupted=True
-                    )
-    return SweepResult.of_runs(runs, wanted.steps, why_one_by_one=why)
+_LOSSES_OF_A_TASK = 1_000_000
+"""About how many losses a task gives: 8 MB."""
+
+
+def _runs_of_a_task(asked: Specification, threads: int, away: bool, stored: bool) -> int:
+    """How many runs a task has: many enough to fill lanes, few enough to be shared.
+
+    For what is stored it depends on nothing but the sweep, so that any number of threads or
+    workers can go on with it.
+    """
+    if not (asked.in_lanes or stored or away):
+        return 1  # one by one, here: each run shows in the progress bar
+    most = max(8, min(4096, _LOSSES_OF_A_TASK // asked.steps))
+    shares = 64 if away else 1 if stored else 4 * threads
+    fair = max(64, -(-asked.count // shares))
+    chunk = most if stored else min(most, fair)
+    return -(-chunk // 8) * 8
