@@ -1,0 +1,158 @@
+"""Native code for the points of a map: a run in each SIMD lane, and what sends it to workers.
+
+All points have one model, whose weights may be scaled, and one program for each choice of which
+numbers of the optimiser are zero (an equation leaves out what is zero). The parameters are cut
+into ranges that share a learning rate.
+
+Start reading at `PointLanes.__call__`.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from talweg.explore.map_axes import LAYERED, Axis
+from talweg.explore.measure import convergence_measure
+from talweg.explore.point_runs import Plan, parameters_of_axis
+from talweg.native_sweep import Family, Lanes, first_rates
+
+if TYPE_CHECKING:
+    from talweg.compiler.tape import Array
+
+Points = tuple["Array", "Array"]
+"""The settings of the x and of the y axis at some points."""
+
+
+@dataclass(frozen=True)
+class PointJob:
+    """What is sent to workers; see `talweg.explore.work.Job`.
+
+    Attributes:
+        plan: what is trained at a point.
+        mode: "default" or "exact".
+        token: names it.
+    """
+
+    plan: Plan
+    mode: str
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def prepare(self) -> PointLanes:
+        """What computes points in this process."""
+        return PointLanes(self.plan, self.mode)
+
+
+class PointLanes:
+    """Computes the measures of points by native code; see `talweg.explore.work.Work`.
+
+    Args:
+        plan: what is trained at a point.
+        mode: "default" or "exact".
+
+    Raises:
+        NativeError: if the model, the loss, the data or the optimiser cannot be compiled.
+    """
+
+    def __init__(self, plan: Plan, mode: str) -> None:
+        self.plan, self.mode = plan, mode
+        self.model = plan.model()
+        self.weights = np.array([p.data for p in self.model.parameters()])
+        self.axes = (plan.x, plan.y)
+        place = {id(p): k for k, p in enumerate(self.model.parameters())}
+        self.concerned = [
+            np.array([place[id(p)] for p in parameters_of_axis(self.model, axis)])
+            for axis in self.axes
+        ]
+        self.ranges = self._ranges()
+        self._lanes: dict[tuple[str, ...], Lanes] = {}
+        self._making = threading.Lock()
+        self._stopped = threading.Event()
+        self._lanes_of({a.setting: a.low for a in self.axes if a.setting not in LAYERED})
+
+    def stop(self) -> None:
+        """Let all calls come back soon, whatever they return."""
+        self._stopped.set()
+
+    def __call__(self, points: Points) -> Array:
+        """The measure at each point."""
+        plan, own = self.plan, [k for k, a in enumerate(self.axes) if a.setting not in LAYERED]
+        losses = np.full((len(points[0]), plan.steps), np.nan)
+        zeros = np.array([points[k] == 0.0 for k in own]).reshape(len(own), -1)
+        for pattern in np.unique(zeros, axis=1).T:
+            rows = np.flatnonzero((zeros == pattern[:, None]).all(axis=0))
+            some = (points[0][rows], points[1][rows])
+            numbers = {self.axes[k].setting: some[k] for k in own}
+            lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
+            varied = [numbers[name] for name in lanes.family.varied]
+            swept = lanes.sweeper.run(
+                self._weights(some),
+                self._rates(some, lanes.family.scheduled),
+                plan.steps,
+                settings=np.array(varied) if varied else None,
+                batches=lanes.batches(plan.steps, plan.seed),
+                stopped=self._stopped.is_set,
+            )
+            losses[rows] = swept.losses
+        return convergence_measure(losses)
+
+    def _lanes_of(self, numbers: dict[str, float]) -> Lanes:
+        """The native code for points at which these numbers of the optimiser are zero or not."""
+        plan, varied = self.plan, tuple([name for name, x in numbers.items() if x])
+        with self._making:
+            if varied not in self._lanes:
+                optimizer = replace(plan.optimizer, **numbers)
+                self._lanes[varied] = Lanes(
+                    self.model,
+                    Family(optimizer, varied, callable(optimizer.lr)),
+                    plan.samples,
+                    lambda model, sample: plan.loss(model(sample[0]), sample[1]),
+                    mean=plan.reduction == "mean",
+                    mode=self.mode,
+                    batch_size=plan.batch_size,
+                    ranges=[end for _, end in self.ranges],
+                )
+            return self._lanes[varied]
+
+    def _weights(self, points: Points) -> Array:
+        """The first weights at each point."""
+        weights = np.repeat(self.weights[None], len(points[0]), axis=0)
+        for k, axis in _layers_last(self.axes):
+            if axis.setting == "initial_scale":
+                weights[:, self.concerned[k]] *= points[k][:, None]
+        return weights
+
+    def _rates(self, points: Points, scheduled: bool) -> Array:
+        """The learning rates at each point, (steps,) ranges x points."""
+        steps = self.plan.steps if scheduled else 1
+        shared = np.array(first_rates(self.plan.optimizer, steps))
+        rates = np.empty((steps, len(self.ranges), len(points[0])))
+        rates[:] = shared[:, None, None]
+        for row, (axis, _) in enumerate(self.ranges):
+            if axis is not None:
+                rates[:, row] = points[axis]
+        return rates if scheduled else rates[0]
+
+    def _ranges(self) -> list[tuple[int | None, int]]:
+        """For each range of parameters which axis is its learning rate, if any, and its end."""
+        axis_of: list[int | None] = [None] * len(self.weights)
+        for k, axis in _layers_last(self.axes):
+            if axis.setting == "learning_rate":
+                for i in self.concerned[k].tolist():
+                    axis_of[i] = k
+        ranges, end = [], 0
+        for which, members in groupby(axis_of):
+            end += len(list(members))
+            ranges.append((which, end))
+        return ranges
+
+
+def _layers_last(axes: Sequence[Axis]) -> list[tuple[int, Any]]:
+    """The axes with their numbers; a setting of one layer comes after that of all layers."""
+    return sorted(enumerate(axes), key=lambda pair: pair[1].layer is not None)
