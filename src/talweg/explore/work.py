@@ -130,7 +130,7 @@ def completed(
                 "executor is a Dask client with asynchronous=True; "
                 "give one made without it, as in Client(address)"
             )
-        import cloudpickle  # comes with Dask
+        import cloudpickle  # type: ignore[import-untyped]  # comes with Dask
 
         return _on_dask(executor, _pickled(job, cloudpickle.dumps), tasks)
     if _is_a(executor, "joblib", "Parallel"):
@@ -233,7 +233,7 @@ def _cannot_be_sent(error: Exception) -> str:
     reason = str(error.__cause__ or error).strip('\n"').rpartition("\n")[2]
     return (
         f"the work cannot be sent to another process: {reason}; define its functions with def in "
-        "a module that the workers can import, or take Dask or joblib's loky, which send lambdas too"
+        "a module that the workers can import, or take Dask or joblib's loky, which send lambdas"
     )
 
 
@@ -252,7 +252,7 @@ def _by_joblib(parallel: Any, job: Job, tasks: Iterable[Any]) -> Results:
     numbered = enumerate(tasks)
     while block := list(islice(numbered, workers * (64 if streams else 8))):
         # What joblib.delayed(_do_numbered)(job, k, task) would give.
-        calls = [(_do_numbered, (job, k, task), {}) for k, task in block]
+        calls: list[Any] = [(_do_numbered, (job, k, task), {}) for k, task in block]
         try:
             yield from parallel(calls)
         except pickle.PicklingError as error:
@@ -269,8 +269,7 @@ def _on_dask(client: Any, job: Job, tasks: Iterable[Any]) -> Results:
     the scheduler can make it again. Data that a client scatters are lost with their workers
     (https://github.com/dask/distributed/issues/3149), and all that depends on them.
     """
-    from distributed import as_completed
-
+    as_completed = sys.modules["distributed"].as_completed
     name = f"talweg-{uuid.uuid4().hex}"  # two sweeps never share a task, though they be equal
     carried = client.submit(_carry, job, key=f"talweg-job-{name}", pure=False)
     arriving = as_completed(loop=client.loop, with_results=True)
@@ -303,7 +302,8 @@ def _on_dask(client: Any, job: Job, tasks: Iterable[Any]) -> Results:
 
 def _at_once(client: Any) -> int:
     """Four tasks for each thread of the cluster, and for the first one while there is none."""
-    return 4 * max(1, sum(client.ncores().values()))
+    threads: int = sum(client.ncores().values())
+    return 4 * max(1, threads)
 
 
 # ---- on the worker -------------------------------------------------------------------------
