@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from talweg import ops
+from talweg import descent, ops
 from talweg.compiler import tape as tapes
 from talweg.compiler.sweeper import Batches, Sweeper, Swept
 from talweg.compiler.tape import Array
-from talweg.descent import batches_of
 from talweg.eager_run import Model, Sample, parameters_of
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.native_run import NativeRun
@@ -172,7 +171,7 @@ class Lanes(NativeRun):
         """Which samples the steps take, as `train` chooses them; None for all of them."""
         if self.batch_size is None:
             return None
-        taken = batches_of(len(self.samples), self.batch_size, random.Random(seed))
+        taken = descent.batches(len(self.samples), self.batch_size, random.Random(seed))
         some = [next(taken) for _ in range(steps)]
         order = [i for batch in some for i in batch or ()]
         return Batches(np.array(order), np.array([len(batch or ()) for batch in some]))

@@ -9,8 +9,21 @@ from contextlib import contextmanager
 @contextmanager
 def progress_bar(steps: int, wanted: bool) -> Iterator[Callable[[int, float], None]]:
     """A function (step, loss) that moves a progress bar, or does nothing."""
+    with _bar(steps, wanted, "step") as move:
+        yield lambda step, loss: move(step, f"loss {loss:.6f}")
+
+
+@contextmanager
+def counting_bar(total: int, wanted: bool, unit: str) -> Iterator[Callable[[int], None]]:
+    """A function (how many are done) that moves a progress bar, or does nothing."""
+    with _bar(total, wanted, unit) as move:
+        yield lambda done: move(done, "")
+
+
+@contextmanager
+def _bar(total: int, wanted: bool, unit: str) -> Iterator[Callable[[int, str], None]]:
     if not wanted:
-        yield lambda step, loss: None
+        yield lambda done, text: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -23,14 +36,14 @@ def progress_bar(steps: int, wanted: bool) -> Iterator[Callable[[int, float], No
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("step"),
+        TextColumn(unit),
         MofNCompleteColumn(),
         BarColumn(),
-        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[text]}"),
         TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("", total=steps, loss="")
-        yield lambda step, loss: bar.update(task, completed=step, loss=f"loss {loss:.6f}")
+        task = bar.add_task("", total=total, text="")
+        yield lambda done, text: bar.update(task, completed=done, text=text)
