@@ -84,9 +84,11 @@ class PointLanes:
         """The measure at each point."""
         plan, own = self.plan, [k for k, a in enumerate(self.axes) if a.setting not in LAYERED]
         losses = np.full((len(points[0]), plan.steps), np.nan)
-        zeros = np.array([points[k] == 0.0 for k in own]).reshape(len(own), -1)
-        for pattern in np.unique(zeros, axis=1).T:
-            rows = np.flatnonzero((zeros == pattern[:, None]).all(axis=0))
+        zeros = np.zeros(len(points[0]), dtype=np.int64)  # which numbers are zero, one bit each
+        for bit, k in enumerate(own):
+            zeros += (points[k] == 0.0) * (1 << bit)
+        for pattern in np.unique(zeros):
+            rows = np.flatnonzero(zeros == pattern)
             some = (points[0][rows], points[1][rows])
             numbers = {self.axes[k].setting: some[k] for k in own}
             lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
@@ -102,7 +104,7 @@ class PointLanes:
             losses[rows] = swept.losses
         return convergence_measure(losses)
 
-    def _lanes_of(self, numbers: dict[str, float]) -> Lanes:
+    def _lanes_of(self, numbers: dict[str, Any]) -> Lanes:
         """The native code for points at which these numbers of the optimiser are zero or not."""
         plan, varied = self.plan, tuple([name for name, x in numbers.items() if x])
         with self._making:

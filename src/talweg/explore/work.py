@@ -38,7 +38,7 @@ Results = Generator[tuple[int, Any], None, None]
 class Work(Protocol):
     """A job made ready in this process."""
 
-    def __call__(self, task: Any) -> Any:
+    def __call__(self, task: Any, /) -> Any:
         """Do one task.
 
         Several threads call it at once, so it changes nothing that they share; native code
