@@ -61,7 +61,9 @@ class Plan:
         """
         model = self.model()
         given = {self.x: x, self.y: y}
-        own = {axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED}
+        own: dict[str, Any] = {
+            axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED
+        }
         optimizer = replace(self.optimizer, **own)
         run = _Run(
             model,

@@ -1,0 +1,83 @@
+"""Maps by native code: each point is what the eager engine finds there."""
+
+import numpy as np
+import pytest
+
+import talweg as tw
+from talweg.errors import NativeError
+from talweg.explore.map_axes import axis
+from talweg.explore.mean_field import default_problem
+from talweg.explore.point_lanes import PointJob, PointLanes
+from talweg.explore.point_runs import Plan
+
+MAKE, DATA = default_problem(width=3)
+
+
+def plan(x, y, optimizer=None, reduction="mean", batch_size=None, make=MAKE, steps=12):
+    return Plan(
+        make, DATA, axis(x, "x"), axis(y, "y"), tw.losses.squared_error, reduction,
+        optimizer or tw.SGD(0.05), steps, batch_size, 7,
+    )  # fmt: skip
+
+
+def points(of, n=8):
+    level = n.bit_length() - 1
+    xs, ys = of.x.values(level, 0, n), of.y.values(level, 0, n)
+    return np.tile(xs, n), np.repeat(ys, n)
+
+
+COSINE = tw.schedules.Cosine(0.1, steps=12)
+RATES = (1e-2, 1e3)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "given"),
+    [
+        (("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), {}),
+        (("learning_rate", *RATES), ("learning_rate[1]", *RATES), {}),  # the layer's own counts
+        (("learning_rate[1]", *RATES), ("learning_rate", *RATES), {"reduction": "sum"}),
+        (("learning_rate[0]", *RATES), ("initial_scale", 0.1, 10), {}),
+        (("learning_rate", *RATES), ("initial_scale[1]", 0.0, 10), {}),
+        (("initial_scale[1]", 0.1, 10), ("initial_scale", 0.1, 10), {"optimizer": tw.SGD(9.0)}),
+        (("learning_rate", *RATES), ("momentum", 0, 1), {}),  # 0 is another program
+        (("weight_decay", 0, 3), ("momentum", 0, 1), {"optimizer": tw.SGD(1.0)}),
+        (("learning_rate", 1e-3, 10), ("beta1", 0, 1), {"optimizer": tw.Adam(0.1)}),
+        (("learning_rate[0]", 1e-3, 10), ("epsilon", 0, 1), {"optimizer": tw.Adam(COSINE)}),
+        (("learning_rate", 1e-3, 100), ("momentum", 0, 1), {"batch_size": 5}),
+    ],
+)
+def test_exact_mode_gives_the_bits_of_the_eager_engine(x, y, given):
+    of = plan(x, y, **given)
+    where = points(of)
+    found = PointJob(of, "exact").prepare()(where)
+    eager = of.measures(*where)
+    assert found.tolist() == eager.tolist()
+    assert len(set(eager.tolist())) > 16  # both settings matter
+    default = PointJob(of, "default").prepare()(where)
+    np.testing.assert_array_equal(default < 0.0, eager < 0.0)
+
+
+def test_points_may_come_in_any_order_and_number():
+    of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
+    work = PointJob(of, "default").prepare()
+    xs, ys = points(of, 16)
+    whole = work((xs, ys))
+    order = np.random.default_rng(0).permutation(len(xs))
+    assert work((xs[order], ys[order])).tolist() == whole[order].tolist()
+    assert [work((xs[k : k + 1], ys[k : k + 1]))[0] for k in order[:20]] == (
+        whole[order[:20]].tolist()
+    )
+
+
+def test_what_cannot_be_compiled_is_said():
+    class ReadsData:
+        def __init__(self, rng):
+            self.model = MAKE(rng)
+            self.parameters = self.model.parameters
+
+        def __call__(self, x):
+            return self.model(x) * (1.0 + self.model.parameters()[0].data)
+
+    of = plan(("learning_rate", *RATES), ("momentum", 0, 1), make=ReadsData)
+    with pytest.raises(NativeError, match=r"reads \.data"):
+        PointLanes(of, "default")
