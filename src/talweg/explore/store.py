@@ -223,15 +223,23 @@ class RunStore(StoredRuns):
             )
         self._close = weakref.finalize(self, _unlock, _locked(Path(path) / GROUP), os.getpid())
         self._putting = threading.Lock()
-        super().__init__(path)
+        try:
+            super().__init__(path)
+            self._complete()
+        except BaseException:
+            self.close()
+            raise
+
+    def _complete(self) -> None:
+        """Make what a new store lacks, and remove what a process left that was killed."""
         if FINISHED not in arrays_in(self.path):
             # Entries share files: a file each would be as many again as those of the losses.
             create_array(self.path, FINISHED, (self.chunks,), "bool", min(self.chunks, 4096))
         if "losses" not in self.names:
             self._create("losses", (self.steps,), "float64")
         for name in arrays_in(self.path):
-            for left in sorted((self.path / name).glob("*.partial")):
-                left.unlink()  # half a file of a process that was killed
+            for half in sorted((self.path / name).glob("*.partial")):
+                half.unlink()
 
     def put(self, chunk: int, arrays: Mapping[str, Any]) -> None:
         """Write what the runs of a chunk gave; when this returns, it is finished.

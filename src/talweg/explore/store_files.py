@@ -158,7 +158,6 @@ def create_array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, chun
         compressors=ZstdCodec(level=1, checksum=True),
         fill_value=np.nan if dtype.kind == "f" else 0,
         chunk_key_encoding={"name": "default", "separator": "."},
-        config={"write_empty_chunks": True},  # a chunk of zeros that is there is no chunk missing
     )
 
 
@@ -198,9 +197,9 @@ def open_array(
             and chunk in (None, grid[0])
         )
         if expected:
-            return zarr.open_array(
-                path / name, mode=mode, zarr_format=3, config={"write_empty_chunks": True}
-            )
+            array = zarr.open_array(path / name, mode=mode, zarr_format=3)
+            # A chunk of zeros that has a file can be told from one that is missing.
+            return array.with_config({"write_empty_chunks": True})
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{file} is damaged: {type(error).__name__}: {error}") from None
     raise DataError(f"{file} does not describe {rows} rows of numbers as talweg writes them")
@@ -226,7 +225,7 @@ def chunks_on_disk(folder: Path, chunks: int) -> np.ndarray[Any, Any]:
 def chunk_file(path: Path, array: Any, chunk: int) -> Path:
     """The file of a chunk of rows of an array in a store."""
     key: str = array.metadata.encode_chunk_key((chunk, *(0,) * (array.ndim - 1)))
-    return path / array.store.root.name / key
+    return path / str(array.store.root.name) / key
 
 
 def force_to_disk(file: Path) -> None:
