@@ -11,7 +11,10 @@ from talweg import losses
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.eager_run import EagerRun, Model, Sample
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.result import ENDS, Run, SweepResult, crossed
+from talweg.explore.columns import crossed
+from talweg.explore.limits import limit_at_start
+from talweg.explore.result import ENDS, SweepResult
+from talweg.explore.run import Run
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
 from talweg.train import samples_of, train
@@ -121,6 +124,18 @@ class _Wanted:
         """How many runs."""
         return len(self.learning_rates) * len(self.seeds)
 
+    def limit(self, k: int) -> float | None:
+        """The largest stable rate at the first weights of a run."""
+        rate, seed = divmod(k, len(self.seeds))
+        return limit_at_start(
+            self.make_model(random.Random(self.seeds[seed])),
+            self.samples,
+            loss=self.settings.get("loss", losses.squared_error),
+            reduction=self.settings.get("reduction", "sum"),
+            optimizer=self.optimizers[rate],
+            among=len(self.seeds),
+        )
+
     def loss(self, model: Model, sample: Sample) -> Any:
         """The loss of a model on a sample."""
         return self.settings.get("loss", losses.squared_error)(model(sample[0]), sample[1])
@@ -192,6 +207,7 @@ def _in_lanes(wanted: _Wanted, mode: Mode, threads: int | None) -> SweepResult:
         np.where(swept.diverged, ENDS.index("diverged"), ENDS.index("finished")),
         lanes.record,
         interrupted=swept.interrupted,
+        limit_of=wanted.limit,
     )
 
 
@@ -212,7 +228,17 @@ def _one_by_one(wanted: _Wanted, why: str) -> SweepResult:
                     runs.append(Run({"learning_rate": lr, "seed": seed}, history))
                     show(len(runs), history.losses[-1])
                 if history.status == "interrupted":
-                    return SweepResult.of_runs(
-                        runs, wanted.steps, why_one_by_one=why, interrupted=True
-                    )
-    return SweepResult.of_runs(runs, wanted.steps, why_one_by_one=why)
+                    return _result(runs, wanted, why, interrupted=True)
+    return _result(runs, wanted, why)
+
+
+def _result(
+    runs: list[Run], wanted: _Wanted, why: str, *, interrupted: bool = False
+) -> SweepResult:
+    return SweepResult.of_runs(
+        runs,
+        wanted.steps,
+        why_one_by_one=why,
+        interrupted=interrupted,
+        limit_of=wanted.limit,
+    )
