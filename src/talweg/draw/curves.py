@@ -258,7 +258,7 @@ def _colour_bar(ax: Axes, mapping: Any, labels: Sequence[object], limit: float |
     elif limit is not None and bar.vmin <= limit <= bar.vmax:
         bar.ax.axhline(limit, color="white", lw=3.0)
         bar.ax.axhline(limit, color=BLACK, ls=DASHES[5], lw=1.6)
-        bar.set_label(f"learning rate;  - - -  limit at the start, {limit:.3g}", fontsize=10)
+        bar.set_label(f"learning rate (dashed: limit at the start, {limit:.3g})", fontsize=10)
 
 
 # ---- curves ---------------------------------------------------------------------------------

@@ -45,6 +45,9 @@ _BANDS = {
 _LOG_SPAN = 100.0
 """Losses whose largest is more than this many times the smallest get a log axis."""
 
+_FOOT = 0.01
+"""A logarithmic axis of losses ends at this share of the lowest median, if not above."""
+
 _STRIP = 0.028
 """The height of the strip of verdicts of one of several lines, as a share of the picture."""
 
@@ -113,8 +116,10 @@ def rates(
     ax = ax or new_axes(7.5, 4.0)
     log = _set_scales(ax, lines)
     for i, line in enumerate(lines):
-        _median(ax, line, _colour(i, lines), DASHES[i], spread)
-        _points(ax, line, _colour(i, lines), MARKERS[i])
+        _median(ax, line, _colour(i, lines), i, spread)
+    for i, line in enumerate(lines):
+        _points(ax, line, _colour(i, lines), i, VERMILLION if len(lines) == 1 else COLOURS[i])
+    for i, line in enumerate(lines):
         _limit(ax, line, _colour(i, lines, BLACK), len(lines) == 1)
     words = _verdicts(ax, lines, log)
     heading = 6.0 + 13.0 * (len(lines) == 1) + 9.0 * len(lines) * (len(lines) > 1)
@@ -122,7 +127,7 @@ def rates(
     if title:
         ax.set_title(title, fontsize=12, loc="left", pad=heading)
     _tick_marks(ax)
-    _legend(ax, words)
+    _legend(ax, words, len(lines) > 1)
     return ax
 
 
@@ -145,18 +150,32 @@ def _set_scales(ax: Axes, lines: Sequence[Line]) -> bool:
     else:
         beside = 0.02 * (last - first) or 1.0
         ax.set_xlim(first - beside, last + beside)
-    heights = [y for line in lines for y in (*line.median, *line.low, *line.high)]
-    heights += [y for line in lines for _, y in line.points]
-    finite = [y for y in heights if math.isfinite(y)]
-    positive = [y for y in finite if y > 0.0]
-    if positive and min(finite) >= 0.0 and max(positive) > _LOG_SPAN * min(positive):
-        ax.set_yscale("log")
-        room = (max(positive) / min(positive)) ** 0.05
-        ax.set_ylim(min(positive) / room, max(positive) * room)
-    elif finite:
-        room = 0.05 * (max(finite) - min(finite)) or 1.0
-        ax.set_ylim(min(finite) - room, max(finite) + room)
+    _set_heights(ax, lines)
     return log
+
+
+def _set_heights(ax: Axes, lines: Sequence[Line]) -> None:
+    """The axis of losses, from the medians and spreads, and the points not far below them.
+
+    A few lucky seeds reach losses many decades below the rest; they are shown at the foot.
+    """
+    middle = [y for line in lines for y in line.median]
+    around = [y for line in lines for y in (*line.low, *line.high)]
+    around += [y for line in lines for _, y in line.points]
+    finite = [y for y in middle + around if math.isfinite(y)]
+    if not finite:
+        return
+    positive = [y for y in finite if y > 0.0]
+    top = max(finite)
+    if positive and min(finite) >= 0.0 and top > _LOG_SPAN * min(positive):
+        lowest = min((y for y in middle if 0.0 < y < math.inf), default=top)
+        foot = max(min(positive), _FOOT * lowest)
+        room = (top / foot) ** 0.05
+        ax.set_yscale("log")
+        ax.set_ylim(foot / room, top * room)
+        return
+    room = 0.05 * (top - min(finite)) or 0.1 * abs(top) or 1.0
+    ax.set_ylim(min(finite) - room, top + room)
 
 
 def _tick_marks(ax: Axes) -> None:
@@ -178,15 +197,16 @@ def _tick_marks(ax: Axes) -> None:
 # ---- losses -------------------------------------------------------------------------------------
 
 
-def _median(ax: Axes, line: Line, colour: str, dashes: Any, spread: str) -> None:
+def _median(ax: Axes, line: Line, colour: str, i: int, spread: str) -> None:
     """The line through the medians and, with several seeds, the area around it."""
     several = line.runs_a_rate > 1
+    style: dict[str, Any] = {"color": colour, "ls": DASHES[i], "lw": 1.9, "zorder": 3}
     name = "median over seeds" if several else "final loss"
-    if line.name:
-        name = plain(line.name, 40)
     dot = "" if len(line.rates) > 1 else "o"
-    ax.plot(line.rates, _gaps(ax, line.median), color=colour, ls=dashes, lw=1.9, marker=dot,
-            label=name, zorder=3)  # fmt: skip
+    ax.plot(line.rates, _gaps(ax, line.median), marker=dot, label=None if line.name else name,
+            **style)  # fmt: skip
+    if line.name:  # the marker in the legend is that of its points and of its strip
+        ax.plot([], [], marker=MARKERS[i], ms=5, label=plain(line.name, 40), **style)
     if several and spread:
         bottom, top = ax.get_ylim()
         low = [max(bottom, y) if math.isfinite(y) else math.nan for y in line.low]
@@ -201,17 +221,22 @@ def _gaps(ax: Axes, losses: Sequence[float]) -> list[float]:
     return [max(foot, y) if math.isfinite(y) else math.nan for y in losses]
 
 
-def _points(ax: Axes, line: Line, colour: str, marker: str) -> None:
-    """One point a run; those that diverged are crosses at the upper edge."""
-    finite = [(rate, y) for rate, y in line.points if math.isfinite(y)]
-    many = len(line.points) > 300
-    heights = _gaps(ax, [y for _, y in finite])
-    ax.plot([rate for rate, _ in finite], heights, ls="", marker=marker, ms=2.2 if many else 3.6,
-            mew=0, color=colour, alpha=0.35 if line.runs_a_rate > 1 else 0.8, zorder=2.5,
-            clip_on=False)  # fmt: skip
-    out = [rate for rate, y in line.points if not math.isfinite(y)]
+def _points(ax: Axes, line: Line, colour: str, i: int, crosses: str) -> None:
+    """One point a run; one that diverged is a cross at the upper edge, one far below at the foot."""
+    foot = ax.get_ylim()[0]
+    finite = [(rate, y) for rate, y in line.points if foot <= y < math.inf]
+    below = [rate for rate, y in line.points if y < foot]
+    x, heights = [rate for rate, _ in finite], [y for _, y in finite]
+    size = 2.2 if len(line.points) > 300 else 3.6
+    alpha = 0.35 if line.runs_a_rate > 1 else 0.8
+    ax.plot(x, heights, ls="", marker=MARKERS[i], ms=size, mew=0, color=colour, alpha=alpha,
+            zorder=2.5, clip_on=False)  # fmt: skip
+    if below:
+        ax.plot(below, [foot] * len(below), ls="", marker="v", ms=4, mew=0, color=colour,
+                alpha=0.6, clip_on=False, zorder=2.5, label="below the picture")  # fmt: skip
+    out = [rate for rate, y in line.points if y == math.inf]
     if out:
-        ax.plot(out, [1.0] * len(out), ls="", marker="x", ms=5, mew=1.4, color=VERMILLION,
+        ax.plot(out, [1.0] * len(out), ls="", marker="x", ms=5, mew=1.4, color=crosses,
                 transform=ax.get_xaxis_transform(), clip_on=False, zorder=4,
                 label="diverged")  # fmt: skip
 
@@ -224,9 +249,9 @@ def _limit(ax: Axes, line: Line, colour: str, alone: bool) -> None:
         return
     same = f"{low:.2g}" == f"{high:.2g}"
     where = f"{middle:.3g}" if same else f"{low:.2g} to {high:.2g}"
-    name = f"limit at the start: {where}" if alone else None
+    name = f"limit at the start: {where}" if alone else "limits at the start"
     ax.axvline(middle, color=colour, ls=(0, (4, 2.5)), lw=1.4, zorder=2.2, label=name)
-    if not same:
+    if alone and not same:
         ax.axvspan(max(low, left), min(high, right), color=colour, alpha=0.08, lw=0, zorder=1.5)
 
 
@@ -235,17 +260,17 @@ def _limit(ax: Axes, line: Line, colour: str, alone: bool) -> None:
 
 def _verdicts(ax: Axes, lines: Sequence[Line], log: bool) -> list[str]:
     """The bands of all lines; returns the words that the legend has to explain."""
-    unnamed: set[str] = set()
+    seen, named = set(), set()
     for i, line in enumerate(lines):
         for word, left, right in _bands(line, ax.get_xlim(), log):
+            seen.add(word)
             if len(lines) > 1:
                 _strip(ax, word, left, right, i, len(lines))
-                unnamed.add(word)
                 continue
             ax.axvspan(left, right, color=_BANDS[word], alpha=0.13, lw=0, zorder=0.5)
-            if not _name(ax, word, left, right, log):
-                unnamed.add(word)
-    return [word for word in _BANDS if word in unnamed]
+            if _name(ax, word, left, right, log):
+                named.add(word)
+    return [word for word in _BANDS if word in seen - named]
 
 
 def _bands(
@@ -282,12 +307,12 @@ def _name(ax: Axes, word: str, left: float, right: float, log: bool) -> bool:
     return True
 
 
-def _legend(ax: Axes, words: Sequence[str]) -> None:
+def _legend(ax: Axes, words: Sequence[str], several: bool) -> None:
     from matplotlib.patches import Patch
 
     handles, labels = ax.get_legend_handles_labels()
     found = dict(zip(labels, handles, strict=True))  # each name once
-    alpha = 0.75 if len(ax.texts) == 0 else 0.3
+    alpha = 0.75 if several else 0.3
     found |= {word: Patch(color=_BANDS[word], alpha=alpha, lw=0) for word in words}
     ax.legend(
         list(found.values()),
