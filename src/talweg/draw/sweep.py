@@ -222,7 +222,7 @@ def _gaps(ax: Axes, losses: Sequence[float]) -> list[float]:
 
 
 def _points(ax: Axes, line: Line, colour: str, i: int, crosses: str) -> None:
-    """One point a run; one that diverged is a cross at the upper edge, one far below at the foot."""
+    """One point a run; those that diverged are crosses at the upper edge."""
     foot = ax.get_ylim()[0]
     finite = [(rate, y) for rate, y in line.points if foot <= y < math.inf]
     below = [rate for rate, y in line.points if y < foot]

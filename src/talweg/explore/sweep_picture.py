@@ -45,7 +45,8 @@ def plot(result: SweepResult, kind: Kind = "auto", ax: Axes | None = None) -> Ax
     if kind not in ("auto", "curves", "rates"):
         raise ArgumentError(f'kind must be "auto", "curves" or "rates", got {kind!r}')
     if kind == "auto":
-        kind = "curves" if _few(result) else "rates"
+        # Of runs that were cut short there is no final loss.
+        kind = "curves" if _few(result) or not result.whole.any() else "rates"
     return (_curves if kind == "curves" else _rates)(result, ax)
 
 
