@@ -1,6 +1,7 @@
 """What `lr-find`, `sweep` and `sharpness` look at: the lesson, or a file of yours.
 
-It is what `talweg train` would train before its first step: the same network, samples and loss. Start reading at `subject_of`.
+It is what `talweg train` would train before its first step: the same network, samples and loss.
+Start reading at `subject_of`.
 """
 
 from __future__ import annotations
