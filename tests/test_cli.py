@@ -215,7 +215,10 @@ def test_sweep_is_the_lessons(run):
         "converged to 0.01189",
         "stuck at 8, above the start",
     ]
-    assert out.splitlines()[-1] == "Best learning rate: 0.1"
+    assert out.splitlines()[-1] == (
+        "Best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
+    )
+    assert "Rate 1 is 2.88 times the limit at the start, 0.348: expect a spike first" in out
     assert Path("talweg-sweep.png").read_bytes().startswith(PNG)
 
 
@@ -247,12 +250,12 @@ def test_sweep_names_seeds_when_there_are_several(run):
 
 def test_sweep_in_which_all_diverge_exits_3(run, monkeypatch):
     # The lesson's network ends in a tanh, so its loss has an upper bound; this one's has not.
-    network = lambda rng: tw.MLP(3, [4, 1], "linear", rng=rng)  # noqa: E731
+    network = lambda rng, *_: tw.MLP(3, [4, 1], "linear", rng=rng)  # noqa: E731
     monkeypatch.setattr("talweg.cli.lesson.network", network)
     code, out, _ = run("sweep --lr 1,2 --steps 30")
     assert code == 3
     assert out.count("diverged at step") == 2
-    assert out.splitlines()[-1] == "Best learning rate: none, all runs diverged"
+    assert "No best rate: all diverged; stable nowhere" in out
 
 
 # ---- explain ----------------------------------------------------------------------------------

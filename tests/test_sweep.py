@@ -143,7 +143,7 @@ def test_plot_has_one_curve_a_run(rates, seeds):
         seeds=range(seeds),
         steps=3,
     )
-    ax = result.plot()
+    ax = result.plot(kind="curves")
     curves = [line for line in ax.get_lines() if len(line.get_xdata()) == 3]
     assert len(curves) == rates * seeds
     assert ax.get_title("left") == "Effect of the learning rate"
@@ -151,7 +151,7 @@ def test_plot_has_one_curve_a_run(rates, seeds):
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert labels[0] == ("0.1" if seeds == 1 else "0.1, seed 0")
     _, own = plt.subplots()
-    assert result.plot(own) is own
+    assert result.plot(own, kind="curves") is own
     plt.close("all")
 
 

@@ -57,8 +57,8 @@ def make_app() -> App:
     commands: list[tuple[Callable[..., int], str, str]] = [
         (train.train, "[FILE] [OPTIONS]", f"{train.EXAMPLES}\n\n{ending.MEANING}"),
         (predict.predict, "MODEL FILE [OPTIONS]", predict.EXAMPLES),
-        (sweep.sweep, "[OPTIONS]", sweep.EXAMPLES),
-        (sharpness.sharpness, "[OPTIONS]", f"{sharpness.EXAMPLES}\n\n{ending.MEANING}"),
+        (sweep.sweep, "[FILE] [OPTIONS]", f"{sweep.EXAMPLES}\n\n{ending.MEANING}"),
+        (sharpness.sharpness, "[FILE] [OPTIONS]", f"{sharpness.EXAMPLES}\n\n{ending.MEANING}"),
         (lr_find.lr_find, "[FILE] [OPTIONS]", lr_find.EXAMPLES),
         (graph.graph, "[OPTIONS]", graph.EXAMPLES),
         (explain.explain, "[OPTIONS]", explain.EXAMPLES),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from talweg.cli import ending, lesson
+from talweg.cli import ending
 from talweg.cli.console import print_json, say, table
 from talweg.cli.options import (
     FIGURES,
@@ -22,18 +19,9 @@ from talweg.cli.options import (
     Whole,
     at_least_1,
     destination,
-    layer_sizes,
-    names,
 )
-from talweg.cli.recipe import Plan, untrained
-from talweg.data import Dataset, lesson_data
-from talweg.data.checks import listing
-from talweg.data.readers import read_columns
-from talweg.descent import Reduction
-from talweg.errors import ArgumentError
+from talweg.cli.subject import Subject, subject_of
 from talweg.explore.range_test import RangeTest, lr_range_test
-from talweg.losses import LOSSES, Loss
-from talweg.nn import MLP
 
 EXAMPLES = """Examples:
   talweg lr-find
@@ -92,30 +80,22 @@ def lr_find(
     for option, number in (("--steps", steps), ("--batch", 1 if batch is None else batch)):
         at_least_1(option, number)
     path = destination("--plot", plot, "talweg-lr-find.png", no_plot, FIGURES)
-    sizes = None if hidden is None else layer_sizes(hidden)
     name = optimizer or ("sgd" if file is None else "adam")
-    if file is None:
-        for option, given in (("--target", target), ("--ignore", ignore), ("--kind", kind)):
-            if given and given != "auto":
-                raise ArgumentError(
-                    f"{option} is for a file; name it: talweg lr-find FILE --target COLUMN"
-                )
-        subject = _lesson(sizes, activation, loss, batch, lesson.SEED if seed is None else seed)
-    else:
-        plan = Plan(
-            hidden=[16] if sizes is None else sizes,
-            activation=activation,
-            loss=loss,
-            optimizer=OPTIMIZERS[name](lr_min),
-            steps=steps,
-            batch=16 if batch is None else batch,
-            seed=1 if seed is None else seed,
-            validation=0.2,
-            patience=None,
-        )
-        subject = _of_file(file, target, kind, names(ignore), plan)
+    subject = subject_of(
+        "lr-find",
+        file,
+        target=target,
+        kind=kind,
+        ignore=ignore,
+        hidden=hidden,
+        activation=activation,
+        loss=loss,
+        batch=16 if batch is None and file is not None else batch,
+        seed=seed,
+    )
+    model = subject.model()
     test = lr_range_test(
-        subject.model,
+        model,
         subject.samples,
         loss=subject.loss,
         reduction=subject.reduction,
@@ -141,59 +121,15 @@ def lr_find(
     return ending.DIVERGED if test.status == "diverged at once" else ending.FINE
 
 
-# ---- what is tested -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """The network and samples that `talweg train` would take."""
-
-    file: Path | None
-    model: MLP
-    samples: Sequence[Any]
-    loss: Loss
-    reduction: Reduction
-    batch: int | None
-    seed: int
-
-
-def _lesson(
-    hidden: Sequence[int] | None, activation: str, loss: str | None, batch: int | None, seed: int
-) -> _Subject:
-    if loss not in (None, "squared_error", "hinge"):
-        raise ArgumentError(
-            f"the lesson's targets are -1 and 1; --loss takes squared_error or hinge for them, "
-            f"got {loss}"
-        )
-    sizes = lesson.HIDDEN if hidden is None else hidden
-    model = lesson.network(random.Random(seed), sizes, activation)
-    kind = LOSSES[loss or "squared_error"]
-    return _Subject(None, model, list(lesson_data()), kind, "sum", batch, seed)
-
-
-def _of_file(
-    file: Path, target: str | None, kind: Kind, ignore: Sequence[str], plan: Plan
-) -> _Subject:
-    if target is None:
-        known = listing(read_columns(file).names)
-        raise ArgumentError(f"{file}: say what to predict with --target, one of {known}")
-    data = Dataset.from_file(file, target, kind, ignore)
-    model, samples, loss = untrained(data, plan)
-    return _Subject(file, model, samples, loss, "mean", plan.batch, plan.seed)
-
-
 # ---- words and JSON -------------------------------------------------------------------------
 
 _OPTIONS = {"lr_min": "--lr-min", "lr_max": "--lr-max", "batch_size": "--batch"}
 """The arguments of `lr_range_test` that its verdicts name, as they are called here."""
 
 
-def _say(
-    subject: _Subject, test: RangeTest, optimizer: str, steps: int, saved: Path | None
-) -> None:
-    what = "The lesson's network" if subject.file is None else str(subject.file)
-    say(f"{what}: learning-rate range test", "bold")
-    say(f"Network: {subject.model!r}, seed {subject.seed}")
+def _say(subject: Subject, test: RangeTest, optimizer: str, steps: int, saved: Path | None) -> None:
+    say(f"{subject.name}: learning-rate range test", "bold")
+    say(f"Network: {subject.model()!r}, seed {subject.seed}")
     batch = "all samples" if subject.batch is None else f"{subject.batch} samples"
     say(f"At most {steps} steps of {batch}, optimizer {optimizer}")
     say()
@@ -212,12 +148,12 @@ def _say(
 
 
 def _document(
-    subject: _Subject, test: RangeTest, optimizer: str, steps: int, saved: Path | None
+    subject: Subject, test: RangeTest, optimizer: str, steps: int, saved: Path | None
 ) -> dict[str, Any]:
     return {
         "command": "lr-find",
         "file": None if subject.file is None else str(subject.file),
-        "network": repr(subject.model),
+        "network": repr(subject.model()),
         "optimizer": optimizer,
         "steps": steps,
         "batch": subject.batch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from cyclopts import Parameter, Token
 from talweg import optim
 from talweg.draw.style import checked_suffix
 from talweg.errors import ArgumentError
+from talweg.explore.range_test import geometric
 
 Kind: TypeAlias = Literal["auto", "regression", "classification"]
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw", "rmsprop"]
@@ -62,6 +64,40 @@ def numbers(option: str, text: str, kind: type[T]) -> list[T]:
     except ValueError:
         what = "whole numbers" if kind is int else "numbers"
         raise ArgumentError(f"{option} takes {what} separated by commas, got {text!r}") from None
+
+
+def rates(option: str, text: str) -> list[float]:
+    """The learning rates in a list such as `0.01,0.1`, or in a range such as `0.001..1:50`.
+
+    A range has so many rates from the first to the last, each the same multiple of the one
+    before.
+
+    Args:
+        option: its name, for the message.
+        text: what was given.
+
+    Raises:
+        ArgumentError: if it is neither.
+
+    >>> rates("--lr", "0.01..1:3"), rates("--lr", "0.5")
+    ([0.01, 0.1, 1.0], [0.5])
+    """
+    low, dots, rest = text.partition("..")
+    if not dots:
+        return numbers(option, text, float)
+    high, _, count = rest.partition(":")
+    try:
+        first, last, many = float(low), float(high), int(count)
+    except ValueError:
+        raise ArgumentError(
+            f"{option} takes a range as LOW..HIGH:COUNT, such as 0.001..1:50, got {text!r}"
+        ) from None
+    if not (0.0 < first < last < math.inf and many >= 2):
+        raise ArgumentError(
+            f"{option} takes a range from above 0 to a larger rate, of at least 2 rates, "
+            f"got {text!r}"
+        )
+    return geometric(first, last, many)
 
 
 def names(text: str) -> list[str]:

@@ -14,7 +14,7 @@ Start reading at `fit`.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,8 +134,13 @@ def choose_loss(data: Dataset, wanted: str | None) -> tuple[str, int]:
     return name, classes if name == "cross_entropy" else 1
 
 
-def make_network(data: Dataset, plan: Plan) -> MLP:
+def make_network(data: Dataset, plan: Plan, rng: random.Random | None = None) -> MLP:
     """The untrained network for a data set.
+
+    Args:
+        data: its inputs and target decide the first and the last layer.
+        plan: the layers between, and the seed.
+        rng: where weights are drawn; that of the seed unless given.
 
     Raises:
         ArgumentError: if the loss does not fit the target, or a setting makes no sense.
@@ -146,7 +151,7 @@ def make_network(data: Dataset, plan: Plan) -> MLP:
         [*plan.hidden, outputs],
         plan.activation,
         output="linear",
-        rng=random.Random(plan.seed),
+        rng=random.Random(plan.seed) if rng is None else rng,
         scale="fan_in",
     )
 
@@ -203,12 +208,15 @@ def fit(data: Dataset, plan: Plan, progress: bool = False) -> Fit:
     )
 
 
-def untrained(data: Dataset, plan: Plan) -> tuple[MLP, Samples, Loss]:
-    """What `fit` would train, before its first step: the network, its samples, and their loss.
+def untrained(data: Dataset, plan: Plan) -> tuple[Callable[[random.Random], MLP], Samples]:
+    """What `fit` would train, before its first step: the network, and its samples.
 
     Args:
         data: the rows, in their own units, with one target each.
         plan: how `fit` would train.
+
+    Returns:
+        A function that draws the network's weights from a `random.Random`, and the samples.
 
     Raises:
         ArgumentError: if the loss does not fit the target, or a setting makes no sense.
@@ -217,7 +225,7 @@ def untrained(data: Dataset, plan: Plan) -> tuple[MLP, Samples, Loss]:
     loss, _ = choose_loss(data, plan.loss)
     parts, inputs, targets = _split(data, plan)
     samples = _samples(parts[0].standardise(inputs, targets), loss)
-    return make_network(data, plan), samples, LOSSES[loss]
+    return lambda rng: make_network(data, plan, rng), samples
 
 
 def _split(data: Dataset, plan: Plan) -> tuple[tuple[Dataset, Dataset], Scaling, Scaling | None]:

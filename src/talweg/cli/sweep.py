@@ -1,4 +1,7 @@
-"""`talweg sweep`: the lesson's last section, one training run for each learning rate."""
+"""`talweg sweep`: one training run for each learning rate, for the lesson or a file of yours.
+
+Start reading at `sweep`; what is printed is in `talweg.cli.sweep_words`.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,88 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from talweg.cli import ending, lesson
-from talweg.cli.console import note, print_json, say, six, table
+from talweg.cli.console import note, print_json
 from talweg.cli.options import (
     FIGURES,
     OPTIMIZERS,
+    ActivationName,
+    Kind,
+    LossName,
     OptimizerName,
     Whole,
     at_least_1,
     destination,
     numbers,
+    rates,
 )
-from talweg.data import lesson_data
+from talweg.cli.subject import Subject, subject_of
+from talweg.cli.sweep_words import document, say_sweep
+from talweg.descent import Engine, Mode
+from talweg.errors import ArgumentError
 from talweg.explore.result import SweepResult
 from talweg.explore.sweep import sweep as run_sweep
 
 EXAMPLES = """Examples:
   talweg sweep
-  talweg sweep --lr 0.02,0.05,0.2 --seed 1,2,3 --steps 100"""
+  talweg sweep --lr 0.001..10:200 --seed 1,2,3 --csv sweep.csv
+  talweg sweep --lr 0.001..1:30 --momentum 0,0.9
+  talweg sweep iris.csv --target species --lr 0.001,0.01,0.1"""
 
 
 def sweep(
+    file: Path | None = None,
+    /,
     *,
+    target: str | None = None,
+    kind: Kind = "auto",
+    ignore: str = "",
+    hidden: str | None = None,
+    activation: ActivationName = "tanh",
+    loss: LossName | None = None,
     lr: str = "0.001,0.01,0.1,1.0",
-    steps: Whole = 50,
-    seed: str = str(lesson.SEED),
-    optimizer: OptimizerName = "sgd",
+    steps: Whole | None = None,
+    seed: str | None = None,
+    optimizer: OptimizerName | None = None,
+    momentum: str | None = None,
+    batch: Whole | None = None,
+    engine: Engine = "auto",
+    mode: Mode = "default",
+    threads: Whole | None = None,
+    csv: Path | None = None,
+    parquet: Path | None = None,
     plot: Path | None = None,
     no_plot: bool = False,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Train the lesson's network at several learning rates, and compare.
+    """Train one network at several learning rates, and compare.
+
+    The network, its data and the other settings are those of `talweg train`, with the same
+    defaults; but a step takes all samples, because the verdict of a run takes the noise of
+    batches for oscillation.
 
     Args:
-        lr: the learning rates, separated by commas. Unless given: 0.001,0.01,0.1,1.0.
-        steps: how many updates each run makes. Unless given: 50.
+        file: a CSV or Parquet file with a line of column names; without it, the lesson.
+        target: the column to predict; all others are inputs.
+        kind: what the target is; auto decides by its values.
+        ignore: columns to leave out, separated by commas.
+        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
+            file: 16.
+        activation: the activation of the hidden layers. Both: tanh.
+        loss: how wrong one prediction is; unless given, the usual one for the target.
+        lr: the learning rates, separated by commas; or LOW..HIGH:COUNT for so many rates, each
+            the same multiple of the one before. Both: 0.001,0.01,0.1,1.0.
+        steps: how many updates each run makes. Lesson: 50; file: 200.
         seed: where the weights start; with several, separated by commas, one run for each
-            at every rate. Unless given: 42.
-        optimizer: how parameters move. Unless given: sgd.
+            at every rate. Lesson: 42; file: 1.
+        optimizer: how parameters move. Lesson: sgd; file: adam.
+        momentum: the momentum of sgd; with several, separated by commas, one run for each at
+            every rate.
+        batch: how many samples a step takes. Both: all.
+        engine: native for compiled code or an error, eager for none. Both: auto.
+        mode: exact for the bits of the eager engine. Both: default.
+        threads: how many threads share the runs. Both: one for each core.
+        csv: where to save the table of all runs, as CSV.
+        parquet: where to save it as Parquet.
         plot: where to save the picture: .png, .svg or .pdf. Unless given: talweg-sweep.png.
         no_plot: save no picture.
         as_json: print one JSON document in place of text.
@@ -52,84 +100,83 @@ def sweep(
     Returns:
         The exit code.
     """
-    rates = numbers("--lr", lr, float)
-    seeds = numbers("--seed", seed, int)
-    at_least_1("--steps", steps)
-    path = destination("--plot", plot, "talweg-sweep.png", no_plot, FIGURES)
-    result = run_sweep(
-        lesson.network,
-        lesson_data(),
-        rates,
-        seeds=seeds,
-        steps=steps,
-        optimizer=OPTIMIZERS[optimizer],
-        progress=True,
+    chosen = rates("--lr", lr)
+    seeds = [lesson.SEED if file is None else 1] if seed is None else numbers("--seed", seed, int)
+    for option, number in (("--steps", steps), ("--batch", batch), ("--threads", threads)):
+        at_least_1(option, 1 if number is None else number)
+    name = optimizer or ("sgd" if file is None else "adam")
+    grid = _grid(name, momentum)
+    picture = destination("--plot", plot, "talweg-sweep.png", no_plot, FIGURES)
+    tables = (
+        destination("--csv", csv, None, False, (".csv",)),
+        destination("--parquet", parquet, None, False, (".parquet",)),
     )
-    # Ctrl-C ends the sweep with fewer runs, the last of them perhaps cut short.
-    whole = [run for run in result.runs if run.history.status != "interrupted"]
-    interrupted = len(whole) < len(rates) * len(seeds)
-    if interrupted:
-        note(f"interrupted: {len(whole)} of {len(rates) * len(seeds)} runs were finished")
-    saved = None
-    if path is not None and result.runs:
-        from talweg.draw import curves
-
-        saved = curves.save(result.plot(), path)
+    subject = subject_of(
+        "sweep",
+        file,
+        target=target,
+        kind=kind,
+        ignore=ignore,
+        hidden=hidden,
+        activation=activation,
+        loss=loss,
+        batch=batch,
+        seed=seeds[0],
+    )
+    result = run_sweep(
+        subject.make_model,
+        subject.samples,
+        chosen,
+        seeds=seeds,
+        steps=steps or (50 if file is None else 200),
+        optimizer=OPTIMIZERS[name],
+        engine=engine,
+        mode=mode,
+        threads=threads,
+        progress=True,
+        **_settings(subject, grid),
+    )
+    asked_for = len(chosen) * len(seeds) * len(grid.get("momentum", [0.0]))
+    if result.interrupted:
+        note(f"interrupted: {int(result.whole.sum())} of {asked_for} runs were finished")
+    plots, saved = _save(result, picture, *tables)
     if as_json:
-        print_json(_document(result, optimizer, saved))
+        print_json(document(subject, result, name, plots, saved))
     else:
-        _say(result, len(seeds) > 1, saved)
-    if interrupted:
+        say_sweep(subject, result, name, plots, saved)
+    if result.interrupted:
         return ending.INTERRUPTED
     return ending.FINE if result.best else ending.DIVERGED
 
 
-def _say(result: SweepResult, several_seeds: bool, saved: Path | None) -> None:
-    header = ["rate", "first loss", "final loss", "best loss", "verdict"]
-    rows = [
-        [
-            f"{run.learning_rate:g}",
-            six(run.history.losses[0]),
-            six(run.history.losses[-1]),
-            six(run.best_loss),
-            run.in_words,
-        ]
-        for run in result.runs
-    ]
-    if several_seeds:
-        header.insert(1, "seed")
-        for row, run in zip(rows, result.runs, strict=True):
-            row.insert(1, str(run.seed))
-    say(f"The lesson's network at each learning rate, {result.steps} steps", "bold")
-    table(header, rows, words=[len(header) - 1])
-    say()
-    ending.say_saved("Picture", saved)
-    best = result.best
-    all_diverged = all(verdict == "diverged" for verdict in result.verdicts)
-    none = "none, all runs diverged" if all_diverged else "none, no run was finished"
-    found = none if best is None else f"{best.learning_rate:g}"
-    say(f"Best learning rate: {found}", "bold")
+def _grid(optimizer: str, momentum: str | None) -> dict[str, list[float]]:
+    """The settings to try besides rates and seeds."""
+    if momentum is None:
+        return {}
+    if optimizer != "sgd":
+        raise ArgumentError(f"--momentum is for --optimizer sgd, not for {optimizer}")
+    return {"momentum": numbers("--momentum", momentum, float)}
 
 
-def _document(result: SweepResult, optimizer: str, saved: Path | None) -> dict[str, Any]:
-    best = result.best
-    return {
-        "command": "sweep",
-        "optimizer": optimizer,
-        "steps": result.steps,
-        "runs": [
-            {
-                "learning_rate": run.learning_rate,
-                "seed": run.seed,
-                "first_loss": run.history.losses[0],
-                "final_loss": run.history.losses[-1],
-                "best_loss": run.best_loss,
-                "verdict": run.verdict,
-                "in_words": run.in_words,
-                "losses": run.history.losses,
-            }
-            for run in result.runs
-        ],
-        "best_learning_rate": None if best is None else best.learning_rate,
-        "plots": [] if saved is None else [str(saved)],
-    }
+def _settings(subject: Subject, grid: dict[str, list[float]]) -> dict[str, Any]:
+    """What `sweep` is told beyond its own settings."""
+    settings: dict[str, Any] = {"loss": subject.loss, "reduction": subject.reduction}
+    if subject.batch is not None:
+        settings["batch_size"] = subject.batch
+    if grid:
+        settings["grid"] = grid
+    return settings
+
+
+def _save(
+    result: SweepResult, picture: Path | None, csv: Path | None, parquet: Path | None
+) -> tuple[list[Path], list[Path]]:
+    """Write what was asked for: the pictures and the tables that were written."""
+    from talweg.draw import curves
+
+    plots = []
+    if picture is not None and len(result):
+        plots = [curves.save(result.plot(), picture)]
+    saved = [] if csv is None else [result.to_csv(csv)]
+    saved += [] if parquet is None else [result.to_parquet(parquet)]
+    return plots, saved

@@ -94,6 +94,7 @@ def loss(
 def rates(
     runs: Sequence[tuple[object, Sequence[float]]],
     *,
+    limit: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -105,6 +106,7 @@ def rates(
 
     Args:
         runs: pairs of a learning rate (or other label) and the losses of its run.
+        limit: the largest stable rate at the start, to be marked on the scale of colours.
         title: a heading.
         ax: where to draw; a new figure of 7.5 by 4 inches unless given.
 
@@ -135,7 +137,7 @@ def rates(
     dress(ax, "step", "loss", title)
     tick_marks(ax)
     if mapping is not None:
-        _colour_bar(ax, mapping, [label for label, _ in runs])
+        _colour_bar(ax, mapping, [label for label, _ in runs], limit)
     else:
         # Beside the curves: with this many there is no free corner to count on.
         where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
@@ -169,20 +171,30 @@ def save(ax: Axes, path: str | os.PathLike[str]) -> Path:
         ArgumentError: if the suffix is another.
         OSError: if the folder is missing or cannot be written to.
     """
+    suffix = checked_suffix(path, (".png", ".svg", ".pdf"), "a figure")
+    return write_whole(path, content(ax, suffix))
+
+
+def content(ax: Axes, suffix: str = ".png") -> bytes:
+    """What `save` writes.
+
+    Args:
+        ax: what one of the plot functions returned.
+        suffix: .png, .svg or .pdf.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    suffix = checked_suffix(path, (".png", ".svg", ".pdf"), "a figure")
     no_date: dict[str, dict[str, Any]] = {
         ".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}
     }  # fmt: skip
     figure: Any = ax.get_figure()
     while not isinstance(figure, Figure):  # axes in a part of a figure
         figure = figure.figure
-    content = BytesIO()
+    written = BytesIO()
     with rc_context({"svg.hashsalt": "talweg", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure.savefig(content, format=suffix[1:], dpi=150, metadata=no_date[suffix])
-    return write_whole(path, content.getvalue())
+        figure.savefig(written, format=suffix[1:], dpi=150, metadata=no_date[suffix])
+    return written.getvalue()
 
 
 # ---- scales -------------------------------------------------------------------------------
@@ -235,13 +247,18 @@ def _positive_numbers(labels: Sequence[object]) -> list[float]:
     return numbers if all(0.0 < x < math.inf for x in numbers) else []
 
 
-def _colour_bar(ax: Axes, mapping: Any, labels: Sequence[object]) -> None:
-    bar = ax.get_figure().colorbar(mapping, ax=ax, pad=0.02, format="%g")  # type: ignore[union-attr]
+def _colour_bar(ax: Axes, mapping: Any, labels: Sequence[object], limit: float | None) -> None:
+    figure: Any = ax.get_figure()
+    bar = figure.colorbar(mapping, ax=ax, pad=0.02, format="%g")
     bar.set_label("learning rate", fontsize=11)
     bar.ax.tick_params(labelsize=10)
     if not _positive_numbers(labels):
         at = [0, len(labels) // 2, len(labels) - 1]
         bar.set_ticks(at, labels=[plain(labels[i]) for i in at])
+    elif limit is not None and bar.vmin <= limit <= bar.vmax:
+        bar.ax.axhline(limit, color="white", lw=3.0)
+        bar.ax.axhline(limit, color=BLACK, ls=DASHES[5], lw=1.6)
+        bar.set_label(f"learning rate (dashed: limit at the start, {limit:.3g})", fontsize=10)
 
 
 # ---- curves ---------------------------------------------------------------------------------

@@ -51,6 +51,11 @@ def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:
 
         axes: Axes = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
         return axes
+    return hidden_axes(width, height)
+
+
+def hidden_axes(width: float, height: float) -> Axes:
+    """`new_axes` that nothing shows by itself."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").add_subplot()

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talweg import losses
 from talweg.descent import fall
 from talweg.eager_run import EagerRun
-from talweg.errors import ArgumentError
-from talweg.explore.result import ENDS, SweepResult, crossed
+from talweg.explore.columns import crossed
+from talweg.explore.limits import limit_at_start
+from talweg.explore.result import ENDS, SweepResult
 from talweg.explore.side_by_side import ENGINES, Trained, empty, reached_in_words
 from talweg.history import History, Status
 from talweg.native_sweep import first_rates
@@ -57,7 +59,9 @@ class Gathered:
         else:
             from talweg.explore.store import RunStore
 
-            self.stored = RunStore(store, asked.description(), asked.count, asked.steps, chunk)
+            self.stored = RunStore(
+                store, asked.description(), runs=asked.count, steps=asked.steps, chunk=chunk
+            )
             self._missing = self.stored.missing()
             done = -(-asked.count // chunk) - len(self._missing)
             self.finished = min(asked.count, done * chunk)
@@ -106,7 +110,9 @@ class Gathered:
     def result(self) -> SweepResult:
         """What was found, of the runs that are there."""
         asked = self.asked
-        columns = self.columns if self.stored is None else self.stored.columns()
+        columns = self.columns
+        if self.stored is not None:
+            columns = {name: self.stored.array(name) for name in self.stored.names}
         small = {name: np.asarray(x[:]) for name, x in columns.items() if name != "losses"}
         there = np.flatnonzero(small["taken"] > 0)
         curves = columns["losses"]
@@ -173,9 +179,9 @@ class _Records:
         asked = self.asked
         settings, of_run = asked.settings_of(k), {n: x[row] for n, x in self.columns.items()}
         taken, status = int(of_run["taken"]), ENDS[int(of_run["ends"])]
-        losses = np.asarray(self.curves[row : row + 1])[0, :taken].tolist()
+        curve = np.asarray(self.curves[row : row + 1])[0, :taken].tolist()
         history = History(
-            losses=losses,
+            losses=curve,
             learning_rates=first_rates(asked.optimizer_of(settings), taken),
             seconds=[float(of_run["seconds"]) / taken * (step + 1) for step in range(taken)],
             engine=ENGINES[int(of_run["engine"])],
@@ -213,19 +219,14 @@ class _Records:
 
     def limit(self, row: int) -> float | None:
         """The largest stable learning rate at a run's first weights; None if it is unknown."""
-        from talweg.explore.stability import sharpness
-
         asked = self.asked
         settings = asked.settings_of(int(self.numbers[row]))
         given = asked.given_to_train(settings)
-        looked = {name: given[name] for name in ("loss", "reduction") if name in given}
-        try:
-            found = sharpness(
-                asked.model_of(settings),
-                asked.samples,
-                optimizer=asked.optimizer_of(settings),
-                **looked,
-            )
-        except ArgumentError:  # of this optimiser no limit is known
-            return None
-        return found.limit
+        return limit_at_start(
+            asked.model_of(settings),
+            asked.samples,
+            loss=given.get("loss", losses.squared_error),
+            reduction=given.get("reduction", "sum"),
+            optimizer=asked.optimizer_of(settings),
+            among=asked.count // len(asked.choices["learning_rate"]),
+        )

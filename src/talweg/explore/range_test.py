@@ -209,7 +209,7 @@ def lr_range_test(
         copied = _copy(model, "model")
         _refuse_shared_parameters(model, copied, loss, samples)
         random.setstate(drawn)
-        rates = _geometric(float(lr_min), float(lr_max), int(steps))
+        rates = geometric(float(lr_min), float(lr_max), int(steps))
         growing = _copy(SGD(lr=0.0) if optimizer is None else optimizer, "optimizer")
         if isinstance(growing, Optimizer):  # if not, train says so
             growing.lr = rates.__getitem__
@@ -271,8 +271,17 @@ class _Watch:
         return too_high(smoothed, self.best, self.stop_factor)
 
 
-def _geometric(first: float, last: float, count: int) -> list[float]:
-    """Rates with one ratio between neighbours; the ends are exact, and nothing overflows."""
+def geometric(first: float, last: float, count: int) -> list[float]:
+    """Rates with one ratio between neighbours; the ends are exact, and nothing overflows.
+
+    Args:
+        first: the first rate, above 0.
+        last: the last rate, above 0.
+        count: how many, at least 2.
+
+    >>> geometric(1.0, 4.0, 3)
+    [1.0, 2.0, 4.0]
+    """
     ways = [k / (count - 1) for k in range(count)]
     return [math.pow(first, 1.0 - t) * math.pow(last, t) for t in ways]
 

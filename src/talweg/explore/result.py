@@ -11,19 +11,27 @@ Start reading at `SweepResult`; its table, picture and closing words are made in
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakValueDictionary
 
-from talweg.explore import verdicts
+from talweg.errors import ArgumentError
+from talweg.explore import closing, sweep_picture, sweep_table, verdicts
+from talweg.explore.columns import among, column, groups
+from talweg.explore.run import Run, RunsOnDemand
+from talweg.explore.stability import beside_limit
 from talweg.explore.verdicts import VERDICTS, Verdict
+from talweg.files import write_whole
 from talweg.history import History, Status
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     from matplotlib.axes import Axes
 
     Array: TypeAlias = np.ndarray[Any, Any]
@@ -35,63 +43,6 @@ _FINISHED, _STOPPED, _DIVERGED, _INTERRUPTED = range(4)
 
 _BLOCK = 2**21
 """About how many losses are looked at together: 16 MB."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a sweep.
-
-    Attributes:
-        settings: what it was made with: "learning_rate", "seed", and any other setting that was
-            swept.
-        history: its record.
-        stop_at: the loss at which it was to stop, if there was one.
-
-    Example:
-        >>> run = Run({"learning_rate": 0.1, "seed": 42}, History([5.0, 0.2, 0.01]))
-        >>> run.learning_rate, run.verdict
-        (0.1, 'converged')
-    """
-
-    settings: dict[str, Any]
-    history: History
-    stop_at: float | None = None
-
-    @property
-    def learning_rate(self) -> Any:
-        """The rate it was trained at."""
-        return self.settings["learning_rate"]
-
-    @property
-    def seed(self) -> int:
-        """The seed its weights were drawn from."""
-        seed: int = self.settings["seed"]
-        return seed
-
-    @property
-    def verdict(self) -> Verdict:
-        """What became of it; the rules are in `talweg.explore.verdicts`.
-
-        A run that `train` ended because a gradient was not finite has diverged too, though all
-        losses before were.
-        """
-        if self.history.status == "diverged":
-            return "diverged"
-        return verdicts.verdict(self.history.losses, self.stop_at)
-
-    @property
-    def in_words(self) -> str:
-        """The verdict with the numbers that led to it."""
-        if self.history.status == "diverged":
-            return f"diverged at step {self.history.steps}"
-        if self.history.status == "interrupted":
-            return f"interrupted after {self.history.steps} steps"
-        return verdicts.in_words(self.history.losses, self.stop_at)
-
-    @property
-    def best_loss(self) -> float:
-        """The lowest loss of any step; inf if none was finite."""
-        return min(filter(math.isfinite, self.history.losses), default=math.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +127,7 @@ class SweepResult:
     @cached_property
     def runs(self) -> Sequence[Run]:
         """The runs, each made when it is asked for."""
-        return _RunsOnDemand(len(self), self._run)
+        return RunsOnDemand(len(self), self._run)
 
     def _run(self, k: int) -> Run:
         settings = {name: values[k : k + 1].tolist()[0] for name, values in self.settings.items()}
@@ -187,7 +138,7 @@ class SweepResult:
         """The run with the lowest last loss that was neither diverged nor interrupted, if any."""
         import numpy as np
 
-        whole = (self.codes != VERDICTS.index("diverged")) & (self.ends != _INTERRUPTED)
+        whole = (self.codes != VERDICTS.index("diverged")) & self.whole
         if not whole.any():
             return None
         return self.runs[int(np.argmin(np.where(whole, self.final_losses, np.inf)))]
@@ -253,26 +204,193 @@ class SweepResult:
             rows = slice(begin, min(begin + count, len(self)))
             yield rows, np.asarray(self.curves[rows], dtype=np.float64)
 
+    @property
+    def how_ended(self) -> list[Status]:
+        """The status of each run: finished, stopped early, diverged or interrupted."""
+        return [ENDS[end] for end in self.ends.tolist()]
+
+    @property
+    def whole(self) -> Array:
+        """Which runs were not cut short by Ctrl-C."""
+        whole: Array = self.ends != _INTERRUPTED
+        return whole
+
+    # ---- the limit at the start -------------------------------------------------------------
+
+    @cached_property
+    def limits(self) -> Array:
+        """The largest stable learning rate at the first weights of each run; nan where unknown.
+
+        It is that of `talweg.sharpness` for the run's optimiser, and is found once for all runs
+        that differ in their rate alone.
+        """
+        import numpy as np
+
+        if self.limit_of is None:
+            return np.full(len(self), np.nan)
+        place, _, first = groups(
+            self.settings, [name for name in self.settings if name != "learning_rate"]
+        )
+        found = [self.limit_of(k) for k in first]
+        known = np.array([np.nan if limit is None else limit for limit in found], dtype=np.float64)
+        return known[place]
+
+    @property
+    def of_limit(self) -> Array:
+        """The learning rate of each run, as a multiple of its limit; nan where that is unknown."""
+        import numpy as np
+
+        rates: Array = np.asarray(self.settings["learning_rate"], dtype=np.float64)
+        return rates / self.limits
+
+    def limit_in_words(self, k: int) -> str:
+        """What to expect of a run's learning rate at its first weights.
+
+        Args:
+            k: the number of the run.
+
+        Returns:
+            One sentence such as "0.18 is 1.8 times the limit at the start, 0.1: expect a spike
+            first"; empty where the limit is unknown.
+        """
+        limit = float(self.limits[k])
+        if math.isnan(limit):
+            return ""
+        return beside_limit(float(self.settings["learning_rate"][k]), limit, "at the start")
+
+    # ---- selecting --------------------------------------------------------------------------
+
+    def where(self, **settings: Any) -> SweepResult:
+        """The runs with these settings.
+
+        Losses that are not in memory yet are read for these runs.
+
+        Args:
+            **settings: for each setting by its name a value, or a list of values that it may
+                have.
+
+        Returns:
+            A `SweepResult` of the matching runs, in the same order.
+
+        Raises:
+            ArgumentError: if there is no such setting, or no such run.
+
+        Example:
+            >>> runs = [Run({"learning_rate": 0.1, "seed": k}, History([5.0, 1.0])) for k in (1, 2)]
+            >>> SweepResult.of_runs(runs, steps=2).where(seed=2).runs[0].seed
+            2
+        """
+        import numpy as np
+
+        chosen = np.ones(len(self), dtype=bool)
+        for name, wanted in settings.items():
+            if name not in self.settings:
+                raise ArgumentError(
+                    f"the sweep has no setting {name!r}; it has {', '.join(self.settings)}"
+                )
+            chosen &= among(self.settings[name], wanted)
+        if not chosen.any():
+            asked = ", ".join(f"{name}={wanted!r}" for name, wanted in settings.items())
+            raise ArgumentError(f"the sweep has no run with {asked}; see result.table")
+        return self._selected(np.flatnonzero(chosen))
+
+    def _selected(self, rows: Array) -> SweepResult:
+        import numpy as np
+
+        curves = [block[rows[(rows >= r.start) & (rows < r.stop)] - r.start]
+                  for r, block in self.blocks()]  # fmt: skip
+        number, limit_of = rows.tolist(), self.limit_of
+        return SweepResult(
+            {name: values[rows] for name, values in self.settings.items()},
+            self.steps,
+            np.concatenate(curves),
+            self.lengths[rows],
+            self.ends[rows],
+            lambda k: self.history_of(number[k]),
+            self.why_one_by_one,
+            self.interrupted,
+            self.stop_at,
+            None if limit_of is None else lambda k: limit_of(number[k]),
+        )
+
     # ---- shown --------------------------------------------------------------------------
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the loss of every run over the steps.
+    @property
+    def in_words(self) -> str:
+        """The verdict of the whole sweep; the rules are in `talweg.explore.closing`.
+
+        For example "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable".
+        """
+        return closing.closing_words(self)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """A polars DataFrame with one row a run.
+
+        Its columns are the settings, steps, first_loss, final_loss, best_loss, verdict, status
+        and, where a limit is known, limit (the largest stable rate at the start) and of_limit
+        (the rate as a multiple of it).
+        """
+        return sweep_table.table(self)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table as CSV.
+
+        Args:
+            path: the file to write; it is replaced in one piece.
+
+        Returns:
+            The path written.
+
+        Raises:
+            OSError: if the folder does not exist or cannot be written to.
+        """
+        return write_whole(path, self.table.write_csv())
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table as Parquet.
+
+        Args:
+            path: the file to write; it is replaced in one piece.
+
+        Returns:
+            The path written.
+
+        Raises:
+            OSError: if the folder does not exist or cannot be written to.
+        """
+        content = io.BytesIO()
+        self.table.write_parquet(content)
+        return write_whole(path, content.getvalue())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The table for other libraries, such as `polars.DataFrame(result)`."""
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    def plot(self, ax: Axes | None = None, kind: sweep_picture.Kind = "auto") -> Axes:
+        """Draw the sweep.
 
         Args:
             ax: the matplotlib Axes to draw into; a new figure if None.
+            kind: "curves" for the loss of every run over the steps; "rates" for the final loss
+                over the learning rate, with the verdicts and the spread over seeds; "auto" for
+                curves of up to 8 runs of one seed, else rates.
 
         Returns:
             The Axes.
-        """
-        from talweg.draw import curves
 
-        several = len({run.seed for run in self.runs}) > 1
-        labels = [
-            f"{run.learning_rate:g}, seed {run.seed}" if several else f"{run.learning_rate:g}"
-            for run in self.runs
-        ]
-        named = zip(labels, [run.history.losses for run in self.runs], strict=True)
-        return curves.rates(list(named), title="Effect of the learning rate", ax=ax)
+        Raises:
+            ArgumentError: if there are no runs, or more than the picture can show: `where`
+                selects some.
+        """
+        return sweep_picture.plot(self, kind, ax)
+
+    def png(self) -> bytes:
+        """The picture of `plot` as the content of a PNG file."""
+        return sweep_picture.png(self)
+
+    def _repr_html_(self) -> str:
+        return sweep_table.as_html(self)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -281,66 +399,3 @@ class SweepResult:
         best = self.best
         found = "all diverged" if best is None else f"best rate {best.learning_rate:g}"
         return f"SweepResult({len(self)} runs of {self.steps} steps, {found})"
-
-
-class _RunsOnDemand(Sequence[Run]):
-    """Runs whose records are written when they are asked for, and forgotten with them.
-
-    Args:
-        count: how many runs.
-        make: makes a run from its number.
-    """
-
-    def __init__(self, count: int, make: Callable[[int], Run]) -> None:
-        self._numbers = range(count)
-        self._make = make
-        self._made: WeakValueDictionary[int, Run] = WeakValueDictionary()
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[k] for k in self._numbers[index]]
-        k = self._numbers[index]
-        run = self._made.get(k)
-        if run is None:
-            run = self._made[k] = self._make(k)
-        return run
-
-
-# ---- columns of settings ------------------------------------------------------------------------
-
-
-def column(values: Sequence[Any]) -> Array:
-    """The values of one setting as an array: of numbers where all are, else of objects.
-
-    >>> column([0.1, 1]).tolist(), column([None, (4, 4)]).tolist()
-    ([0.1, 1.0], [None, (4, 4)])
-    """
-    import numpy as np
-
-    if all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in values):
-        return np.array(values)
-    boxed = np.empty(len(values), dtype=object)
-    for k, x in enumerate(values):  # at once, NumPy would look into tuples and lists
-        boxed[k] = x
-    return boxed
-
-
-def crossed(choices: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
-    """The columns of all combinations: the first setting varies slowest, the last fastest.
-
-    >>> columns = crossed({"learning_rate": [0.1, 1.0], "seed": [1, 2]})
-    >>> columns["learning_rate"].tolist(), columns["seed"].tolist()
-    ([0.1, 0.1, 1.0, 1.0], [1, 2, 1, 2])
-    """
-    import numpy as np
-
-    columns = {}
-    before, behind = 1, math.prod(len(values) for values in choices.values())
-    for name, values in choices.items():
-        behind //= len(values)
-        columns[name] = np.tile(np.repeat(column(values), behind), before)
-        before *= len(values)
-    return columns

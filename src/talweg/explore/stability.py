@@ -65,26 +65,36 @@ class Sharpness:
         """
         if not (isinstance(lr, (int, float)) and 0.0 <= lr < math.inf):
             raise ArgumentError(f"lr must be a finite number of at least 0, got {lr!r}")
-        if math.isinf(self.limit):
-            return (
-                f"nothing curves upward at these weights, so {lr:g} is below any limit here; "
-                "a step may change that"
-            )
-        ratio, limit = lr / self.limit, f"{self.limit:.3g}"
-        if ratio > 1.0:
-            return (
-                f"{lr:g} is {ratio:.3g} times the limit at these weights, {limit}: "
-                "expect a spike first"
-            )
-        return (
-            f"{lr:g} is {ratio:.3g} of the limit at these weights, {limit}: steps are stable here"
-        )
+        return beside_limit(lr, self.limit, "at these weights")
 
     def __repr__(self) -> str:
         return (
             f"Sharpness(largest {self.largest:.6g}, limit {self.limit:.4g}, gradient norm "
             f"{self.gradient_norm:.4g}, {self.products} products)"
         )
+
+
+def beside_limit(lr: float, limit: float, where: str) -> str:
+    """What to expect of a learning rate, in one sentence without a full stop.
+
+    Args:
+        lr: the learning rate.
+        limit: the largest stable one, above 0; inf where nothing curves upward.
+        where: at which weights that is.
+
+    Example:
+        >>> beside_limit(0.18, 0.1, "at the start")
+        '0.18 is 1.8 times the limit at the start, 0.1: expect a spike first'
+    """
+    if math.isinf(limit):
+        return (
+            f"nothing curves upward {where}, so {lr:g} is below any limit here; "
+            "a step may change that"
+        )
+    ratio, name = lr / limit, f"the limit {where}, {limit:.3g}"
+    if ratio > 1.0:
+        return f"{lr:g} is {ratio:.3g} times {name}: expect a spike first"
+    return f"{lr:g} is {ratio:.3g} of {name}: steps are stable here"
 
 
 def sharpness(
