@@ -1,5 +1,10 @@
 """Settings that all tests share."""
 
+import gc
+import logging
+import warnings
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, and no failures because a machine was busy.
@@ -11,3 +16,29 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("talweg")
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A Dask cluster of three processes on this machine, whose workers tests may kill."""
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    # Whoever wants a result of a worker that has just died tries to reach it, for 30 seconds
+    # unless told otherwise; nothing is lost, but a test need not wait for that.
+    patience = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
+    # Workers that die, and what is unclosed when a cluster ends, are told by the log and by
+    # warnings of Dask's own; neither is ours.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with patience, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = distributed.LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+        )
+        with cluster, distributed.Client(cluster) as client:
+            yield client
+        gc.collect()

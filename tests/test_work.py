@@ -1,13 +1,10 @@
 """Tasks spread over threads, processes, joblib and a Dask cluster whose workers die."""
 
 import _thread
-import gc
-import logging
 import multiprocessing
 import os
 import threading
 import uuid
-import warnings
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 
@@ -253,31 +250,6 @@ def test_joblib_gets_blocks_of_tasks():
 
 
 # ---- a Dask cluster --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def client():
-    distributed = pytest.importorskip("distributed")
-    import dask
-
-    # Whoever wants a result of a worker that has just died tries to reach it, for 30 seconds
-    # unless told otherwise; nothing is lost, but a test need not wait for that.
-    patience = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
-    # Workers that die, and what is unclosed when a cluster ends, are told by the log and by
-    # warnings of Dask's own; neither is ours.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with patience, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cluster = distributed.LocalCluster(
-            n_workers=3,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-        )
-        with cluster, distributed.Client(cluster) as client:
-            yield client
-        gc.collect()
 
 
 def test_dask(client):

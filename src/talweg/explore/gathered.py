@@ -51,7 +51,6 @@ class Gathered:
         self.finished = 0
         self.last_loss = np.nan
         self.histories: dict[int, History] = {}
-        self.columns: Any
         if store is None:
             self.stored = None
             self.columns = empty(asked.count, asked.steps)
@@ -110,8 +109,10 @@ class Gathered:
     def result(self) -> SweepResult:
         """What was found, of the runs that are there."""
         asked = self.asked
-        columns = self.columns
-        if self.stored is not None:
+        columns: dict[str, Any]
+        if self.stored is None:
+            columns = self.columns
+        else:
             columns = {name: self.stored.array(name) for name in self.stored.names}
         small = {name: np.asarray(x[:]) for name, x in columns.items() if name != "losses"}
         there = np.flatnonzero(small["taken"] > 0)
