@@ -89,7 +89,7 @@ class SweepResult:
         """The result of runs that are there already, all with the same settings.
 
         Args:
-            runs: the runs, each with at least one loss.
+            runs: the runs, each with at least one loss, all with the same `stop_at`.
             steps: how many steps each was to make.
             why_one_by_one: see `SweepResult`.
             interrupted: whether runs are missing; one that was cut short is noticed here.

@@ -128,7 +128,7 @@ class _Wanted:
         """The largest stable rate at the first weights of a run."""
         rate, seed = divmod(k, len(self.seeds))
         return limit_at_start(
-            self.make_model(random.Random(self.seeds[seed])),
+            lambda: self.make_model(random.Random(self.seeds[seed])),
             self.samples,
             loss=self.settings.get("loss", losses.squared_error),
             reduction=self.settings.get("reduction", "sum"),
