@@ -231,6 +231,10 @@ def test_sharpness_of_a_file_along_a_run(run):
             "--momentum is for --optimizer sgd, not for adam",
         ),
         ("sweep curve.csv --momentum 0.9", "--momentum is for --optimizer sgd, not for adam"),
+        (
+            "sweep --momentum 0,1,2,3,4,5,6",
+            "one picture shows up to 6 momenta; give fewer, or --no",
+        ),
         ("sweep --threads 0", "--threads must be at least 1, got 0"),
         ("sweep --batch 0", "--batch must be at least 1, got 0"),
         ("sweep --target y", "--target is for a file; name it: talweg sweep FILE --target COLUMN"),
@@ -255,4 +259,16 @@ def test_what_makes_no_sense(run, line, message):
 def test_native_code_that_is_not_possible_is_an_error(run):
     code, out, err = run("sweep --engine native --batch 2")
     assert (code, out) == (2, "")
-    assert "is not possible" in err
+    assert err == (
+        "talweg: --engine native is not possible: --batch is set, which needs runs one by one\n"
+    )
+
+
+def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("talweg.draw.curves.save", fail)
+    code, _, err = run("sweep --lr 0.1 --steps 2 --csv a.csv")
+    assert (code, err) == (1, "talweg: No space left on device\n")
+    assert pl.read_csv("a.csv").height == 1

@@ -320,6 +320,13 @@ def test_a_notebook_shows_picture_and_first_rows():
     assert "more" not in Page(of_words("stuck", "stuck")._repr_html_()).text
 
 
+def test_a_notebook_says_why_there_is_no_picture():
+    runs = [run(CURVES["stuck"], lr, width=w) for lr in (0.1, 0.2) for w in range(7)]
+    page = Page(SweepResult.of_runs(runs, 10)._repr_html_())
+    assert "7 combinations of width are too many for one picture" in page.text
+    assert "img" not in [tag for tag, _ in page.seen]
+
+
 # ---- the limit at the start ----------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import html
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from talweg.errors import ArgumentError
 from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
@@ -63,14 +64,21 @@ def as_html(result: SweepResult) -> str:
     """The picture and the first rows, for a notebook."""
     parts = [f"<p>{html.escape(repr(result))}</p>"]
     if len(result):
-        picture = b64encode(result.png()).decode()
-        parts = [
-            f'<img alt="the losses of {len(result)} runs" style="max-width: 100%" '
-            f'src="data:image/png;base64,{picture}">',
-            _rows(result),
-        ]
+        parts = [_picture(result), _rows(result)]
     parts.append(f"<p>{html.escape(result.in_words)}</p>")
     return "".join(parts)
+
+
+def _picture(result: SweepResult) -> str:
+    """The picture of `SweepResult.plot`, or why there is none."""
+    try:
+        picture = b64encode(result.png()).decode()
+    except ArgumentError as reason:
+        return f"<p>{html.escape(str(reason))}</p>"
+    return (
+        f'<img alt="the losses of {len(result)} runs" style="max-width: 100%" '
+        f'src="data:image/png;base64,{picture}">'
+    )
 
 
 def _rows(result: SweepResult) -> str:
