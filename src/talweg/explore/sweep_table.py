@@ -1,8 +1,8 @@
 """The runs of a sweep as a table: for polars, for a notebook, and for files.
 
 `table` makes a polars DataFrame of the columns that a `SweepResult` holds; no run is made for
-it. Other libraries take it over by the Arrow PyCapsule interface, which is what is left of ways
-to do so: polars has dropped the older `__dataframe__` protocol.
+it. Other libraries take it over by the Arrow PyCapsule interface. There is no `__dataframe__`:
+polars has dropped that older protocol, and pandas from 3.0 on asks for the capsule first.
 """
 
 from __future__ import annotations
