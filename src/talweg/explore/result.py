@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ENDS: tuple[Status, ...] = ("finished", "stopped early", "diverged", "interrupted")
 """How a run can have ended; `SweepResult.ends` holds places in it."""
 
-_FINISHED, _STOPPED, _DIVERGED, _INTERRUPTED = range(4)
+_DIVERGED, _INTERRUPTED = ENDS.index("diverged"), ENDS.index("interrupted")
 
 _BLOCK = 2**21
 """About how many losses are looked at together: 16 MB."""
