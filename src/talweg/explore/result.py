@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ENDS: tuple[Status, ...] = ("finished", "stopped early", "diverged", "interrupted")
 """How a run can have ended; `SweepResult.ends` holds places in it."""
 
-_FINISHED, _STOPPED, _DIVERGED, _INTERRUPTED = range(4)
+_DIVERGED, _INTERRUPTED = ENDS.index("diverged"), ENDS.index("interrupted")
 
 _BLOCK = 2**21
 """About how many losses are looked at together: 16 MB."""
@@ -89,7 +89,7 @@ class SweepResult:
         """The result of runs that are there already, all with the same settings.
 
         Args:
-            runs: the runs, each with at least one loss.
+            runs: the runs, each with at least one loss, all with the same `stop_at`.
             steps: how many steps each was to make.
             why_one_by_one: see `SweepResult`.
             interrupted: whether runs are missing; one that was cut short is noticed here.

@@ -1,8 +1,8 @@
 """The runs of a sweep as a table: for polars, for a notebook, and for files.
 
 `table` makes a polars DataFrame of the columns that a `SweepResult` holds; no run is made for
-it. Other libraries take it over by the Arrow PyCapsule interface, which is what is left of ways
-to do so: polars has dropped the older `__dataframe__` protocol.
+it. Other libraries take it over by the Arrow PyCapsule interface. There is no `__dataframe__`:
+polars has dropped that older protocol, and pandas from 3.0 on asks for the capsule first.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import html
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from talweg.errors import ArgumentError
 from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
@@ -63,14 +64,21 @@ def as_html(result: SweepResult) -> str:
     """The picture and the first rows, for a notebook."""
     parts = [f"<p>{html.escape(repr(result))}</p>"]
     if len(result):
-        picture = b64encode(result.png()).decode()
-        parts = [
-            f'<img alt="the losses of {len(result)} runs" style="max-width: 100%" '
-            f'src="data:image/png;base64,{picture}">',
-            _rows(result),
-        ]
+        parts = [_picture(result), _rows(result)]
     parts.append(f"<p>{html.escape(result.in_words)}</p>")
     return "".join(parts)
+
+
+def _picture(result: SweepResult) -> str:
+    """The picture of `SweepResult.plot`, or why there is none."""
+    try:
+        picture = b64encode(result.png()).decode()
+    except ArgumentError as reason:
+        return f"<p>{html.escape(str(reason))}</p>"
+    return (
+        f'<img alt="the losses of {len(result)} runs" style="max-width: 100%" '
+        f'src="data:image/png;base64,{picture}">'
+    )
 
 
 def _rows(result: SweepResult) -> str:
