@@ -224,7 +224,7 @@ class _Records:
         settings = asked.settings_of(int(self.numbers[row]))
         given = asked.given_to_train(settings)
         return limit_at_start(
-            asked.model_of(settings),
+            lambda: asked.model_of(settings),
             asked.samples,
             loss=given.get("loss", losses.squared_error),
             reduction=given.get("reduction", "sum"),
