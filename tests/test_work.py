@@ -1,10 +1,10 @@
 """Tasks spread over threads, processes, joblib and a Dask cluster whose workers die."""
 
-import _thread
 import gc
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 import uuid
 import warnings
@@ -103,23 +103,27 @@ def named_threads():
     return [t.name for t in threading.enumerate() if t.name.startswith("talweg")]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, that signal ends the process")
 def test_ctrl_c_stops_the_work_and_joins_the_threads():
+    """The signal comes while the main thread waits for results and two others work."""
     job = a_job()
     work = job.prepare()
-    handed_out = []
-
-    def tasks():
-        for k in range(1000):
-            handed_out.append(k)
-            yield "wait" if k else 1
-            if k == 2:
-                _thread.interrupt_main()  # as Ctrl-C does: the main thread waits for a result
-
+    # Four are handed out at once, so both threads have begun before the fifth.
+    tasks = iter(["wait", 1, 1, 1, "Ctrl-C", *["wait"] * 1000])
     with pytest.raises(KeyboardInterrupt):
-        list(completed(job, tasks(), threads=2, prepared=work))
+        list(completed(job, tasks, threads=2, prepared=work))
     assert work.stopped.is_set()
     assert not named_threads()
-    assert len(handed_out) <= 5
+    assert len(list(tasks)) >= 995
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, that signal ends the process")
+def test_ctrl_c_in_the_only_thread():
+    job = a_job()
+    work = job.prepare()
+    with pytest.raises(KeyboardInterrupt):
+        list(completed(job, [1, "Ctrl-C", 2], prepared=work))
+    assert work.stopped.is_set()
 
 
 def test_closing_stops_the_work_and_joins_the_threads():
@@ -330,5 +334,13 @@ def test_dask_is_given_few_tasks_and_cancels_them(client):
 
 def test_dask_as_an_executor(client):
     results = list(completed(a_job(), range(100), executor=client.get_executor()))
+    assert squares(results) == SQUARES
+    assert os.getpid() not in processes(results)
+
+
+def test_joblib_on_dask(client):
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config(backend="dask"):
+        results = list(completed(a_job(), range(100), executor=joblib.Parallel()))
     assert squares(results) == SQUARES
     assert os.getpid() not in processes(results)

@@ -88,9 +88,9 @@ def completed(
     """Do tasks, and give each result with the number of its task as soon as it is there.
 
     Ctrl-C, an error of a task, or closing the generator ends it: nothing more is handed out,
-    what has not begun is cancelled, threads of this function are told to stop and waited for,
-    and the exception goes on as it was. A consumer that may fail between two results holds the
-    generator in `contextlib.closing`.
+    what has not begun is cancelled, and the exception goes on as it was. Without an executor the
+    work is told to stop, and its threads are waited for. A consumer that may fail between two
+    results holds the generator in `contextlib.closing`.
 
     Args:
         job: what to do to each task.
@@ -156,8 +156,12 @@ def _is_a(thing: object, module: str, name: str) -> bool:
 
 def _inline(work: Work, tasks: Iterable[Any]) -> Results:
     """One task after the other, by the thread that asks for the results."""
-    for k, task in enumerate(tasks):
-        yield k, work(task)
+    try:
+        for k, task in enumerate(tasks):
+            yield k, work(task)
+    except BaseException:  # the work may have threads of its own
+        work.stop()
+        raise
 
 
 def _in_threads(work: Work, tasks: Iterable[Any], threads: int) -> Results:
