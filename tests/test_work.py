@@ -1,9 +1,11 @@
 """Tasks spread over threads, processes, joblib and a Dask cluster whose workers die."""
 
+import asyncio
 import gc
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -15,6 +17,7 @@ import pytest
 
 from jobs import PREPARED, Squares
 from talweg.errors import ArgumentError
+from talweg.explore import work
 from talweg.explore.work import completed
 
 SQUARES = [k**2 for k in range(100)]
@@ -266,7 +269,7 @@ def client():
 
     # Whoever wants a result of a worker that has just died tries to reach it, for 30 seconds
     # unless told otherwise; nothing is lost, but a test need not wait for that.
-    patience = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
+    patience = dask.config.set({"distributed.comm.timeouts.connect": "3s"})
     # Workers that die, and what is unclosed when a cluster ends, are told by the log and by
     # warnings of Dask's own; neither is ours.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -304,10 +307,12 @@ def test_dask_survives_the_death_of_every_worker_that_has_the_job(client):
     job = a_job()
     with closing(completed(job, range(300), executor=client)) as results:
         seen = [next(results)]
-        before = set(client.nthreads())
-        client.restart_workers(list(before), raise_for_error=True)
+        workers = client.run(os.getpid).values()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         seen += results
     assert squares(seen) == [k**2 for k in range(300)]
+    assert processes(seen) - set(workers)  # the new ones
 
 
 def test_dask_gives_errors_as_they_are(client):
@@ -318,6 +323,18 @@ def test_dask_gives_errors_as_they_are(client):
 def test_dask_refuses_what_cannot_be_sent(client):
     with pytest.raises(ArgumentError, match=r"^the work cannot be sent to another process: .*lock"):
         completed(a_job(f=threading.Lock()), [1], executor=client)
+
+
+def test_dask_without_waiting_is_refused(client):
+    import distributed
+
+    async def use():
+        address = client.scheduler.address
+        async with distributed.Client(address, asynchronous=True) as another:
+            completed(a_job(), [1], executor=another)
+
+    with pytest.raises(ArgumentError, match="asynchronous=True; give one made without it"):
+        asyncio.run(use())
 
 
 def test_dask_is_given_few_tasks_and_cancels_them(client):
@@ -344,3 +361,27 @@ def test_joblib_on_dask(client):
         results = list(completed(a_job(), range(100), executor=joblib.Parallel()))
     assert squares(results) == SQUARES
     assert os.getpid() not in processes(results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_of_a_process_that_is_preparing_does_not_wait_for_it():
+    """It has a copy of the lock that a thread of its parent holds, and no such thread."""
+    held, free = threading.Event(), threading.Event()
+
+    def preparing():
+        with work._READY._lock:
+            held.set()
+            free.wait()
+
+    thread = threading.Thread(target=preparing)
+    thread.start()
+    held.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, about the thread
+        child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends a child that waits
+        os._exit(work._do(a_job(), 3)[0])
+    free.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
