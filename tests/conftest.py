@@ -26,7 +26,7 @@ def client():
 
     # Whoever wants a result of a worker that has just died tries to reach it, for 30 seconds
     # unless told otherwise; nothing is lost, but a test need not wait for that.
-    patience = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
+    patience = dask.config.set({"distributed.comm.timeouts.connect": "3s"})
     # Workers that die, and what is unclosed when a cluster ends, are told by the log and by
     # warnings of Dask's own; neither is ours.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

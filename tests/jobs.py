@@ -43,7 +43,12 @@ class _Squaring:
     def __call__(self, task):
         if task == "not a number":
             raise ZeroDivisionError("the error of the task")
-        if task == "wait":  # as long as native code would go on if it were not told to stop
+        if task == "Ctrl-C":
+            os.kill(os.getpid(), signal.SIGINT)
+        if task in (
+            "wait",
+            "Ctrl-C",
+        ):  # as long as native code would go on if it were not told to stop
             assert self.stopped.wait(60)
         if self.job.die and made(self.job.die):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,8 +11,10 @@ import talweg as tw
 from talweg.cli import main, options
 from talweg.cli import sweep as command
 from talweg.cli.recipe import Plan, fit
+from talweg.errors import NativeError
 from talweg.explore.result import SweepResult
 from talweg.explore.run import Run
+from talweg.explore.specification import Specification
 from talweg.history import History
 
 
@@ -256,12 +258,14 @@ def test_what_makes_no_sense(run, line, message):
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["curve.csv"]
 
 
-def test_native_code_that_is_not_possible_is_an_error(run):
+def test_native_code_that_is_not_possible_is_an_error(run, monkeypatch):
+    def refuse(self):
+        raise NativeError("batch_size is not for lanes")
+
+    monkeypatch.setattr(Specification, "refuse_what_is_not_for_lanes", refuse)
     code, out, err = run("sweep --engine native --batch 2")
     assert (code, out) == (2, "")
-    assert err == (
-        "talweg: --engine native is not possible: --batch is set, which needs runs one by one\n"
-    )
+    assert err == "talweg: --engine native is not possible: --batch is not for lanes\n"
 
 
 def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):

@@ -1,10 +1,13 @@
 """Tasks spread over threads, processes, joblib and a Dask cluster whose workers die."""
 
-import _thread
+import asyncio
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 import uuid
+import warnings
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 
@@ -12,6 +15,7 @@ import pytest
 
 from jobs import PREPARED, Squares
 from talweg.errors import ArgumentError
+from talweg.explore import work
 from talweg.explore.work import completed
 
 SQUARES = [k**2 for k in range(100)]
@@ -100,23 +104,27 @@ def named_threads():
     return [t.name for t in threading.enumerate() if t.name.startswith("talweg")]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, that signal ends the process")
 def test_ctrl_c_stops_the_work_and_joins_the_threads():
+    """The signal comes while the main thread waits for results and two others work."""
     job = a_job()
     work = job.prepare()
-    handed_out = []
-
-    def tasks():
-        for k in range(1000):
-            handed_out.append(k)
-            yield "wait" if k else 1
-            if k == 2:
-                _thread.interrupt_main()  # as Ctrl-C does: the main thread waits for a result
-
+    # Four are handed out at once, so both threads have begun before the fifth.
+    tasks = iter(["wait", 1, 1, 1, "Ctrl-C", *["wait"] * 1000])
     with pytest.raises(KeyboardInterrupt):
-        list(completed(job, tasks(), threads=2, prepared=work))
+        list(completed(job, tasks, threads=2, prepared=work))
     assert work.stopped.is_set()
     assert not named_threads()
-    assert len(handed_out) <= 5
+    assert len(list(tasks)) >= 995
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, that signal ends the process")
+def test_ctrl_c_in_the_only_thread():
+    job = a_job()
+    work = job.prepare()
+    with pytest.raises(KeyboardInterrupt):
+        list(completed(job, [1, "Ctrl-C", 2], prepared=work))
+    assert work.stopped.is_set()
 
 
 def test_closing_stops_the_work_and_joins_the_threads():
@@ -272,10 +280,12 @@ def test_dask_survives_the_death_of_every_worker_that_has_the_job(client):
     job = a_job()
     with closing(completed(job, range(300), executor=client)) as results:
         seen = [next(results)]
-        before = set(client.nthreads())
-        client.restart_workers(list(before), raise_for_error=True)
+        workers = client.run(os.getpid).values()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         seen += results
     assert squares(seen) == [k**2 for k in range(300)]
+    assert processes(seen) - set(workers)  # the new ones
 
 
 def test_dask_gives_errors_as_they_are(client):
@@ -286,6 +296,18 @@ def test_dask_gives_errors_as_they_are(client):
 def test_dask_refuses_what_cannot_be_sent(client):
     with pytest.raises(ArgumentError, match=r"^the work cannot be sent to another process: .*lock"):
         completed(a_job(f=threading.Lock()), [1], executor=client)
+
+
+def test_dask_without_waiting_is_refused(client):
+    import distributed
+
+    async def use():
+        address = client.scheduler.address
+        async with distributed.Client(address, asynchronous=True) as another:
+            completed(a_job(), [1], executor=another)
+
+    with pytest.raises(ArgumentError, match="asynchronous=True; give one made without it"):
+        asyncio.run(use())
 
 
 def test_dask_is_given_few_tasks_and_cancels_them(client):
@@ -304,3 +326,35 @@ def test_dask_as_an_executor(client):
     results = list(completed(a_job(), range(100), executor=client.get_executor()))
     assert squares(results) == SQUARES
     assert os.getpid() not in processes(results)
+
+
+def test_joblib_on_dask(client):
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config(backend="dask"):
+        results = list(completed(a_job(), range(100), executor=joblib.Parallel()))
+    assert squares(results) == SQUARES
+    assert os.getpid() not in processes(results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_of_a_process_that_is_preparing_does_not_wait_for_it():
+    """It has a copy of the lock that a thread of its parent holds, and no such thread."""
+    held, free = threading.Event(), threading.Event()
+
+    def preparing():
+        with work._READY._lock:
+            held.set()
+            free.wait()
+
+    thread = threading.Thread(target=preparing)
+    thread.start()
+    held.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, about the thread
+        child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends a child that waits
+        os._exit(work._do(a_job(), 3)[0])
+    free.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

@@ -52,7 +52,7 @@ def say_sweep(
 
 
 def _say_table(result: SweepResult) -> None:
-    """The first rows; the column "of limit" only where it fits, as words below say the same."""
+    """The first rows; the column "of limit" only where it fits: words below say the same."""
     runs: Sequence[Run] = result.runs[:_MOST_ROWS]
     several = [
         name
@@ -77,6 +77,8 @@ def _say_table(result: SweepResult) -> None:
     wide_header = [*header[:-1], "of limit", header[-1]]
     if set(shares) != {"nan"} and fits([wide_header, *wider]):
         header, rows = wide_header, wider
+    elif not fits([header, *rows]):  # then the best loss is what can be done without
+        header, *rows = [[*row[:-2], row[-1]] for row in [header, *rows]]
     table(header, rows, words=[len(header) - 1])
     more = len(result) - len(runs)
     if more:

@@ -6,9 +6,9 @@ that this gives is called with one task after the other. `completed` hands the t
 at a time, and gives back each result with the number of its task, in the order in which they
 come in. So neither tasks nor results pile up, however many there are.
 
-Five ways lead there, one function each: `_inline`, `_in_threads`, `_by_futures` for whatever
-has the interface of `concurrent.futures`, `_by_joblib`, and `_on_dask`. None of them imports
-what it serves: the executor that is given comes with its library loaded.
+Five ways lead there, one function each: `_inline` and `_in_threads` in this process,
+`_by_executor` for whatever has the interface of `concurrent.futures`, `_by_joblib` and
+`_on_dask`. joblib and Dask are not imported here: who gives an executor has loaded its library.
 
 Start reading at `completed`.
 """
@@ -88,9 +88,9 @@ def completed(
     """Do tasks, and give each result with the number of its task as soon as it is there.
 
     Ctrl-C, an error of a task, or closing the generator ends it: nothing more is handed out,
-    what has not begun is cancelled, threads of this function are told to stop and waited for,
-    and the exception goes on as it was. A consumer that may fail between two results holds the
-    generator in `contextlib.closing`.
+    what has not begun is cancelled, and the exception goes on as it was. Without an executor the
+    work is told to stop, and its threads are waited for. A consumer that may fail between two
+    results holds the generator in `contextlib.closing`.
 
     Args:
         job: what to do to each task.
@@ -156,8 +156,12 @@ def _is_a(thing: object, module: str, name: str) -> bool:
 
 def _inline(work: Work, tasks: Iterable[Any]) -> Results:
     """One task after the other, by the thread that asks for the results."""
-    for k, task in enumerate(tasks):
-        yield k, work(task)
+    try:
+        for k, task in enumerate(tasks):
+            yield k, work(task)
+    except BaseException:  # the work may have threads of its own
+        work.stop()
+        raise
 
 
 def _in_threads(work: Work, tasks: Iterable[Any], threads: int) -> Results:
@@ -318,6 +322,10 @@ class _Ready:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with none."""
         self._lock = threading.Lock()
         self._works: OrderedDict[str, Work] = OrderedDict()
 
@@ -337,7 +345,7 @@ _READY = _Ready(4)
 
 if hasattr(os, "register_at_fork"):
     # A child that was forked while a thread of its parent was preparing would wait forever.
-    os.register_at_fork(after_in_child=lambda: _READY.__init__(4))  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_READY.forget)
 
 
 def _do(job: Job, task: Any) -> Any:
