@@ -100,7 +100,7 @@ class Axis:
         places = [low + (high - low) * (i / points) for i in range(first, first + count)]
         return np.array(places if self.scale == "linear" else [10.0**place for place in places])
 
-    def index(self, value: float, level: int) -> int:
+    def index(self, value: Any, level: int) -> int:
         """The point of a level that is nearest to a value.
 
         Raises:
@@ -142,7 +142,8 @@ def axis(given: Given, which: str) -> Axis:
         )
     name, low, high = given[:3]
     _require_name(name, which)
-    for end in (low, high):
+    ends: tuple[Any, Any] = (low, high)
+    for end in ends:
         if isinstance(end, bool) or not isinstance(end, Real) or not math.isfinite(end):
             raise ArgumentError(f"{which} must begin and end at finite numbers, got {end!r}")
     if not low < high or not math.isfinite(high - low):

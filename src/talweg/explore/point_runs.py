@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from talweg.descent import batches
+from talweg.descent import batches_of
 from talweg.eager_run import Batch, EagerRun, Model, Sample
 from talweg.errors import ArgumentError
 from talweg.explore.map_axes import LAYERED, Axis
@@ -79,7 +79,7 @@ class Plan:
             elif axis.setting == "initial_scale":
                 for p in chosen:
                     p.data = p.data * value
-        order = batches(len(self.samples), self.batch_size, random.Random(self.seed))
+        order = batches_of(len(self.samples), self.batch_size, random.Random(self.seed))
         run.take(list(islice(order, self.steps)))
         return run.history.losses
 
