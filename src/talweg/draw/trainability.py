@@ -38,8 +38,8 @@ _DIVERGED = ("#2B0713", "#5C0E22", "#9C2023", "#D9541E", "#F79A2B", "#FFF0A0")
 
 def trainability(
     measure: Array,
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[float] | Array,
+    y: Sequence[float] | Array,
     *,
     names: tuple[str, str] = ("x", "y"),
     scales: tuple[str, str] = ("linear", "linear"),
@@ -77,7 +77,7 @@ def trainability(
         >>> ax.get_xlabel(), len(ax.images)
         ('learning_rate', 1)
     """
-    ax = ax or new_axes(6.4, 6.0)
+    ax = ax or _square_axes()
     ends = [_ends(values, scale) for values, scale in zip((x, y), scales, strict=True)]
     ax.imshow(
         as_pixels(intensities(measure, reference), colours),
@@ -96,6 +96,13 @@ def trainability(
     if title:
         ax.set_title(title, fontsize=12, loc="left")
     _legend(ax, colours)
+    return ax
+
+
+def _square_axes() -> Axes:
+    """New axes whose figure leaves room for what stands beside a square."""
+    ax = new_axes(6.6, 5.9)
+    ax.figure.set_layout_engine("compressed")  # type: ignore[union-attr]
     return ax
 
 
@@ -176,8 +183,7 @@ def _colour_map(colours: str) -> Colormap:
                 f'unknown colours {colours!r}; there are "talweg", "published", and the names of '
                 "matplotlib's colour maps, such as 'RdBu'"
             )
-        found = mpl.colormaps[name].with_extremes(bad=NOT_COMPUTED)
-        return found
+        return mpl.colormaps[name].with_extremes(bad=NOT_COMPUTED)
     edge = (1.0 - _BUFFER) / 2.0
     stops = [
         *_spread(_DIVERGED[::-1], 0.0, edge),
@@ -195,7 +201,7 @@ def _spread(names: Sequence[str], first: float, last: float) -> list[tuple[float
 # ---- axes -------------------------------------------------------------------------------------
 
 
-def _ends(values: Sequence[float], scale: str) -> tuple[float, float]:
+def _ends(values: Sequence[float] | Array, scale: str) -> tuple[float, float]:
     """Where the picture begins and ends: half a pixel before the first and after the last."""
     first, last = float(values[0]), float(values[-1])
     if scale == "log":

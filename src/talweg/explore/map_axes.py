@@ -109,12 +109,12 @@ class Axis:
         >>> Axis("learning_rate", 0.01, 100.0, "log").index(0.9, 2)
         2
         """
-        if not isinstance(value, Real) or not self.low <= value <= self.high:
+        if not isinstance(value, Real) or not self.low <= float(value) <= self.high:
             raise ArgumentError(
                 f"{self.name} is mapped from {self.low:g} to {self.high:g}, got {value!r}"
             )
         low, high = self.ends
-        place = float(value) if self.scale == "linear" else math.log10(value)
+        place = float(value) if self.scale == "linear" else math.log10(float(value))
         nearest = round((place - low) / (high - low) * (1 << level))
         return min(max(nearest, 0), (1 << level) - 1)
 

@@ -168,10 +168,13 @@ def _slope(x: list[float], y: list[float]) -> tuple[float, float]:
 
 
 def busiest_point(converged: Array) -> tuple[int, int] | None:
-    """The point of the boundary with the most boundary around it: a good place to look closer.
+    """The point of the boundary with the most going on around it: a good place to look closer.
 
-    Around is within a sixteenth of the picture's shorter side, in both directions. Of several
-    such points it is the one nearest to the middle, of those the first in rows from the bottom.
+    Around is within a sixteenth of the picture's shorter side, in both directions, and what counts
+    is boundary between areas that are at least 3 x 3 pixels wide: where outcomes change from pixel
+    to pixel a closer look shows more noise, and single pixels of one outcome in a sea of the other
+    lead to nowhere. If there is no such boundary, any counts. Of several points with as much
+    around them it is the one nearest to the middle, of those the first in rows from the bottom.
 
     Args:
         converged: the outcome of each pixel.
@@ -181,22 +184,39 @@ def busiest_point(converged: Array) -> tuple[int, int] | None:
 
     Example:
         >>> import numpy as np
-        >>> picture = np.zeros((32, 32), bool)
-        >>> picture[20:24, 5:9] = np.indices((4, 4)).sum(axis=0) % 2
-        >>> busiest_point(picture)
-        (22, 8)
+        >>> rows, columns = np.indices((64, 64))
+        >>> busiest_point((rows < 20) ^ ((columns // 4) % 2 * (columns > 40) == 1))
+        (19, 48)
     """
     import numpy as np
 
     edge = boundary(converged)
     if not edge.any():
         return None
-    reach = max(1, min(edge.shape) // 16)
-    sums = np.pad(edge.astype(np.int64), ((reach + 1, reach), (reach + 1, reach)))
-    sums = sums.cumsum(axis=0).cumsum(axis=1)
-    side = 2 * reach + 1
-    around = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    rows, columns = np.nonzero(edge & (around == around[edge].max()))
+    clear = edge & _beside_area(converged) & _beside_area(~converged)
+    counted = clear if clear.any() else edge
+    score = _around(counted, max(1, min(edge.shape) // 16))
+    rows, columns = np.nonzero(counted & (score == score[counted].max()))
     away = (2 * rows - edge.shape[0]) ** 2 + (2 * columns - edge.shape[1]) ** 2
     nearest = int(away.argmin())
     return int(rows[nearest]), int(columns[nearest])
+
+
+def _beside_area(pixels: Array) -> Array:
+    """The pixels in, or beside, a square of 3 x 3 that are all set."""
+    middles = _around(pixels, 1) == 9
+    beside: Array = _around(middles, 2) > 0
+    return beside
+
+
+def _around(pixels: Array, reach: int) -> Array:
+    """For each pixel, how many are set within some distance of it, in both directions."""
+    import numpy as np
+
+    sums = np.pad(pixels.astype(np.int64), ((reach + 1, reach), (reach + 1, reach)))
+    sums = sums.cumsum(axis=0).cumsum(axis=1)
+    side = 2 * reach + 1
+    counts: Array = (
+        sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    )
+    return counts

@@ -62,7 +62,7 @@ class Plan:
         model = self.model()
         given = {self.x: x, self.y: y}
         own = {axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED}
-        optimizer = replace(self.optimizer, **own)
+        optimizer: Optimizer = replace(self.optimizer, **own)  # type: ignore[arg-type]
         run = _Run(
             model,
             self.samples,
