@@ -223,7 +223,7 @@ def _ticks(begin: float, end: float, scale: str) -> tuple[list[float], list[str]
     low, high = (10.0**begin, 10.0**end) if scale == "log" else (begin, end)
     width = high - low
     largest = max(abs(low), abs(high))
-    if width > 1e-4 * largest:
+    if width > 1e-3 * largest:
         numbers = _round_numbers(low, high)
         labels = [f"{number:.6g}" for number in numbers]
         beside = ""

@@ -35,7 +35,7 @@ def convergence_measure(losses: Array) -> Array:
     first loss is 1 after the division, so a measure is at least 1 in size: never 0, never nan.
 
     Where the published formula divides by zero: a first loss of 0 counts as 1 and what follows
-    it as 0 if it is 0, else as 1e6; and 1 / v is at most 1e6. A run whose first loss is not
+    it as 0 if it is 0, else as 1e6; and 1 / v is at most 1e300. A run whose first loss is not
     finite has only such losses: v is 1 throughout, and it did not converge.
 
     Args:
@@ -73,7 +73,7 @@ def convergence_measure(losses: Array) -> Array:
     v[:, 0] = 1.0
     np.minimum(v, LARGEST, out=v)
     converged = v[:, -LAST:].mean(axis=1) < 1.0
-    slow = (1.0 / np.maximum(v, 1.0 / LARGEST)).sum(axis=1)
+    slow = (1.0 / np.maximum(v, 1e-300)).sum(axis=1)
     measures: Array = np.where(converged, -v.sum(axis=1), slow)
     return measures
 
