@@ -418,6 +418,8 @@ def test_ticks_of_a_closer_look(whole):
     labels = [float(t.get_text()) for t in near.get_xticklabels()]
     assert len(labels) >= 3
     assert all(15.0 < label < 25.0 for label in labels)
+    middle = whole.zoom(x=20.0, y=20.0, factor=8).plot()
+    assert [t.get_text() for t in middle.get_xticklabels()] == ["10", "20", "50"]
     deep = whole.zoom(x=20.0, y=20.0, factor=2**30).plot()
     assert re.fullmatch(
         r"learning_rate\[0\]  =  (20|20\.0000\d*|19\.9999\d*) \+ tick \$\\times\$ \$10\^\{-\d+\}\$",

@@ -213,7 +213,8 @@ def _ends(values: Sequence[float] | Array, scale: str) -> tuple[float, float]:
 def _ticks(begin: float, end: float, scale: str) -> tuple[list[float], list[str], str]:
     """Ticks: where, their labels, and what is to be said beside the axis's name.
 
-    A long logarithmic axis has powers of ten. Others have round numbers, and those of a closer look
+    A long logarithmic axis has powers of ten, a shorter one also 2 and 5 times these. Others have
+    round numbers, and those of a closer look
     are given as differences from its middle.
     """
     if scale == "log" and end - begin >= 2.0:
@@ -221,6 +222,10 @@ def _ticks(begin: float, end: float, scale: str) -> tuple[list[float], list[str]
         powers = range(math.ceil(begin - 1e-9), math.floor(end + 1e-9) + 1, step)
         return [float(p) for p in powers], [f"$10^{{{p}}}$" for p in powers], ""
     low, high = (10.0**begin, 10.0**end) if scale == "log" else (begin, end)
+    if scale == "log" and end - begin >= 0.7:
+        numbers = [m * 10.0**p for p in range(math.floor(begin), math.ceil(end)) for m in (1, 2, 5)]
+        numbers = [number for number in numbers if low <= number <= high]
+        return [math.log10(number) for number in numbers], [f"{n:g}" for n in numbers], ""
     width = high - low
     largest = max(abs(low), abs(high))
     if width > 1e-3 * largest:
@@ -234,10 +239,14 @@ def _ticks(begin: float, end: float, scale: str) -> tuple[list[float], list[str]
         differences = _round_numbers(low - shown, high - shown)
         numbers = [shown + difference for difference in differences]
         power = math.floor(math.log10(width))
-        labels = [f"{difference / 10.0**power:+.3g}" for difference in differences]
+        labels = [_signed(difference / 10.0**power) for difference in differences]
         beside = f"  =  {shown:.{digits}g} + tick $\\times$ $10^{{{power}}}$"
     places = [math.log10(number) if scale == "log" else number for number in numbers]
     return places, labels, beside
+
+
+def _signed(x: float) -> str:
+    return f"{x:+.3g}".replace("-", "−") if x else "0"
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

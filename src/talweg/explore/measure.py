@@ -130,7 +130,7 @@ def box_counting_dimension(converged: Array) -> Dimension:
 
     Example:
         >>> import numpy as np
-        >>> box_counting_dimension(np.arange(64)[:, None] > np.arange(64)).in_words
+        >>> box_counting_dimension(np.indices((64, 64))[0] > 40).in_words
         "the boundary's box-counting dimension is 1.00 ± 0.00"
     """
     edge = boundary(converged)
@@ -170,11 +170,12 @@ def _slope(x: list[float], y: list[float]) -> tuple[float, float]:
 def busiest_point(converged: Array) -> tuple[int, int] | None:
     """The point of the boundary with the most going on around it: a good place to look closer.
 
-    Around is within a sixteenth of the picture's shorter side, in both directions, and what counts
-    is boundary between areas that are at least 3 x 3 pixels wide: where outcomes change from pixel
-    to pixel a closer look shows more noise, and single pixels of one outcome in a sea of the other
-    lead to nowhere. If there is no such boundary, any counts. Of several points with as much
-    around them it is the one nearest to the middle, of those the first in rows from the bottom.
+    Around is within a sixteenth of the picture's shorter side, in both directions. The number of
+    boundary pixels there is multiplied by the number of those between areas that are at least
+    3 x 3 pixels wide: where outcomes change from pixel to pixel a closer look shows more noise,
+    and a single clean line stays one. If no areas meet, all boundary counts as if they did. Of
+    several points with as much around them it is the one nearest to the middle, of those the
+    first in rows from the bottom.
 
     Args:
         converged: the outcome of each pixel.
@@ -186,7 +187,7 @@ def busiest_point(converged: Array) -> tuple[int, int] | None:
         >>> import numpy as np
         >>> rows, columns = np.indices((64, 64))
         >>> busiest_point((rows < 20) ^ ((columns // 4) % 2 * (columns > 40) == 1))
-        (19, 48)
+        (23, 47)
     """
     import numpy as np
 
@@ -195,7 +196,8 @@ def busiest_point(converged: Array) -> tuple[int, int] | None:
         return None
     clear = edge & _beside_area(converged) & _beside_area(~converged)
     counted = clear if clear.any() else edge
-    score = _around(counted, max(1, min(edge.shape) // 16))
+    reach = max(1, min(edge.shape) // 16)
+    score = _around(counted, reach) * _around(edge, reach)
     rows, columns = np.nonzero(counted & (score == score[counted].max()))
     away = (2 * rows - edge.shape[0]) ** 2 + (2 * columns - edge.shape[1]) ** 2
     nearest = int(away.argmin())
