@@ -167,18 +167,20 @@ def _slope(x: list[float], y: list[float]) -> tuple[float, float]:
     return slope, math.sqrt(off / (n - 2) / spread)
 
 
-def busiest_point(converged: Array) -> tuple[int, int] | None:
+def busiest_point(converged: Array, *, rough: bool = False) -> tuple[int, int] | None:
     """The point of the boundary with the most going on around it: a good place to look closer.
 
-    Around is within a sixteenth of the picture's shorter side, in both directions. The number of
-    boundary pixels there is multiplied by the number of those between areas that are at least
-    3 x 3 pixels wide: where outcomes change from pixel to pixel a closer look shows more noise,
-    and a single clean line stays one. If no areas meet, all boundary counts as if they did. Of
-    several points with as much around them it is the one nearest to the middle, of those the
-    first in rows from the bottom.
+    Around is within a sixteenth of the picture's shorter side, in both directions, and what counts
+    is boundary between areas that are at least 3 x 3 pixels wide: where outcomes change from pixel
+    to pixel a closer look shows more noise, and single pixels of one outcome in a sea of the other
+    lead to nowhere. If no areas meet, any boundary counts. Of several points with as much around
+    them it is the one nearest to the middle, of those the first in rows from the bottom.
 
     Args:
         converged: the outcome of each pixel.
+        rough: multiply the count by that of all boundary around: of two places with as much
+            clear boundary the one with more noise beside it. A way down that avoids all noise
+            ends at a smooth line.
 
     Returns:
         (row, column), or None if there is no boundary.
@@ -197,7 +199,7 @@ def busiest_point(converged: Array) -> tuple[int, int] | None:
     clear = edge & _beside_area(converged) & _beside_area(~converged)
     counted = clear if clear.any() else edge
     reach = max(1, min(edge.shape) // 16)
-    score = _around(counted, reach) * _around(edge, reach)
+    score = _around(counted, reach) * (_around(edge, reach) if rough else 1)
     rows, columns = np.nonzero(counted & (score == score[counted].max()))
     away = (2 * rows - edge.shape[0]) ** 2 + (2 * columns - edge.shape[1]) ** 2
     nearest = int(away.argmin())
