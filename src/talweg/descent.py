@@ -100,7 +100,7 @@ def descend(
     run = _run(settings, model, f, examples, as_floats)
     pass_length = -(-len(examples) // batch_size) if batch_size else 1
     rng = random if settings.seed is None else random.Random(settings.seed)
-    order = batches(len(examples), batch_size, rng)
+    batches = batches_of(len(examples), batch_size, rng)
     watch = Watch(run, examples, validation, settings.metrics or {}, settings.early_stopping)
     history = run.history
     history.metrics = {name: [] for name in watch.metrics}
@@ -114,7 +114,7 @@ def descend(
                     most = 1
                 elif watch.is_watching:
                     most = min(most, pass_length - history.steps % pass_length)
-                run.take(list(islice(order, run.steps_at_once(most))))
+                run.take(list(islice(batches, run.steps_at_once(most))))
                 show(history.steps, history.losses[-1])
                 told = Step(history.steps, history.losses[-1], model, history)
                 answers = [callback(told) for callback in settings.callbacks]
@@ -189,7 +189,7 @@ def operations(run: EagerRun) -> int:
     return len(inner_nodes(part)) if isinstance(part, Value) else 0
 
 
-def batches(count: int, batch_size: int | None, rng: Any) -> Iterator[Batch]:
+def batches_of(count: int, batch_size: int | None, rng: Any) -> Iterator[Batch]:
     """Batches without end, pass after pass, as the numbers of their samples; None is all."""
     if batch_size is None:
         return repeat(None)

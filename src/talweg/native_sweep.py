@@ -171,7 +171,7 @@ class Lanes(NativeRun):
         """Which samples the steps take, as `train` chooses them; None for all of them."""
         if self.batch_size is None:
             return None
-        taken = descent.batches(len(self.samples), self.batch_size, random.Random(seed))
+        taken = descent.batches_of(len(self.samples), self.batch_size, random.Random(seed))
         some = [next(taken) for _ in range(steps)]
         order = [i for batch in some for i in batch or ()]
         return Batches(np.array(order), np.array([len(batch or ()) for batch in some]))

@@ -100,7 +100,7 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
     """A point with much boundary around it at every doubling: (row, column) of the deepest level.
 
     It begins at the busiest point of the boundary (`busiest_point`) and goes on to that of a
-    small map around it, at twice the scale each time.
+    small map around it, at twice the scale each time, where noise beside the boundary is welcome.
 
     Raises:
         ArgumentError: if there is no boundary.
@@ -116,7 +116,7 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
         row, column = 2 * row, 2 * column
         size = min(_LOOK, window.rows)
         box = Box(level, _inside(row, size, level), _inside(column, size, level), size, size)
-        around = busiest_point(_at(whole, box, False).converged)
+        around = busiest_point(_at(whole, box, False).converged, rough=True)
         if around is not None:  # else the boundary is between two points here: straight on
             row, column = box.row + around[0], box.column + around[1]
     # Small steps may have led out of the picture that the way began with.
@@ -127,7 +127,14 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
 
 
 def _at(whole: TrainabilityMap, box: Box, progress: bool) -> TrainabilityMap:
-    return mapped(whole.pyramid, box, whole.completed, steps=whole.steps, progress=progress)
+    return mapped(
+        whole.pyramid,
+        box,
+        whole.completed,
+        steps=whole.steps,
+        progress=progress,
+        why=whole.why_one_by_one,
+    )
 
 
 def _inside(middle: int, size: int, level: int) -> int:

@@ -100,7 +100,7 @@ class Axis:
         places = [low + (high - low) * (i / points) for i in range(first, first + count)]
         return np.array(places if self.scale == "linear" else [10.0**place for place in places])
 
-    def index(self, value: float, level: int) -> int:
+    def index(self, value: Any, level: int) -> int:
         """The point of a level that is nearest to a value.
 
         Raises:
@@ -109,12 +109,12 @@ class Axis:
         >>> Axis("learning_rate", 0.01, 100.0, "log").index(0.9, 2)
         2
         """
-        if not isinstance(value, Real) or not self.low <= value <= self.high:
+        if not isinstance(value, Real) or not self.low <= float(value) <= self.high:
             raise ArgumentError(
                 f"{self.name} is mapped from {self.low:g} to {self.high:g}, got {value!r}"
             )
         low, high = self.ends
-        place = float(value) if self.scale == "linear" else math.log10(value)
+        place = float(value) if self.scale == "linear" else math.log10(float(value))
         nearest = round((place - low) / (high - low) * (1 << level))
         return min(max(nearest, 0), (1 << level) - 1)
 
@@ -142,7 +142,8 @@ def axis(given: Given, which: str) -> Axis:
         )
     name, low, high = given[:3]
     _require_name(name, which)
-    for end in (low, high):
+    ends: tuple[Any, Any] = (low, high)
+    for end in ends:
         if isinstance(end, bool) or not isinstance(end, Real) or not math.isfinite(end):
             raise ArgumentError(f"{which} must begin and end at finite numbers, got {end!r}")
     if not low < high or not math.isfinite(high - low):

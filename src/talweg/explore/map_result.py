@@ -40,6 +40,8 @@ class TrainabilityMap:
             interrupted map did not reach have the measure of a coarser point, or nan.
         steps: how many steps each run was to make.
         finished: which part of the points was computed, from 0 to 1.
+        why_one_by_one: why runs were made one by one by the eager engine; empty if many were
+            made at once by native code.
 
     Example:
         >>> import numpy as np
@@ -48,13 +50,13 @@ class TrainabilityMap:
         >>> from talweg.explore.pyramid import Frame
         >>> frame = Frame(axis(("learning_rate[0]", 0.01, 100.0), "x"),
         ...               axis(("learning_rate[1]", 0.01, 100.0), "y"))
-        >>> stable = one_by_one(lambda xs, ys: np.where(xs * ys < 1.0, -5.0, 5.0))
+        >>> stable = one_by_one(lambda xs, ys: np.where(xs * ys < 1.1, -5.0, 5.0))
         >>> whole = mapped(Pyramid(frame), Box(5, 0, 0, 32, 32), stable, steps=100)
         >>> whole
-        TrainabilityMap(32 x 32 runs of 100 steps, 48 % converged)
+        TrainabilityMap(32 x 32 runs of 100 steps, 55 % converged)
         >>> part = whole.zoom(x=1.0, y=1.0, factor=4)
         >>> round(float(part.x[0]), 3), round(float(part.x[-1]), 3)
-        (0.316, 3.073)
+        (0.316, 2.943)
     """
 
     x: Array
@@ -65,6 +67,7 @@ class TrainabilityMap:
     window: Box = field(repr=False)
     pyramid: Pyramid = field(repr=False)
     completed: Completed = field(repr=False)
+    why_one_by_one: str = ""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -157,7 +160,14 @@ class TrainabilityMap:
         column, row = self._point(x, y, level)
         size = self.window.rows
         window = Box(level, _begin(row, size, level), _begin(column, size, level), size, size)
-        return mapped(self.pyramid, window, self.completed, steps=self.steps, progress=progress)
+        return mapped(
+            self.pyramid,
+            window,
+            self.completed,
+            steps=self.steps,
+            progress=progress,
+            why=self.why_one_by_one,
+        )
 
     def animate(
         self,
@@ -242,6 +252,7 @@ def mapped(
     *,
     steps: int,
     progress: bool = False,
+    why: str = "",
 ) -> TrainabilityMap:
     """The map of a window, with what is missing computed; after Ctrl-C with what there is.
 
@@ -251,6 +262,7 @@ def mapped(
         completed: computes tasks, see `talweg.explore.map_filling`.
         steps: how many steps each run makes.
         progress: show a progress bar if this is a terminal.
+        why: why runs are made one by one; empty if they are not.
 
     Raises:
         ArgumentError: if floats cannot tell points of that level apart.
@@ -271,6 +283,7 @@ def mapped(
         window=window,
         pyramid=pyramid,
         completed=completed,
+        why_one_by_one=why,
     )
 
 

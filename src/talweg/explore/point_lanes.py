@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,12 @@ class PointLanes:
         self._making = threading.Lock()
         self._stopped = threading.Event()
         self._lanes_of({a.setting: a.low for a in self.axes if a.setting not in LAYERED})
+
+    def fresh(self) -> PointLanes:
+        """The same with the same native code, but not stopped."""
+        other = copy(self)
+        other._stopped = threading.Event()
+        return other
 
     def stop(self) -> None:
         """Let all calls come back soon, whatever they return."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from talweg.descent import batches
+from talweg.descent import batches_of
 from talweg.eager_run import Batch, EagerRun, Model, Sample
 from talweg.errors import ArgumentError
 from talweg.explore.map_axes import LAYERED, Axis
@@ -48,9 +48,23 @@ class Plan:
         """The loss of the first step at the settings of the first point.
 
         Raises:
-            ArgumentError: if the model has no layer of a number that an axis names.
+            ArgumentError: if the model has no layer of a number that an axis names, or the
+                optimiser refuses settings on the way to the ends of the axes.
         """
+        last = [axis.values(14, 2**14 - 1, 1).item() for axis in (self.x, self.y)]
+        self.optimizer_at(*last)
         return replace(self, steps=1).losses(self.x.low, self.y.low)[0]
+
+    def optimizer_at(self, x: float, y: float) -> Optimizer:
+        """The optimiser of a run, without the rates of `learning_rate` axes.
+
+        Raises:
+            ArgumentError: if it refuses a setting, such as a momentum of 1.
+        """
+        given = {self.x: x, self.y: y}
+        own = {axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED}
+        made: Optimizer = replace(self.optimizer, **own)  # type: ignore[arg-type]
+        return made
 
     def losses(self, x: float, y: float) -> list[float]:
         """The losses of one run, by the eager engine; shorter than `steps` if it diverged.
@@ -61,10 +75,7 @@ class Plan:
         """
         model = self.model()
         given = {self.x: x, self.y: y}
-        own: dict[str, Any] = {
-            axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED
-        }
-        optimizer = replace(self.optimizer, **own)
+        optimizer = self.optimizer_at(x, y)
         run = _Run(
             model,
             self.samples,
@@ -81,7 +92,7 @@ class Plan:
             elif axis.setting == "initial_scale":
                 for p in chosen:
                     p.data = p.data * value
-        order = batches(len(self.samples), self.batch_size, random.Random(self.seed))
+        order = batches_of(len(self.samples), self.batch_size, random.Random(self.seed))
         run.take(list(islice(order, self.steps)))
         return run.history.losses
 

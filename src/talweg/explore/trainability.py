@@ -39,7 +39,7 @@ def trainability_map(
     x: Given = ("learning_rate[0]", 1e-3, 1e6),
     y: Given = ("learning_rate[1]", 1e-3, 1e6),
     *,
-    resolution: int = 256,
+    resolution: int = 512,
     steps: int = 100,
     loss: losses.Loss = losses.squared_error,
     reduction: Reduction = "mean",
@@ -77,8 +77,11 @@ def trainability_map(
         optimizer: how parameters move; SGD(lr=0.05) unless given. The axes replace its settings.
         batch_size: how many samples a step takes; None for all of them.
         seed: where the weights are drawn from, and the order of batches.
-        engine: see `train`.
-        mode: see `train`.
+        engine: "native" for many runs at once in SIMD lanes or an error, "eager" for one by one
+            by the eager engine, or "auto" for native code where that is possible; if not,
+            `why_one_by_one` of the map says why.
+        mode: see `train`. A store of one mode is refused in the other: near the boundary a last
+            bit decides.
         threads: how many threads share the runs; None for one for each core. It does not change
             a bit.
         executor: who does the work instead of threads here; see `sweep`.
@@ -118,10 +121,11 @@ def trainability_map(
         batch_size, seed,
     )  # fmt: skip
     first_loss = plan.check()
-    pyramid = Pyramid(Frame(*axes), _about(plan, first_loss), store)
     compute, why = _computer(plan, engine, mode, threads, executor)
+    numbers = "exact" if why or mode == "exact" else "default"
+    pyramid = Pyramid(Frame(*axes), {**_about(plan, first_loss), "numbers": numbers}, store)
     window = Box(level, 0, 0, resolution, resolution)
-    return mapped(pyramid, window, compute, steps=steps, progress=progress)
+    return mapped(pyramid, window, compute, steps=steps, progress=progress, why=why)
 
 
 def _computer(
@@ -152,7 +156,7 @@ def _native(plan: Plan, mode: Mode, threads: int | None, executor: Any) -> Compl
     def compute(tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
         points = [(task.xs, task.ys) for task in tasks]
         count = threads or os.cpu_count() or 1
-        return completed(job, points, executor=executor, threads=count, prepared=work)
+        return completed(job, points, executor=executor, threads=count, prepared=work.fresh())
 
     return compute
 
