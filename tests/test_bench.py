@@ -74,6 +74,42 @@ def test_a_peer_trains_as_numpy_does(bench, workload, made_by):
     assert train(2) == parameters, "a run begins with the start weights"
 
 
+@pytest.mark.parametrize(
+    "made_by", ["by_talweg.native_sweep", "by_talweg.sweep", "by_loop.sweep", "by_c.sweep"]
+)
+def test_a_peer_of_a_sweep_has_the_losses_of_numpy(bench, made_by):
+    import numpy as np
+
+    from peers import by_numpy
+    from peers.problems import problem
+
+    if made_by == "by_c.sweep" and not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    task, rates = problem("lesson"), np.geomspace(1e-3, 0.1, 11)  # no multiple of a vector
+    module, function = made_by.split(".")
+    run = getattr(importlib.import_module(f"peers.{module}"), function)(task, rates, 6)
+    expected = by_numpy.sweep(task, rates, 6)()
+    assert expected.shape == (11, 6)
+    np.testing.assert_allclose(run(), expected, rtol=1e-12)
+    np.testing.assert_allclose(run(), expected, rtol=1e-12, err_msg="a run begins anew")
+
+
+def test_the_sweep_is_timed_and_a_wrong_loss_is_told(bench):
+    import numpy as np
+
+    from peers import SWEEPERS, rounds
+    from peers.problems import problem
+
+    two = [peer for peer in SWEEPERS if peer.name in ("lesson", "numpy")]
+    found = rounds.rows(two, problem("lesson"), np.geomspace(0.01, 0.1, 4), 3, 2, 1)
+    assert [row["models"] for row in found.values()] == [2, 4]
+    assert all(row["agrees"] and row["best_s"] > 0.0 for row in found.values())
+    expected = np.ones((2, 8))
+    other = rounds.agreement(expected + np.array([[0.0], [1e-6]]), expected, np.array([0.01, 0.1]))
+    assert not other["agrees"]
+    assert other["leapt"] == 1
+
+
 def test_another_loss_is_reported_loudly(bench, capsys):
     from peers import measure
     from peers.problems import problem

@@ -106,7 +106,7 @@ def sweep(problem, rates, steps):
 
     def run():
         layers = [
-            [np.repeat(each[..., None], len(rates), axis=-1) for each in layer]
+            tuple(np.repeat(each[..., None], len(rates), axis=-1) for each in layer)
             for layer in unpack(problem, problem.start)
         ]
         losses = np.zeros((steps, len(rates)))
@@ -114,9 +114,9 @@ def sweep(problem, rates, steps):
             slopes = [[0.0, 0.0] for _ in layers]
             for x, y in zip(samples, targets):
                 losses[k] += add_slopes(layers, x, y, slopes)
-            for layer, slope in zip(layers, slopes):
-                for each, by_each in zip(layer, slope):
-                    each -= rates * by_each
+            for (weights, biases), (by_weights, by_biases) in zip(layers, slopes):
+                weights[:] -= rates * by_weights
+                biases[:] -= rates * by_biases
         return losses.T
 
     return run
