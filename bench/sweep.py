@@ -43,7 +43,8 @@ def main():
         f"the best of {options.rounds} rounds\n"
     )
     print("\n".join(table(rows)), "", *remarks(rows), sep="\n")
-    return 0 if all(row.get("agrees", True) for row in rows.values()) else 1
+    wrong = [row for row in rows.values() if "failed" in row or not row.get("agrees", True)]
+    return 1 if wrong else 0
 
 
 def arguments():
@@ -110,6 +111,9 @@ def remarks(rows):
     for name, row in rows.items():
         if "skipped" in row:
             yield f"{name}: skipped, {row['skipped']}"
+            continue
+        if "failed" in row:
+            yield f"{name}: FAILED, {row['failed']}"
             continue
         if not row["agrees"]:
             yield f"{name}: WRONG LOSSES, {row['off']:.1e} from NumPy's; its time means nothing"

@@ -7,6 +7,7 @@ the same of it, and the best of some rounds is the least disturbed one. Start re
 import gc
 import importlib
 import time
+import traceback
 
 import numpy as np
 
@@ -56,6 +57,9 @@ def begun(peer, problem, rates, steps):
         return {"skipped": str(why)}, None
     except ModuleNotFoundError as missing:
         return {"skipped": f"{missing.name} is not installed"}, None
+    except Exception as error:  # a peer's: the others go on, and the exit status tells
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}, None
     return {"models": len(rates), "first_s": time.perf_counter() - start}, run
 
 
