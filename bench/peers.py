@@ -27,6 +27,7 @@ from pathlib import Path
 
 from peers import BASES, LOOPS, TRAINERS, WORKLOADS, machine  # the folder, not this file
 from peers.problems import problem
+from peers.tables import aligned, significant
 
 BENCH = Path(__file__).parent
 FREE_CORE = 0.9  # CPU time over wall time; with less the times are those of a busy machine
@@ -168,22 +169,6 @@ def remark(row):
     if row["core_share"] < FREE_CORE:
         notes.append(f"TOO SLOW, others took the core: it had {row['core_share']:.0%} of it")
     return "; ".join(notes)
-
-
-def significant(x):
-    """Three digits at least, never an exponent: 0.224, 7.23, 1,234,568."""
-    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
-
-
-def aligned(lines):
-    """A Markdown table: two columns of words, then columns of numbers."""
-    widths = [max(3, *map(len, column)) for column in zip(*lines)]
-    lines = [
-        [text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths))]
-        for line in lines
-    ]
-    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return [f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]]
 
 
 def report_trouble(tables):

@@ -1,116 +1,127 @@
-"""The lesson's problem at 4,096 learning rates, 50 steps, one thread.
+"""How long does a sweep take, in talweg and in programs that do the same?
 
-    .venv/bin/python bench/sweep.py
+    python bench/sweep.py
+    python bench/sweep.py --peers native,jax,c --rounds 20
 
-Prints microseconds a step and model for the native part of `tw.sweep`, for the whole call (with
-compiled code in the cache), and for a loop written by hand in NumPy, with the models as its last
-axis. The losses of both must agree to 1e-9: all of them at rates below 0.25, and those of the
-first ten steps at larger ones, where runs leap about and any difference grows from step to step.
+The lesson's problem at 4,096 learning rates from 0.001 to 1, 50 steps, plain descent, float64, on
+one core. Run it with any interpreter that has talweg and whichever peers are to be measured; a
+peer that is missing is skipped with a line. All run turn by turn in one process, and the best
+round of each counts; what compiles has compiled before. The lesson's loop has four of the rates.
+
+The losses must be those of a loop written by hand in NumPy to 1e-9: all of them at rates below
+0.25, and those of the first five steps at larger ones, where runs leap about and any difference
+grows from step to step. The last column counts the runs whose last loss comes out another.
+
+Start reading at `main`; the peers are in the folder peers/.
 """
 
-import random
-import time
+import argparse
+import os
+import shlex
+import sys
+import tempfile
 
-import numpy as np
+from peers import SWEEPERS, machine
+from peers.tables import aligned, significant
 
-import talweg as tw
-from talweg.native_sweep import Lanes
-
-RATES, STEPS, REPEATS = np.geomspace(1e-3, 1.0, 4096), 50, 20
-SIZES = [3, 4, 4, 1]
-
-
-def make_model(rng):
-    return tw.MLP(3, SIZES[1:], rng=rng)
-
-
-def of_sample(model, sample):
-    return tw.losses.squared_error(model(sample[0]), sample[1])
-
-
-def by_numpy(layers, samples, targets, rates):
-    """Losses, shape (models, steps): every array has the models as its last axis."""
-    weights = [np.repeat(w[:, :, None], len(rates), axis=2) for w, _ in layers]
-    biases = [np.repeat(b[:, None], len(rates), axis=1) for _, b in layers]
-    losses = np.empty((STEPS, len(rates)))
-    for step in range(STEPS):
-        d_weights, d_biases = [0.0] * len(weights), [0.0] * len(weights)
-        losses[step] = 0.0
-        for x, y in zip(samples, targets, strict=True):
-            outs = [np.repeat(x[:, None], len(rates), axis=1)]
-            for w, b in zip(weights, biases, strict=True):
-                outs.append(np.tanh((w * outs[-1]).sum(axis=1) + b))
-            error = outs[-1] - y
-            losses[step] += (error * error)[0]
-            g = 2.0 * error
-            for k in reversed(range(len(weights))):
-                g = g * (1.0 - outs[k + 1] * outs[k + 1])
-                d_biases[k] = d_biases[k] + g
-                d_weights[k] = d_weights[k] + g[:, None] * outs[k]
-                g = (weights[k] * g[:, None]).sum(axis=0)
-        for k in range(len(weights)):
-            weights[k] -= rates * d_weights[k]
-            biases[k] -= rates * d_biases[k]
-    return losses.T
-
-
-def layers_of(model):
-    """The weights, shape (out, in), and biases of each layer."""
-    return [
-        (
-            np.array([[w.data for w in neuron.w] for neuron in layer.neurons]),
-            np.array([neuron.b.data for neuron in layer.neurons]),
-        )
-        for layer in model.layers
-    ]
-
-
-def best(f):
-    """The result and the shortest time of some calls."""
-    f()
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        result = f()
-        times.append(time.perf_counter() - begin)
-    return result, min(times)
+RATES, STEPS, FEW = (1e-3, 1.0, 4096), 50, 4
+FREE_CORE = 0.9  # CPU time over wall time; with less the times are those of a busy machine
 
 
 def main():
-    data = list(tw.lesson_data())
-    model = make_model(random.Random(42))
-    lanes = Lanes(
-        [model],
-        [tw.SGD(rate) for rate in RATES.tolist()],
-        data,
-        of_sample,
-        mean=False,
-        mode="default",
-        threads=1,
+    options = arguments()
+    machine.pin(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(machine.environment(1, folder))
+        rows = measured(options)
+    found = machine.describe()
+    print(shlex.join(["python", "bench/sweep.py", *sys.argv[1:]]))
+    print(f"{found['date']}; {found['cpu']}, {found['simd']}; one core; load {found['load']}")
+    print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+    print(
+        f"\nthe lesson's problem at {RATES[2]:,} learning rates, {STEPS} steps; "
+        f"the best of {options.rounds} rounds\n"
     )
-    weights = np.repeat(lanes.weights, len(RATES), axis=0)
-    swept, native = best(lambda: lanes.sweeper.run(weights, RATES, STEPS))
-    _, whole = best(
-        lambda: tw.sweep(make_model, data, RATES.tolist(), steps=STEPS, engine="native", threads=1)
+    print("\n".join(table(rows)), "", *remarks(rows), sep="\n")
+    wrong = [row for row in rows.values() if "failed" in row or not row.get("agrees", True)]
+    return 1 if wrong else 0
+
+
+def arguments():
+    names = [peer.name for peer in SWEEPERS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    samples = [np.array(x, dtype=float) for x, _ in data]
-    targets = [float(y) for _, y in data]
-    by_hand, numpy = best(lambda: by_numpy(layers_of(model), samples, targets, RATES))
-    calm = RATES < 0.25
-    np.testing.assert_allclose(swept.losses[calm], by_hand[calm], rtol=1e-9)
-    np.testing.assert_allclose(swept.losses[:, :10], by_hand[:, :10], rtol=1e-9)
-    scale = 1e6 / (len(RATES) * STEPS)
-    print(f"{len(RATES):,} learning rates, {STEPS} steps, {model!r}; one thread")
-    for name, seconds in (
-        ("Sweeper.run", native),
-        ("tw.sweep, all of it", whole),
-        ("NumPy by hand", numpy),
-    ):
-        print(
-            f"{name:20} {seconds * 1e3:8.1f} ms {seconds * scale:8.4f} us a step and model "
-            f"{seconds / native:6.1f} x"
-        )
+    parser.add_argument("--peers", default="all", help="all, or some of " + ", ".join(names))
+    parser.add_argument("--rounds", type=int, default=10, help="how often each is timed")
+    options = parser.parse_args()
+    chosen = names if options.peers == "all" else options.peers.split(",")
+    for word in chosen:
+        if word not in names:
+            parser.error(f"--peers: {word!r} is none of {', '.join(names)}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    options.peers = [peer for peer in SWEEPERS if peer.name in chosen]
+    return options
+
+
+def measured(options):
+    """The rows; NumPy and all others are loaded now that they see one core."""
+    import numpy as np
+
+    from peers import rounds
+    from peers.problems import problem
+
+    rates = np.geomspace(*RATES)
+    return rounds.rows(options.peers, problem("lesson"), rates, STEPS, FEW, options.rounds)
+
+
+# ---- what is printed -------------------------------------------------------------------------
+
+
+def table(rows):
+    """The rows as a Markdown table; ratios are to talweg's parts, or else to the fastest."""
+    each = {
+        name: row["best_s"] / (row["models"] * STEPS) * 1e6
+        for name, row in rows.items()
+        if "best_s" in row
+    }
+    if not each:
+        return []
+    bases = [name for name in ("native", "sweep") if name in each] or [min(each, key=each.get)]
+    head = ["peer", "", "us a step and model", *(f"x {base}" for base in bases)]
+    abouts = {peer.name: peer.about for peer in SWEEPERS}
+    body = [
+        [
+            name,
+            abouts[name],
+            significant(us),
+            *(significant(us / each[base]) for base in bases),
+            f"{rows[name]['first_s']:.2f}",
+            f"{rows[name]['off']:.0e}",
+            str(rows[name]["leapt"]),
+        ]
+        for name, us in each.items()
+    ]
+    return aligned([[*head, "first run s", "off", "other ends"], *body])
+
+
+def remarks(rows):
+    """What a reader must know about rows, a line each."""
+    for name, row in rows.items():
+        if "skipped" in row:
+            yield f"{name}: skipped, {row['skipped']}"
+            continue
+        if "failed" in row:
+            yield f"{name}: FAILED, {row['failed']}"
+            continue
+        if not row["agrees"]:
+            yield f"{name}: WRONG LOSSES, {row['off']:.1e} from NumPy's; its time means nothing"
+        if row["models"] < RATES[2]:
+            yield f"{name}: timed at {row['models']} of the rates and scaled up"
+        if row["core_share"] < FREE_CORE:
+            yield f"{name}: others took the core, it had {row['core_share']:.0%} of it"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,19 +19,23 @@ import talweg as tw
 BENCH = Path(__file__).parent.parent / "bench"
 
 
-def run_driver(*words):
-    command = [sys.executable, str(BENCH / "peers.py"), *map(str, words)]
+def run_driver(*words, driver="peers.py"):
+    command = [sys.executable, str(BENCH / driver), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def loaded(name):
+    spec = importlib.util.spec_from_file_location("bench_driver", BENCH / name)
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    return driver
 
 
 @pytest.fixture
 def bench(monkeypatch):
     """The folder bench/peers as the package `peers`, and the driver as a module."""
     monkeypatch.syspath_prepend(str(BENCH))
-    spec = importlib.util.spec_from_file_location("bench_driver", BENCH / "peers.py")
-    driver = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(driver)
-    yield driver
+    yield loaded("peers.py")
     for name in [name for name in sys.modules if name.split(".")[0] in ("peers", "lesson_class")]:
         del sys.modules[name]
 
@@ -72,6 +76,69 @@ def test_a_peer_trains_as_numpy_does(bench, workload, made_by):
     assert reached["agrees"], reached
     assert reached["loss"] == pytest.approx(reached["loss_expected"], rel=1e-12)
     assert train(2) == parameters, "a run begins with the start weights"
+
+
+@pytest.mark.parametrize(
+    "made_by", ["by_talweg.native_sweep", "by_talweg.sweep", "by_loop.sweep", "by_c.sweep"]
+)
+def test_a_peer_of_a_sweep_has_the_losses_of_numpy(bench, made_by):
+    import numpy as np
+
+    from peers import by_numpy
+    from peers.problems import problem
+
+    if made_by == "by_c.sweep" and not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    task, rates = problem("lesson"), np.geomspace(1e-3, 0.1, 11)  # no multiple of a vector
+    module, function = made_by.split(".")
+    run = getattr(importlib.import_module(f"peers.{module}"), function)(task, rates, 6)
+    expected = by_numpy.sweep(task, rates, 6)()
+    assert expected.shape == (11, 6)
+    np.testing.assert_allclose(run(), expected, rtol=1e-12)
+    np.testing.assert_allclose(run(), expected, rtol=1e-12, err_msg="a run begins anew")
+
+
+def test_the_sweep_is_timed_and_a_wrong_loss_is_told(bench):
+    import numpy as np
+
+    from peers import SWEEPERS, rounds
+    from peers.problems import problem
+
+    two = [peer for peer in SWEEPERS if peer.name in ("lesson", "numpy")]
+    found = rounds.rows(two, problem("lesson"), np.geomspace(0.01, 0.1, 4), 3, 2, 1)
+    assert [row["models"] for row in found.values()] == [2, 4]
+    assert all(row["agrees"] and row["best_s"] > 0.0 for row in found.values())
+    expected = np.ones((2, 8))
+    other = rounds.agreement(expected + np.array([[0.0], [1e-6]]), expected, np.array([0.01, 0.1]))
+    assert not other["agrees"]
+    assert other["leapt"] == 1
+
+
+def test_the_sweep_driver_compares_talweg_with_numpy():
+    words = ["--peers", "native,sweep,numpy", "--rounds", 1]
+    done = run_driver(*words, driver="sweep.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert rows[2:] == ["native", "sweep", "numpy"]
+    assert "WRONG" not in done.stdout
+
+
+def test_the_trainability_driver_compares_maps(bench):
+    import numpy as np
+
+    driver = loaded("trainability.py")
+    own = np.zeros((4, 4), bool)
+    own[0, 0] = True
+    edge = driver.next_to_another(own)
+    assert edge.astype(int).tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    other = own.copy()
+    other[1, 1] = other[3, 3] = True
+    lines = list(driver.comparison({driver.TALWEG: own, "JAX": other}))
+    assert "14 of 16 pixels agree (87.500%), 2 differ, 50.0% of them" in lines[1]
+    rows, converged = driver.measured(8, 1)
+    assert rows[driver.TALWEG]["seconds"] > 0.0
+    for found in converged.values():  # one of the 64 points hangs on the last bit
+        assert (found == converged[driver.TALWEG]).sum() >= 62
 
 
 def test_another_loss_is_reported_loudly(bench, capsys):

@@ -4,6 +4,10 @@ A peer is a function `prepare(problem)` that returns `train(steps)`: train from 
 start weights for so many steps, recording each step's loss as `tw.train` does, and return the
 parameters in the lesson's order, a flat list. `problems.py` says what is trained, `measure.py`
 takes the time of one peer in a process of its own, and `../peers.py` runs them all.
+
+A peer of a sweep is a function `prepare(problem, rates, steps)` that returns `run()`: train a
+network at each rate, all from the problem's start weights, and return the losses, rates by steps.
+`rounds.py` takes their times, and `../sweep.py` prints them.
 """
 
 from dataclasses import dataclass
@@ -47,6 +51,16 @@ TRAINERS = (
 LOOPS = (
     Peer("loop-eager", "by_loop.eager", "hand-written loop, Values", scalar=True),
     Peer("loop-jit", "by_loop.jit", "hand-written loop, tw.jit"),
+)
+
+SWEEPERS = (
+    Peer("native", "by_talweg.native_sweep", "Sweeper.run, the native part of tw.sweep"),
+    Peer("sweep", "by_talweg.sweep", 'tw.sweep(engine="native"), all of it'),
+    Peer("lesson", "by_loop.sweep", "the lesson's class and loop", scalar=True),
+    Peer("numpy", "by_numpy.sweep", "NumPy by hand"),
+    Peer("jax", "by_jax.sweep", "JAX, jit(vmap(scan))"),
+    Peer("drjit", "by_drjit.sweep", "Dr.Jit on LLVM, one kernel"),
+    Peer("c", "by_c.sweep", "C by hand, gcc -O3 -march=native"),
 )
 
 WORKLOADS = {

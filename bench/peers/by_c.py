@@ -1,4 +1,4 @@
-"""C: `mlp.c`, compiled for the problem into a temporary folder, the whole run in one call."""
+"""C: `mlp.c` and `sweep.c`, compiled for the problem into a temporary folder, all in one call."""
 
 import ctypes
 import shutil
@@ -16,7 +16,7 @@ SAMPLES_IN_A_PANEL = 256  # of `wide`: their activations take some 600 KB, withi
 
 
 def prepare(problem):
-    library = compiled(problem)
+    library = compiled("mlp.c", constants_of(problem))
     x, y = np.array(problem.inputs), np.array(problem.targets)
     library.set_data(pointer(x), pointer(y))
 
@@ -29,19 +29,37 @@ def prepare(problem):
     return train
 
 
+def sweep(problem, rates, steps):
+    lanes = 8 if "avx512f" in cpu_flags() else 4
+    library = compiled("sweep.c", {**constants_of(problem), "LANES": lanes})
+    x, y, start = (np.array(each) for each in (problem.inputs, problem.targets, problem.start))
+    library.set_data(pointer(x), pointer(y))
+    padded = np.resize(rates, -(-len(rates) // lanes) * lanes)
+
+    def run():
+        losses = np.empty((len(padded), steps))
+        networks = ctypes.c_int64(len(padded))
+        library.sweep(
+            pointer(start), pointer(padded), networks, ctypes.c_int64(steps), pointer(losses)
+        )
+        return losses[: len(rates)]
+
+    return run
+
+
 def pointer(array):
     return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
-def compiled(problem):
+def compiled(name, constants):
     if not shutil.which("gcc"):
         raise Skip("there is no gcc on this machine")
-    source = str(Path(__file__).with_name("mlp.c"))
+    source = str(Path(__file__).with_name(name))
     options = ["-O3", "-march=native", "-shared", "-fPIC"]
-    constants = [f"-D{name}={text}" for name, text in constants_of(problem).items()]
+    defined = [f"-D{constant}={text}" for constant, text in constants.items()]
     with tempfile.TemporaryDirectory() as folder:
-        library = str(Path(folder) / "mlp.so")
-        subprocess.run(["gcc", *options, *constants, source, "-o", library], check=True)
+        library = str(Path(folder) / "peer.so")
+        subprocess.run(["gcc", *options, *defined, source, "-o", library], check=True)
         return ctypes.CDLL(library)
 
 

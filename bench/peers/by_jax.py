@@ -62,3 +62,15 @@ def whole_run(problem):
         return np.asarray(flat).tolist()
 
     return train
+
+
+def sweep(problem, rates, steps):
+    """One run for each rate, side by side: jit(vmap(scan))."""
+    step = step_function(problem)
+    start = jnp.array(problem.start)
+
+    def losses_at(rate):
+        return jax.lax.scan(lambda flat, _: step(flat, rate), start, None, length=steps)[1]
+
+    side_by_side = jax.jit(jax.vmap(losses_at))
+    return lambda: np.asarray(side_by_side(rates))

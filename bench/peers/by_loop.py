@@ -13,12 +13,24 @@ from peers.problems import set_parameters
 
 
 def lesson(problem):
+    return trainer(problem, lesson_model(problem), loss_function(problem, lesson_relu))
+
+
+def lesson_model(problem):
+    """The lesson's own network."""
     sys.setrecursionlimit(100_000)  # its backward() goes down the graph recursively
     model = lesson_class.MLP(problem.sizes[0], problem.sizes[1:])
     if problem.output == "linear":
         for neuron in model.layers[-1].neurons:
             neuron.__class__ = LinearNeuron
-    return trainer(problem, model, loss_function(problem, lesson_relu))
+    return model
+
+
+def sweep(problem, rates, steps):
+    """The lesson's class and loop, one run after the other."""
+    model, loss_of = lesson_model(problem), loss_function(problem, lesson_relu)
+    each = rates.tolist()
+    return lambda: [losses_of_run(problem, model, loss_of, [rate] * steps) for rate in each]
 
 
 def eager(problem):
@@ -32,22 +44,27 @@ def jit(problem):
 
 
 def trainer(problem, model, loss_of):
-    parameters = model.parameters()
-
     def train(steps):
-        set_parameters(model, problem.start)
-        losses = []
-        for rate in problem.learning_rates(steps):
-            loss = loss_of(model, problem.inputs, problem.targets)
-            for p in parameters:
-                p.grad = 0.0
-            loss.backward()
-            for p in parameters:
-                p.data -= rate * p.grad
-            losses.append(loss.data)
-        return [p.data for p in parameters]
+        losses_of_run(problem, model, loss_of, problem.learning_rates(steps))
+        return [p.data for p in model.parameters()]
 
     return train
+
+
+def losses_of_run(problem, model, loss_of, rates):
+    """Train from the start weights, a step for each rate."""
+    parameters = model.parameters()
+    set_parameters(model, problem.start)
+    losses = []
+    for rate in rates:
+        loss = loss_of(model, problem.inputs, problem.targets)
+        for p in parameters:
+            p.grad = 0.0
+        loss.backward()
+        for p in parameters:
+            p.data -= rate * p.grad
+        losses.append(loss.data)
+    return losses
 
 
 def loss_function(problem, relu):

@@ -1,7 +1,7 @@
 """NumPy: forward and backward written by hand as matrix products. Also the reference.
 
-All arrays with a row a sample are made once and written into: fresh ones of half a megabyte
-cost more, in page faults, than the arithmetic does.
+In a run of one network all arrays with a row a sample are made once and written into: fresh ones
+of half a megabyte cost more, in page faults, than the arithmetic does.
 """
 
 import numpy as np
@@ -97,3 +97,41 @@ def descend(problem, layers, outputs, errors, rate):
         by_biases *= rate
         weights -= by_weights
         biases -= by_biases
+
+
+def sweep(problem, rates, steps):
+    """Many networks of tanh layers at once: every array has the networks as its last axis."""
+    samples = [np.repeat(np.array(x)[:, None], len(rates), axis=1) for x in problem.inputs]
+    targets = [np.array(y)[:, None] for y in problem.targets]
+
+    def run():
+        layers = [
+            tuple(np.repeat(each[..., None], len(rates), axis=-1) for each in layer)
+            for layer in unpack(problem, problem.start)
+        ]
+        losses = np.zeros((steps, len(rates)))
+        for k in range(steps):
+            slopes = [[0.0, 0.0] for _ in layers]
+            for x, y in zip(samples, targets):
+                losses[k] += add_slopes(layers, x, y, slopes)
+            for (weights, biases), (by_weights, by_biases) in zip(layers, slopes):
+                weights[:] -= rates * by_weights
+                biases[:] -= rates * by_biases
+        return losses.T
+
+    return run
+
+
+def add_slopes(layers, x, y, slopes):
+    """The squared errors of one sample; their derivatives are added to the slopes."""
+    outs = [x]
+    for weights, biases in layers:
+        outs.append(np.tanh((weights * outs[-1]).sum(axis=1) + biases))
+    difference = outs[-1] - y
+    error = 2.0 * difference
+    for k in reversed(range(len(layers))):
+        error = error * (1.0 - outs[k + 1] * outs[k + 1])
+        slopes[k][0] = slopes[k][0] + error[:, None] * outs[k]
+        slopes[k][1] = slopes[k][1] + error
+        error = (layers[k][0] * error[:, None]).sum(axis=0)
+    return (difference * difference).sum(axis=0)

@@ -1,6 +1,8 @@
-"""talweg: `tw.train` with its engines."""
+"""talweg: `tw.train` with its engines, and the sweep with all its parts and without."""
 
 import inspect
+
+import numpy as np
 
 import talweg as tw
 from peers import Skip
@@ -21,10 +23,7 @@ def exact(problem):
 
 def trainer(problem, **how):
     require(how)
-    single = problem.sizes[-1] == 1
-    targets = [y[0] if single else y for y in problem.targets]
-    data = list(zip(problem.inputs, targets))
-    rates = problem.rates
+    data, rates = samples_of(problem), problem.rates
     # The gradient of decay p**2 is 2 decay p, and SGD's weight decay w adds w p to the gradient.
     optimizer = tw.SGD(
         lr=rates[0] if len(rates) == 1 else lambda k: rates[k % len(rates)],
@@ -47,6 +46,41 @@ def trainer(problem, **how):
         return [p.data for p in model.parameters()]
 
     return train
+
+
+def native_sweep(problem, rates, steps):
+    """What native code does of a sweep: weights in, losses out."""
+    from talweg.native_sweep import Lanes, family_of  # older versions have no such thing
+
+    optimizers = [tw.SGD(rate) for rate in rates.tolist()]
+    lanes = Lanes(
+        problem.model(),
+        family_of(optimizers),
+        samples_of(problem),
+        lambda model, sample: tw.losses.squared_error(model(sample[0]), sample[1]),
+        mean=False,
+        mode="default",
+    )
+    weights = np.repeat([problem.start], len(rates), axis=0)
+    return lambda: lanes.sweeper.run(weights, rates, steps).losses
+
+
+def sweep(problem, rates, steps):
+    """`tw.sweep`, from the network's equations to the losses."""
+    data, each = samples_of(problem), rates.tolist()
+
+    def run():
+        made = tw.sweep(
+            lambda rng: problem.model(), data, each, steps=steps, engine="native", threads=1
+        )
+        return made.losses
+
+    return run
+
+
+def samples_of(problem):
+    single = problem.sizes[-1] == 1
+    return list(zip(problem.inputs, [y[0] if single else y for y in problem.targets]))
 
 
 def require(names):

@@ -8,7 +8,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("talweg", "numpy", "llvmlite", "numba", "torch", "jax", "jaxlib")
+PACKAGES = ("talweg", "numpy", "llvmlite", "numba", "torch", "jax", "jaxlib", "drjit")
 
 
 def describe():
