@@ -95,10 +95,8 @@ class SideBySide:
         if not specification.in_lanes:
             return self._one_by_one(range(begin, end), begin, done, "")
         groups: dict[Any, list[_Run]] = {}
-        for k in range(begin, end):
-            run = self._run(k)
-            seed = self._batch_seed(run)
-            groups.setdefault((run.program, seed), []).append(run)
+        for run in map(self._run, range(begin, end)):
+            groups.setdefault((run.program, self._batch_seed(run)), []).append(run)
         trained = Trained(done)
         for runs in groups.values():
             try:
@@ -123,11 +121,8 @@ class SideBySide:
 
     def _run(self, k: int) -> _Run:
         specification = self.specification
-        settings = specification.settings_of(k)
-        optimizer = specification.optimizer_of(settings)
-        places = specification.places_of(k)
-        program = specification.program_of(places, optimizer)
-        return _Run(k, settings, places, optimizer, program)
+        optimizer, program = specification.made(k)
+        return _Run(k, specification.settings_of(k), specification.places_of(k), optimizer, program)
 
     # ---- side by side -------------------------------------------------------------------------
 
@@ -192,6 +187,8 @@ class SideBySide:
 
     def _batch_seed(self, run: _Run) -> int | None:
         """Where the order of a run's samples is drawn; None if each step takes all of them."""
+        if not self.specification.may_have_batches:
+            return None
         given = self.specification.given_to_train(run.settings)
         return None if given.get("batch_size") is None else given["seed"]
 

@@ -37,7 +37,10 @@ Route: TypeAlias = Literal["model", "optimizer", "scale", "train"]
 """Where a setting goes; see `route`."""
 
 Program: TypeAlias = tuple[Any, ...]
-"""What runs that can be trained side by side have in common; see `Specification.program_of`."""
+"""What runs that can be trained side by side have in common; see `Specification.made`."""
+
+_MOST_MADE = 100_000
+"""So many optimisers are kept; more of them would be made again when they are needed."""
 
 IN_GRID = ("batch_size", "clip_norm", "reduction", "loss")
 """The settings of `train` that a sweep's grid may vary."""
@@ -79,6 +82,9 @@ class Specification:
     routes: Mapping[str, Route]
     families: dict[Program, Family] = field(default_factory=dict)
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _made: dict[int, tuple[Optimizer, Program]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def count(self) -> int:
@@ -89,6 +95,11 @@ class Specification:
     def in_lanes(self) -> bool:
         """Whether native code is to train runs side by side."""
         return bool(self.families)
+
+    @property
+    def may_have_batches(self) -> bool:
+        """Whether steps of some runs do not take all samples."""
+        return "batch_size" in self.settings or "batch_size" in self.choices
 
     def prepare(self) -> SideBySide:
         """What trains the runs in this process."""
@@ -101,15 +112,22 @@ class Specification:
     def places_of(self, k: int) -> dict[str, int]:
         """For each setting, which of its values run k has."""
         places = {}
-        for name, values in reversed(list(self.choices.items())):
-            k, places[name] = divmod(k, len(values))
+        for name, count in self._backwards:
+            k, places[name] = divmod(k, count)
         return places
 
     def settings_of(self, k: int) -> dict[str, Any]:
         """The settings of run k: the learning rate and the seed first."""
         places = self.places_of(k)
-        names = ("learning_rate", "seed", *self.grid)
-        return {name: self.choices[name][places[name]] for name in names}
+        return {name: self.choices[name][places[name]] for name in self._names}
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return ("learning_rate", "seed", *self.grid)
+
+    @cached_property
+    def _backwards(self) -> list[tuple[str, int]]:
+        return [(name, len(values)) for name, values in reversed(list(self.choices.items()))]
 
     @cached_property
     def grid(self) -> tuple[str, ...]:
@@ -150,16 +168,27 @@ class Specification:
 
     # ---- programs -----------------------------------------------------------------------------
 
-    def program_of(self, places: Mapping[str, int], optimizer: Optimizer) -> Program:
-        """What a run must have in common with others to be trained beside them.
+    def made(self, k: int) -> tuple[Optimizer, Program]:
+        """The optimiser of run k, and its program: what it shares with runs trained beside it.
 
-        The values that go to the model or to `train`; and which numbers of the optimiser are
-        zero, because equations leave out what is zero: without momentum there is no velocity.
+        That is the values that go to the model or to `train`; and which numbers of the
+        optimiser are zero, because equations leave out what is zero: without momentum there is
+        no velocity. Runs that differ in their seed alone have one optimiser, made once.
         """
-        shared = [places[x] for x in self.grid if self.routes[x] in ("model", "train")]
-        numbers = vars(optimizer).items()
-        not_zero = [name for name, x in numbers if isinstance(x, float) and x and name != "lr"]
-        return (*shared, *not_zero)
+        combination = k // len(self.choices["seed"])
+        found = self._made.get(combination)
+        if found is None:
+            optimizer, places = self.optimizer_of(self.settings_of(k)), self.places_of(k)
+            shared = [places[x] for x in self.grid if self.routes[x] in ("model", "train")]
+            numbers = vars(optimizer).items()
+            not_zero = [name for name, x in numbers if isinstance(x, float) and x and name != "lr"]
+            found = optimizer, (*shared, *not_zero)
+            if len(self._made) < _MOST_MADE:
+                self._made[combination] = found
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_made": {}}  # a worker makes those that it needs
 
     def with_families(self) -> Specification:
         """The same with families of optimisers, one for each program.
@@ -171,8 +200,8 @@ class Specification:
 
         found: dict[Program, list[Optimizer]] = {}
         for k in range(0, self.count, len(self.choices["seed"])):
-            optimizer = self.optimizer_of(self.settings_of(k))
-            found.setdefault(self.program_of(self.places_of(k), optimizer), []).append(optimizer)
+            optimizer, program = self.made(k)
+            found.setdefault(program, []).append(optimizer)
         return replace(self, families={key: family_of(all_) for key, all_ in found.items()})
 
     def refuse_what_is_not_for_lanes(self) -> None:

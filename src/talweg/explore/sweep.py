@@ -156,8 +156,7 @@ def _check(asked: Specification, progress: bool) -> None:
     """Refuse what makes no sense, before any run."""
     count = len(asked.choices["seed"])
     for k in range(0, asked.count, count):  # a bad rate, or a bad momentum
-        settings = asked.settings_of(k)
-        made = asked.optimizer_of(settings)
+        settings, (made, _) = asked.settings_of(k), asked.made(k)
         if k and not asked.routed("train", settings):
             continue
         given = asked.given_to_train(settings)
