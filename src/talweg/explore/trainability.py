@@ -23,6 +23,7 @@ from talweg.errors import ArgumentError, NativeError
 from talweg.explore.map_axes import LAYERED, Axis, Given, axis
 from talweg.explore.map_filling import Completed, one_by_one
 from talweg.explore.map_result import TrainabilityMap, mapped
+from talweg.explore.mean_field import default_problem
 from talweg.explore.point_runs import Plan
 from talweg.explore.pyramid import Box, Frame, Pyramid, Task
 from talweg.explore.work import completed
@@ -34,8 +35,8 @@ RESOLUTIONS = (8, 16384)
 
 
 def trainability_map(
-    make_model: Callable[[random.Random], Model],
-    data: Iterable[Sample],
+    make_model: Callable[[random.Random], Model] | None = None,
+    data: Iterable[Sample] | None = None,
     x: Given = ("learning_rate[0]", 1e-3, 1e6),
     y: Given = ("learning_rate[1]", 1e-3, 1e6),
     *,
@@ -62,7 +63,8 @@ def trainability_map(
 
     Args:
         make_model: makes a model whose weights are drawn from the `random.Random` it gets. For
-            settings of one layer it has `layers`, a list of things with `parameters()`.
+            settings of one layer it has `layers`, a list of things with `parameters()`. Without
+            it, and without data, those of the published map: `mean_field.default_problem()`.
         data: the samples, see `train`.
         x: the setting along x: (name, low, high) or (name, low, high, "log" or "linear"). A name
             is "learning_rate", "initial_scale" (what the drawn weights are multiplied by), either
@@ -102,12 +104,14 @@ def trainability_map(
     arXiv 2402.06184.
 
     Example:
-        >>> from talweg.explore.mean_field import default_problem
-        >>> make_model, data = default_problem(width=2)
-        >>> trainability_map(make_model, data, resolution=8, steps=5)
-        TrainabilityMap(8 x 8 runs of 5 steps, 20 % converged)
+        >>> trainability_map(resolution=16)
+        TrainabilityMap(16 x 16 runs of 100 steps, 48 % converged)
     """
     level = _level_of(resolution)
+    if make_model is None or data is None:
+        if make_model is not None or data is not None:
+            raise ArgumentError("give make_model and data, or neither for the published problem")
+        make_model, data = default_problem()
     axes = axis(x, "x"), axis(y, "y")
     optimizer = SGD(lr=0.05) if optimizer is None else optimizer
     Settings(
