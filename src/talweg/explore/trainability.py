@@ -105,7 +105,7 @@ def trainability_map(
 
     Example:
         >>> trainability_map(resolution=16)
-        TrainabilityMap(16 x 16 runs of 100 steps, 48 % converged)
+        TrainabilityMap(16 x 16 runs of 100 steps, 50 % converged)
     """
     level = _level_of(resolution)
     if make_model is None or data is None:
