@@ -17,12 +17,12 @@ def test_every_block_prints_the_text_below_it(capsys):
         else:
             assert capsys.readouterr().out == block
             shown_blocks += 1
-    assert shown_blocks == 6
+    assert shown_blocks == 11
 
 
 def test_the_pictures_are_there_with_their_commands():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)\n\n<sub>`(talweg [^`]+)`</sub>", PAGE)
-    assert len(pictures) == PAGE.count("![") == 3
+    assert len(pictures) == PAGE.count("![") == 7
     for path, command in pictures:
         assert (DOCS / path).is_file()
         assert command.endswith(f"--plot docs/{path}")
