@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -45,17 +46,20 @@ def say_map(
         f"Loss: {subject.loss_name}, {put_together} over {size} samples of a step; "
         f"optimizer {optimizer}"
     )
-    frame = result.pyramid.frame
+    frame, window = result.pyramid.frame, result.window
+    closer = window.columns < 1 << window.level
     for which, axis, values in (("x", frame.x, result.x), ("y", frame.y, result.y)):
-        say(f"Along {which}: {axis.name}, {_extent(axis, values)}")
+        say(f"Along {which}: {axis.name}, {_extent(axis, values, closer=closer)}")
     if result.why_one_by_one:
         say(f"Runs were made one by one: {in_options(result.why_one_by_one)}")
     say()
     ending.say_saved("Picture", *plots)
     ending.say_saved("Animation", animation)
     ending.say_saved("Points", store)
-    words = result.in_words.replace("±", "+-")  # which any terminal can show
-    say(words[:1].upper() + words[1:], "bold" if result.converged.any() else "bold red")
+    share, _, about_boundary = result.in_words.rpartition("; ")
+    say(share, "bold" if result.converged.any() else "bold red")
+    any_terminal = about_boundary.replace("±", "+-")
+    say(any_terminal[:1].upper() + any_terminal[1:])
     about_rates = limit_in_words(result)
     if about_rates:
         say(about_rates, "bold")
@@ -73,7 +77,6 @@ def document(
 
     frame, dimension = result.pyramid.frame, result.dimension
     known = np.isfinite(result.measure)
-    outcomes = np.where(known, result.converged.astype(object) * 1, None)
     return {
         "command": "map",
         "file": None if subject.file is None else str(subject.file),
@@ -85,7 +88,10 @@ def document(
         "resolution": len(result.x),
         "x": _axis_document(frame.x, result.x),
         "y": _axis_document(frame.y, result.y),
-        "converged": outcomes.tolist(),
+        "converged": [
+            [None if math.isnan(m) else int(m < 0.0) for m in row]
+            for row in result.measure.tolist()
+        ],
         "share_converged": float(result.converged.sum() / max(1, known.sum())),
         "dimension": dimension.value,
         "dimension_error": dimension.error,
@@ -108,10 +114,10 @@ def _axis_document(axis: Axis, values: Array) -> dict[str, Any]:
     }
 
 
-def _extent(axis: Axis, values: Array) -> str:
-    """Where an axis begins and ends; of a closer look where that does."""
+def _extent(axis: Axis, values: Array, *, closer: bool) -> str:
+    """Where an axis begins and ends; of a closer look what it shows of that."""
     scale = "logarithmic" if axis.scale == "log" else "linear"
-    if values[-1] - values[0] > 0.5 * (axis.high - axis.low):
+    if not closer:
         return f"{axis.low:g} to {axis.high:g}, {scale}"
     first, last = told_apart(float(values[0]), float(values[-1]))
     return f"{first} to {last}, {scale}; of {axis.low:g} to {axis.high:g}"
@@ -148,7 +154,7 @@ def limit_in_words(result: TrainabilityMap) -> str:
     if clearness <= 0.0:
         return ""
     rate, _ = told_apart(float(values[k]), float(values[k + 1]))
-    return f"Up to {name} {rate} {percent(below)} of the runs converged, above it {percent(above)}"
+    return f"Up to {name} {rate}: {percent(below)} of the runs converged; above: {percent(above)}"
 
 
 def _limit(converged: Array, runs: Array) -> tuple[float, int, float, float]:

@@ -107,10 +107,10 @@ def map_(
             "learning_rate[1],0.001,1e6".
         resolution: how many points along each axis, a power of two from 8 to 16384. Unless
             given: 256; 512 has four times as many runs, and takes four times as long.
-        steps: how many updates each run makes. Always: 100.
+        steps: how many updates each run makes. Unless given: 100.
         lr: the learning rate where no axis has it. File: 0.02; else 0.05.
         optimizer: how parameters move. File: adam; else sgd.
-        batch: how many samples a step takes. Always: all.
+        batch: how many samples a step takes. Unless given: all.
         seed: where weights, split and shuffling start. File: 1; else 42.
         zoom: look so many times closer, a power of two; with the same resolution.
         at: where --zoom and --animate look, as X,Y. Unless given: where the boundary is busiest.
@@ -118,8 +118,8 @@ def map_(
         doublings: how often --animate doubles the scale. Unless given: 6.
         store: a folder for the points; with it again, only what is missing is computed: after
             Ctrl-C, at another resolution, for a zoom. It has the measures of all runs, as Zarr.
-        engine: native for compiled code or an error, eager for none. Always: auto.
-        mode: exact for the bits of the eager engine. Always: default.
+        engine: native for compiled code or an error, eager for none. Unless given: auto.
+        mode: exact for the bits of the eager engine. Unless given: default.
         threads: how many threads share the runs. Unless given: one for each core.
         colours: talweg, published, or the name of one of matplotlib's colour maps.
         plot: where to save the picture: .png, .svg or .pdf. Unless given: talweg-map.png.
@@ -132,8 +132,9 @@ def map_(
     """
     for option, number in (("--steps", steps), ("--batch", batch), ("--threads", threads)):
         at_least_1(option, 1 if number is None else number)
-    given = {"--hidden": hidden, "--activation": activation, "--loss": loss}
-    _require_one_subject(file, lesson, {**given, "--target": target, "--ignore": ignore})
+    given = {"--hidden": hidden, "--activation": activation, "--loss": loss, "--target": target}
+    given |= {"--ignore": ignore, "--kind": None if kind == "auto" else kind}
+    _require_one_subject(file, lesson, given)
     usual = _FILE if file is not None else _LESSON if lesson else _PUBLISHED
     axes = _axis("--x", x or usual[0]), _axis("--y", y or usual[1])
     look = _look(axes, zoom, at, animate, doublings)
@@ -194,7 +195,7 @@ def _require_one_subject(file: Path | None, lesson: bool, given: dict[str, str |
         return
     for option, value in given.items():
         if value:
-            more = "" if option in ("--target", "--ignore") else ", or --lesson"
+            more = ", or --lesson" if option in ("--hidden", "--activation", "--loss") else ""
             raise ArgumentError(
                 f"{option} is for a file; name it: talweg map FILE --target COLUMN{more}"
             )
