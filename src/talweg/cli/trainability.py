@@ -110,7 +110,8 @@ def map_(
         steps: how many updates each run makes. Unless given: 100.
         lr: the learning rate where no axis has it. File: 0.02; else 0.05.
         optimizer: how parameters move. File: adam; else sgd.
-        batch: how many samples a step takes. Unless given: all.
+        batch: how many samples a step takes. Unless given: all; in batches the noise of the first
+            loss can decide what counts as converged.
         seed: where weights, split and shuffling start. File: 1; else 42.
         zoom: look so many times closer, a power of two; with the same resolution.
         at: where --zoom and --animate look, as X,Y. Unless given: where the boundary is busiest.
