@@ -317,7 +317,17 @@ def test_info(run):
 # ---- help -------------------------------------------------------------------------------------
 
 
-COMMANDS = ("train", "predict", "sweep", "sharpness", "lr-find", "graph", "explain", "info")
+COMMANDS = (
+    "train",
+    "predict",
+    "sweep",
+    "sharpness",
+    "lr-find",
+    "map",
+    "graph",
+    "explain",
+    "info",
+)
 
 
 def test_help_names_commands_and_exit_codes(run):
@@ -353,6 +363,8 @@ def test_version(run):
         "train",
         "sweep",
         "lr-find",
+        "map --resolution 32",
+        "map --lesson --resolution 32 --zoom 2",
         "graph",
     ],
 )

@@ -14,7 +14,18 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 import talweg
-from talweg.cli import ending, explain, graph, info, lr_find, predict, sharpness, sweep, train
+from talweg.cli import (
+    ending,
+    explain,
+    graph,
+    info,
+    lr_find,
+    predict,
+    sharpness,
+    sweep,
+    train,
+    trainability,
+)
 from talweg.cli.console import console, finish_output, note, prepare_output, show_warning
 from talweg.cli.help_text import help_formatter, summary
 from talweg.errors import TalwegError, TalwegWarning
@@ -60,6 +71,7 @@ def make_app() -> App:
         (sweep.sweep, "[FILE] [OPTIONS]", f"{sweep.EXAMPLES}\n\n{ending.MEANING}"),
         (sharpness.sharpness, "[FILE] [OPTIONS]", f"{sharpness.EXAMPLES}\n\n{ending.MEANING}"),
         (lr_find.lr_find, "[FILE] [OPTIONS]", lr_find.EXAMPLES),
+        (trainability.map_, "[FILE] [OPTIONS]", f"{trainability.EXAMPLES}\n\n{ending.MEANING}"),
         (graph.graph, "[OPTIONS]", graph.EXAMPLES),
         (explain.explain, "[OPTIONS]", explain.EXAMPLES),
         (info.info, "[--json]", ""),
@@ -68,7 +80,7 @@ def make_app() -> App:
         app.command(
             command,
             help=summary(command),
-            usage=f"Usage: talweg {command.__name__.replace('_', '-')} {usage}",
+            usage=f"Usage: talweg {command.__name__.replace('_', '-').strip('-')} {usage}",
             help_epilogue=more,
             sort_key=order,
         )

@@ -25,12 +25,12 @@ from talweg.cli.options import (
     destination,
 )
 from talweg.cli.subject import Subject, subject_of
+from talweg.eager_run import Model
 from talweg.errors import ArgumentError
 from talweg.explore.stability import Sharpness, SharpnessEvery
 from talweg.explore.stability import sharpness as sharpness_of
 from talweg.explore.verdicts import in_words
 from talweg.history import History
-from talweg.nn import MLP
 from talweg.optim import Optimizer
 from talweg.train import train
 
@@ -136,7 +136,7 @@ def sharpness(
 
 
 def _say_start(
-    subject: Subject, model: MLP, optimizer: Optimizer, start: Sharpness, lr: float
+    subject: Subject, model: Model, optimizer: Optimizer, start: Sharpness, lr: float
 ) -> None:
     of = "summed over the lesson's four samples"
     if subject.file is not None:
@@ -174,7 +174,7 @@ def _say_run(history: History, saved: Path | None) -> None:
 
 def _document(
     subject: Subject,
-    model: MLP,
+    model: Model,
     optimizer: Optimizer,
     start: Sharpness,
     history: History | None,

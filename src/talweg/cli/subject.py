@@ -1,7 +1,7 @@
-"""What `lr-find`, `sweep` and `sharpness` look at: the lesson, or a file of yours.
+"""What `lr-find`, `sweep`, `sharpness` and `map` look at: the lesson, or a file of yours.
 
 It is what `talweg train` would train before its first step: the same network, samples and loss.
-Start reading at `subject_of`.
+`map` also looks at the published problem. Start reading at `subject_of`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from talweg.data import Dataset, lesson_data
 from talweg.data.checks import listing
 from talweg.data.readers import read_columns
 from talweg.descent import Reduction
+from talweg.eager_run import Model
 from talweg.errors import ArgumentError
+from talweg.explore.mean_field import default_problem
 from talweg.losses import LOSSES
 from talweg.nn import MLP
 from talweg.optim import SGD
@@ -30,22 +32,24 @@ class Subject:
     """A network and the samples that it would be trained on.
 
     Attributes:
-        file: where the samples come from; None for the lesson.
+        file: where the samples come from; None for the lesson and the published problem.
         make_model: draws the weights of the network from a `random.Random`.
         samples: pairs of inputs and target; of a file, those of the training part.
         loss_name: the name of the loss of one sample.
         reduction: how a step puts the losses of its samples together.
         batch: how many samples a step takes; None for all.
         seed: where weights, split and shuffling start.
+        title: what it is called in a headline, if it is no file.
     """
 
     file: Path | None
-    make_model: Callable[[random.Random], MLP]
+    make_model: Callable[[random.Random], Model]
     samples: Sequence[Any]
     loss_name: str
     reduction: Reduction
     batch: int | None
     seed: int
+    title: str = "The lesson's network"
 
     @property
     def loss(self) -> Callable[[Any, Any], Any]:
@@ -55,9 +59,9 @@ class Subject:
     @property
     def name(self) -> str:
         """What is looked at, for a headline."""
-        return "The lesson's network" if self.file is None else str(self.file)
+        return self.title if self.file is None else str(self.file)
 
-    def model(self) -> MLP:
+    def model(self) -> Model:
         """The network with the weights of its own seed."""
         return self.make_model(random.Random(self.seed))
 
@@ -119,6 +123,18 @@ def subject_of(
         batch,
         lesson.SEED if seed is None else seed,
     )
+
+
+def published(batch: int | None, seed: int | None) -> Subject:
+    """The problem of the published trainability map; for the arguments see `subject_of`.
+
+    >>> published(None, None).model()
+    MeanFieldNet(8 -> 8 -> 1, tanh, 72 parameters)
+    """
+    make_model, samples = default_problem()
+    start = lesson.SEED if seed is None else seed
+    title = "The published problem"
+    return Subject(None, make_model, samples, "squared_error", "mean", batch, start, title)
 
 
 def _of_lesson(

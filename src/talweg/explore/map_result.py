@@ -89,8 +89,8 @@ class TrainabilityMap:
     @property
     def in_words(self) -> str:
         """What the map shows, in one line."""
-        part = "" if self.finished == 1.0 else f"{_percent(self.finished)} computed; "
-        return f"{part}{_percent(self._share)} of the runs converged; {self.dimension.in_words}"
+        part = "" if self.finished == 1.0 else f"{percent(self.finished)} computed; "
+        return f"{part}{percent(self._share)} of the runs converged; {self.dimension.in_words}"
 
     @property
     def _share(self) -> float:
@@ -120,7 +120,7 @@ class TrainabilityMap:
             self.y,
             names=self.names,
             scales=(frame.x.scale, frame.y.scale),
-            title=f"{_percent(self._share)} of the runs converged",
+            title=f"{percent(self._share)} of the runs converged",
             colours=colours,
             ax=ax,
         )
@@ -233,8 +233,8 @@ class TrainabilityMap:
 
     def __repr__(self) -> str:
         rows, columns = self.measure.shape
-        found = f"{_percent(self._share)} converged"
-        part = "" if self.finished == 1.0 else f"{_percent(self.finished)} computed, "
+        found = f"{percent(self._share)} converged"
+        part = "" if self.finished == 1.0 else f"{percent(self.finished)} computed, "
         return f"TrainabilityMap({columns} x {rows} runs of {self.steps} steps, {part}{found})"
 
     def _repr_html_(self) -> str:
@@ -298,10 +298,10 @@ def _is_power(n: int) -> bool:
     return n > 0 and n & (n - 1) == 0
 
 
-def _percent(part: float) -> str:
+def percent(part: float) -> str:
     """A part of 1 in percent; 0 and 100 mean none and all.
 
-    >>> _percent(0.0), _percent(0.0004), _percent(0.414), _percent(0.9999)
+    >>> percent(0.0), percent(0.0004), percent(0.414), percent(0.9999)
     ('0 %', 'under 1 %', '41 %', 'over 99 %')
     """
     if 0.0 < part < 0.005:

@@ -54,6 +54,11 @@ class MeanFieldNet(Module):
             for name, p in layer.named_parameters():
                 yield f"layers.{i}.{name}", p
 
+    def __repr__(self) -> str:
+        hidden = self.layers[0]
+        sizes = f"{len(hidden[0])} -> {len(hidden)} -> 1"
+        return f"MeanFieldNet({sizes}, tanh, {len(self.parameters())} parameters)"
+
 
 def default_problem(
     width: int = 8, seed: int = 0
