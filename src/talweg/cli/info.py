@@ -19,6 +19,7 @@ DEPENDENCIES = (
     "scipy",
     "llvmlite",
     "matplotlib",
+    "pillow",
     "rich",
     "cyclopts",
     "polars",
