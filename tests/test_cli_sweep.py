@@ -276,3 +276,24 @@ def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):
     code, _, err = run("sweep --lr 0.1 --steps 2 --csv a.csv")
     assert (code, err) == (1, "talweg: No space left on device\n")
     assert pl.read_csv("a.csv").height == 1
+
+
+def test_a_store_is_gone_on_with_and_a_target_ends_runs(run, monkeypatch):
+    line = "sweep --lr 0.001..0.3:40 --seed 1,2 --stop-at 0.05 --store runs --engine native --json"
+    code, out, _ = run(line)
+    first = json.loads(out)
+    assert code == 0
+    ends = [row["verdict"] for row in first["runs"]]
+    assert "converged" in ends
+    assert all(row["final_loss"] <= 0.05 for row in first["runs"] if len(row["losses"]) < 50)
+    assert min(len(row["losses"]) for row in first["runs"]) < 50
+
+    def never(*_):
+        raise AssertionError("a run was made again")
+
+    monkeypatch.setattr("talweg.explore.side_by_side.SideBySide.__call__", never)
+    assert json.loads(run(line)[1])["runs"] == first["runs"]
+    code, _, err = run(line.replace("0.05", "0.06"))
+    assert code == 2
+    assert "runs holds other runs" in err
+    assert "stop_at" in err

@@ -59,6 +59,8 @@ def sweep(
     engine: Engine = "auto",
     mode: Mode = "default",
     threads: Whole | None = None,
+    stop_at: float | None = None,
+    store: Path | None = None,
     csv: Path | None = None,
     parquet: Path | None = None,
     plot: Path | None = None,
@@ -92,6 +94,9 @@ def sweep(
         engine: native for compiled code or an error, eager for none. Both: auto.
         mode: exact for the bits of the eager engine. Both: default.
         threads: how many threads share the runs. Both: one for each core.
+        stop_at: a loss at which a run has converged and ends. Both: none, all steps are made.
+        store: a folder for the losses as they come in; the same command with the same folder
+            goes on where the last one ended, however it ended.
         csv: where to save the table of all runs, as CSV.
         parquet: where to save it as Parquet.
         plot: where to save the picture: .png, .svg or .pdf. Unless given: talweg-sweep.png.
@@ -138,6 +143,8 @@ def sweep(
         engine=engine,
         mode=mode,
         threads=threads,
+        stop_at=stop_at,
+        store=store,
         progress=True,
         **_settings(subject, grid),
     )
