@@ -69,6 +69,17 @@ def test_points_may_come_in_any_order_and_number():
     )
 
 
+def test_a_layer_that_is_not_trained_is_said():
+    def make(rng):
+        model = MAKE(rng)
+        model.parameters = model.layers[1].parameters
+        return model
+
+    of = plan(("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), make=make)
+    with pytest.raises(NativeError, match=r"learning_rate\[0\] is of parameters that the model"):
+        PointJob(of, "exact").prepare()
+
+
 def test_what_cannot_be_compiled_is_said():
     class ReadsData:
         def __init__(self, rng):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talweg.errors import NativeError
 from talweg.explore.map_axes import LAYERED, Axis
 from talweg.explore.measure import convergence_measure
 from talweg.explore.point_runs import Plan, parameters_of_axis
@@ -67,10 +68,11 @@ class PointLanes:
         self.weights = np.array([p.data for p in self.model.parameters()])
         self.axes = (plan.x, plan.y)
         place = {id(p): k for k, p in enumerate(self.model.parameters())}
-        self.concerned = [
-            np.array([place[id(p)] for p in parameters_of_axis(self.model, axis)])
-            for axis in self.axes
-        ]
+        chosen = [parameters_of_axis(self.model, axis) for axis in self.axes]
+        for axis, some in zip(self.axes, chosen, strict=True):
+            if any(id(p) not in place for p in some):
+                raise NativeError(f"{axis.name} is of parameters that the model does not train")
+        self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
         self.ranges = self._ranges()
         self._lanes: dict[tuple[str, ...], Lanes] = {}
         self._making = threading.Lock()
