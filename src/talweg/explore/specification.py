@@ -181,7 +181,9 @@ class Specification:
             optimizer, places = self.optimizer_of(self.settings_of(k)), self.places_of(k)
             shared = [places[x] for x in self.grid if self.routes[x] in ("model", "train")]
             numbers = vars(optimizer).items()
-            not_zero = [name for name, x in numbers if isinstance(x, float) and x and name != "lr"]
+            not_zero = [
+                name for name, x in numbers if isinstance(x, (int, float)) and x and name != "lr"
+            ]
             found = optimizer, (*shared, *not_zero)
             if len(self._made) < _MOST_MADE:
                 self._made[combination] = found
@@ -212,6 +214,8 @@ class Specification:
         """
         if self.engine == "eager":
             raise NativeError('engine="eager" was asked for')
+        if self.may_have_batches and self.settings.get("seed", 0) is None:
+            raise NativeError("seed=None shuffles by Python's own random, one run after the other")
         in_grid = {name: values for name, values in self.choices.items() if name in IN_GRID}
         for name, setting in {**self.settings, **in_grid}.items():
             is_empty = setting is None or (isinstance(setting, (list, tuple, dict)) and not setting)
