@@ -81,6 +81,55 @@ def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
     assert result.losses.tolist() == whole.losses.tolist()
 
 
+@pytest.mark.parametrize("engine", ["native", "eager"])
+def test_ctrl_c_before_anything_was_finished_leaves_no_runs(tmp_path, monkeypatch, engine):
+    whole = tw.sweep(network, LESSON, RATES[:9], **asked(engine=engine))
+    with monkeypatch.context() as patched:
+
+        def interrupt(self, task):
+            raise KeyboardInterrupt
+
+        patched.setattr("talweg.explore.side_by_side.SideBySide.__call__", interrupt)
+        nothing = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
+    assert nothing.interrupted
+    assert len(nothing) == len(nothing.losses) == len(nothing.table) == 0
+    again = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
+    assert again.losses.tolist() == whole.losses.tolist()
+
+
+def test_ctrl_c_loses_few_of_the_runs_that_are_made_one_by_one(tmp_path):
+    seen = []
+
+    def interrupted_late(prediction, target):
+        seen.append(target)
+        if len(seen) == (2 * 8 + 3) * 10 * len(LESSON):  # of the twentieth run
+            raise KeyboardInterrupt
+        return tw.losses.squared_error(prediction, target)
+
+    runs = asked(engine="eager", loss=interrupted_late)
+    result = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **runs)
+    assert result.interrupted
+    assert len(result) == 16
+
+
+def test_arrays_that_differ_in_what_is_not_printed_are_other_data(tmp_path):
+    class First:
+        def __init__(self, rng):
+            self.weight = tw.Value(0.5)
+
+        def parameters(self):
+            return [self.weight]
+
+        def __call__(self, x):
+            return self.weight * x[0]
+
+    data, other = np.ones(3000), np.ones(3000)
+    other[1500] = 2.0
+    tw.sweep(First, [(data, 1.0)], [0.1], steps=2, store=tmp_path / "runs")
+    with pytest.raises(ArgumentError, match="samples"):
+        tw.sweep(First, [(other, 1.0)], [0.1], steps=2, store=tmp_path / "runs")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

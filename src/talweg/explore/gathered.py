@@ -112,6 +112,8 @@ class Gathered:
         columns: dict[str, Any]
         if self.stored is None:
             columns = self.columns
+        elif not self.finished:  # it gets its arrays with the first task
+            columns = empty(0, asked.steps)
         else:
             columns = {name: self.stored.array(name) for name in self.stored.names}
         small = {name: np.asarray(x[:]) for name, x in columns.items() if name != "losses"}
@@ -119,7 +121,7 @@ class Gathered:
         curves = columns["losses"]
         if len(there) < asked.count:
             small = {name: column[there] for name, column in small.items()}
-            curves = curves[there] if self.stored is None else Rows(curves, there)
+            curves = curves[there] if isinstance(curves, np.ndarray) else Rows(curves, there)
         settings = crossed(asked.choices)
         names = ("learning_rate", "seed", *asked.grid)
         records = _Records(asked, small, curves, there, self.histories)

@@ -242,7 +242,7 @@ class Specification:
             "train": {name: _plain(x) for name, x in sorted(self.settings.items())},
             "mode": self.mode,
             "stop_at": self.stop_at,
-            "samples": _hash([repr(sample) for sample in self.samples]),
+            "samples": _hash([repr((_listed(x), _listed(y))) for x, y in self.samples]),
             "model and loss": _hash([*weights, *start]),
         }
 
@@ -253,6 +253,11 @@ def _plain(x: Any) -> Any:
         return json.loads(json.dumps(x))
     except TypeError:
         return getattr(x, "__qualname__", type(x).__name__)
+
+
+def _listed(numbers: Any) -> Any:
+    """An array as a list, whose text has all its numbers with all their digits."""
+    return numbers.tolist() if hasattr(numbers, "tolist") else numbers
 
 
 def _hash(texts: Sequence[str]) -> str:

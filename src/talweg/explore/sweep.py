@@ -279,8 +279,8 @@ def _runs_of_a_task(asked: Specification, threads: int, away: bool, stored: bool
     For what is stored it depends on nothing but the sweep, so that any number of threads or
     workers can go on with it.
     """
-    if not (asked.in_lanes or stored or away):
-        return 1  # one by one, here: each run shows in the progress bar
+    if not asked.in_lanes:  # runs take long, one by one: few are lost if a task is
+        return 8 if stored else -(-asked.count // 1024) if away else 1
     most = max(8, min(4096, _LOSSES_OF_A_TASK // asked.steps))
     shares = 64 if away else 1 if stored else 4 * threads
     fair = max(64, -(-asked.count // shares))
