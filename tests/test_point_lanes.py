@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import talweg as tw
+from talweg.compiler.sweeper import Sweeper
 from talweg.errors import NativeError
 from talweg.explore.map_axes import axis
 from talweg.explore.mean_field import default_problem
@@ -67,6 +68,22 @@ def test_points_may_come_in_any_order_and_number():
     assert [work((xs[k : k + 1], ys[k : k + 1]))[0] for k in order[:20]] == (
         whole[order[:20]].tolist()
     )
+
+
+def test_few_points_at_once_where_runs_are_long(monkeypatch):
+    of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
+    whole = PointJob(of, "default").prepare()(points(of))
+    counts, run = [], Sweeper.run
+
+    def counted(self, weights, *args, **more):
+        counts.append(len(weights))
+        return run(self, weights, *args, **more)
+
+    monkeypatch.setattr(Sweeper, "run", counted)
+    monkeypatch.setattr("talweg.explore.point_lanes._LOSSES", 10 * of.steps)
+    assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
+    assert sum(counts) == len(whole)
+    assert max(counts) == 10
 
 
 def test_a_layer_that_is_not_trained_is_said():

@@ -32,6 +32,10 @@ Points = tuple["Array", "Array"]
 """The settings of the x and of the y axis at some points."""
 
 
+_LOSSES = 2**21
+"""About how many losses are in memory at once: 16 MB, by each thread."""
+
+
 @dataclass(frozen=True)
 class PointJob:
     """What is sent to workers; see `talweg.explore.work.Job`.
@@ -92,12 +96,13 @@ class PointLanes:
     def __call__(self, points: Points) -> Array:
         """The measure at each point."""
         plan, own = self.plan, [k for k, a in enumerate(self.axes) if a.setting not in LAYERED]
-        losses = np.full((len(points[0]), plan.steps), np.nan)
+        measures = np.empty(len(points[0]))
+        at_once = max(8, _LOSSES // plan.steps)
         zeros = np.zeros(len(points[0]), dtype=np.int64)  # which numbers are zero, one bit each
         for bit, k in enumerate(own):
             zeros += (points[k] == 0.0) * (1 << bit)
-        for pattern in np.unique(zeros):
-            rows = np.flatnonzero(zeros == pattern)
+        alike = [np.flatnonzero(zeros == pattern) for pattern in np.unique(zeros)]
+        for rows in (all_[k : k + at_once] for all_ in alike for k in range(0, len(all_), at_once)):
             some = (points[0][rows], points[1][rows])
             numbers = {self.axes[k].setting: some[k] for k in own}
             lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
@@ -110,8 +115,8 @@ class PointLanes:
                 batches=lanes.batches(plan.steps, plan.seed),
                 stopped=self._stopped.is_set,
             )
-            losses[rows] = swept.losses
-        return convergence_measure(losses)
+            measures[rows] = convergence_measure(swept.losses)
+        return measures
 
     def _lanes_of(self, numbers: dict[str, Any]) -> Lanes:
         """The native code for points at which these numbers of the optimiser are zero or not."""
