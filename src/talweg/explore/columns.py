@@ -50,14 +50,26 @@ def crossed(choices: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
 
 
 def among(values: Array, wanted: Any) -> Array:
-    """Which of the values are the one that is wanted, or one of a list."""
+    """Which of the values are the one that is wanted, or one of a list.
+
+    >>> among(column([[4, 1], [1], 2]), [4, 1]).tolist(), among(column([0.1, 1]), [1, 2]).tolist()
+    ([True, False, False], [False, True])
+    """
     import numpy as np
 
     choice = list(wanted) if isinstance(wanted, (list, range, np.ndarray)) else [wanted]
     if values.dtype != object:
         numbers = [float(x) for x in choice if isinstance(x, (int, float, np.number))]
         return np.isin(values, numbers)
-    return np.array([any(x is y or x == y for y in choice) for x in values], dtype=bool)
+    if isinstance(wanted, list):
+        choice.append(wanted)  # the values may be lists themselves
+    return np.array([any(_equal(x, y) for y in choice) for x in values], dtype=bool)
+
+
+def _equal(x: Any, y: Any) -> bool:
+    """Whether two values are one; arrays are compared as lists."""
+    own, other = (z.tolist() if hasattr(z, "tolist") else z for z in (x, y))
+    return own is other or bool(own == other)
 
 
 def groups(
