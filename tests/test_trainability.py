@@ -2,6 +2,7 @@
 
 import io
 import math
+import pickle
 import random
 import re
 from html import unescape
@@ -226,6 +227,13 @@ def test_whole_numbers_of_numpy(tmp_path):
     assert trainability_map(make_model, data, **asked, **plain).measure.tolist() == (
         first.measure.tolist()
     )
+
+
+def test_the_published_problem_can_be_sent_to_other_processes():
+    make_model, _ = default_problem(2)
+    again = pickle.loads(pickle.dumps(make_model))
+    numbers = [p.data for p in again(random.Random(1)).parameters()]
+    assert numbers == [p.data for p in make_model(random.Random(1)).parameters()]
 
 
 def test_no_samples():
