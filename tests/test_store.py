@@ -344,7 +344,7 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path):
     for name, line in (
         ("a file", "is a file; runs are stored in a folder"),
         ("photos", "has files but no zarr.json: it is not a store of runs"),
-        ("another's", "is not a store of runs: its zarr.json was not written by talweg"),
+        ("another's", "is not a store of runs: its zarr.json describes something else"),
     ):
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(DataError, match=line):

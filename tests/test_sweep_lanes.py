@@ -354,6 +354,9 @@ def test_settings_that_make_no_sense():
         sweep(line, LINE, [0.1], momentum=0.9)
     with pytest.raises(ArgumentError, match=r"grid must be a dict such as .*, got \['momentum'\]"):
         sweep(line, LINE, [0.1], grid=["momentum"])
+    for rate in ("a", tw.schedules.Cosine(0.1, steps=5)):
+        with pytest.raises(ArgumentError, match="learning_rates must be numbers, got "):
+            sweep(line, LINE, [0.1, rate])
     for seed in (2.5, None, "a"):
         with pytest.raises(ArgumentError, match="seeds must be whole numbers, got "):
             sweep(line, LINE, [0.1], seeds=[1, seed])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg.errors import ArgumentError
+from talweg.errors import ArgumentError, DataError
 from talweg.explore import sweep as sweeping
 
 LESSON = tw.lesson_data()
@@ -205,3 +205,9 @@ def wait_for_chunks(folder, count, process):
     """Until so many chunks are there; or the process has ended, which is found out later."""
     while process.poll() is None and len(list(folder.glob("c.*"))) < count:
         pass
+
+
+def test_a_map_is_not_taken_for_runs(tmp_path):
+    tw.trainability_map(resolution=8, steps=2, store=tmp_path / "map")
+    with pytest.raises(DataError, match=r"not a store of runs: its zarr\.json describes someth"):
+        tw.sweep(network, LESSON, RATES, store=tmp_path / "map", **asked())

@@ -57,19 +57,21 @@ def among(values: Array, wanted: Any) -> Array:
     """
     import numpy as np
 
-    choice = list(wanted) if isinstance(wanted, (list, range, np.ndarray)) else [wanted]
+    several = isinstance(wanted, (list, range, np.ndarray))
+    choice = [_listed(x) for x in wanted] if several else [wanted]
     if values.dtype != object:
         numbers = [float(x) for x in choice if isinstance(x, (int, float, np.number))]
         return np.isin(values, numbers)
-    if isinstance(wanted, list):
-        choice.append(wanted)  # the values may be lists themselves
-    return np.array([any(_equal(x, y) for y in choice) for x in values], dtype=bool)
+    if several:
+        choice.append(list(choice))  # the values may be lists themselves
+    return np.array(
+        [any(x is y or x == y for y in choice) for x in map(_listed, values)], dtype=bool
+    )
 
 
-def _equal(x: Any, y: Any) -> bool:
-    """Whether two values are one; arrays are compared as lists."""
-    own, other = (z.tolist() if hasattr(z, "tolist") else z for z in (x, y))
-    return own is other or bool(own == other)
+def _listed(value: Any) -> Any:
+    """An array as a list; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def groups(

@@ -155,6 +155,12 @@ def _choices(
             raise ArgumentError(f"{name} in grid: give learning_rates=[...] or seeds=[...] instead")
     given = {**grid, "learning_rate": learning_rates, "seed": seeds}
     choices = {name: [_as_python(x) for x in values] for name, values in given.items()}
+    for rate in choices["learning_rate"]:
+        if not isinstance(rate, (int, float)):
+            raise ArgumentError(
+                f"learning_rates must be numbers, got {rate!r} among them; a schedule of each is "
+                "made by optimizer=lambda lr: tw.SGD(tw.schedules.Cosine(lr, steps=50))"
+            )
     for seed in choices["seed"]:
         if not isinstance(seed, int):
             raise ArgumentError(f"seeds must be whole numbers, got {seed!r} among them")
