@@ -112,6 +112,27 @@ def test_ctrl_c_loses_few_of_the_runs_that_are_made_one_by_one(tmp_path):
     assert len(result) == 16
 
 
+def test_another_engine_goes_on_with_the_chunks_that_are_there(tmp_path, small_tasks, monkeypatch):
+    runs = {"mode": "exact", "store": tmp_path / "runs"}
+    whole = tw.sweep(network, LESSON, RATES, **asked(mode="exact"))
+    seen = []
+
+    def interrupted(prediction, target):
+        seen.append(target)
+        if len(seen) == 20 * 10 * len(LESSON):
+            raise KeyboardInterrupt
+        return tw.losses.squared_error(prediction, target)
+
+    interrupted.__qualname__ = tw.losses.squared_error.__qualname__
+    kept = tw.sweep(network, LESSON, RATES, loss=interrupted, **asked(engine="eager", **runs))
+    assert len(kept) == 16
+    rest = {"loss": tw.losses.squared_error, **asked(**runs)}
+    result = tw.sweep(network, LESSON, RATES, **rest)
+    assert result.losses.tolist() == whole.losses.tolist()
+    engines = [run.history.engine for run in result.runs]
+    assert engines == ["eager"] * 16 + ["native, exact"] * (len(engines) - 16)
+
+
 def test_arrays_that_differ_in_what_is_not_printed_are_other_data(tmp_path):
     class First:
         def __init__(self, rng):

@@ -31,7 +31,7 @@ class Gathered:
 
     Args:
         asked: the sweep.
-        chunk: how many runs a task has.
+        chunk: how many runs a task has, unless the store was begun with another number.
         store: the folder to keep them in; None for memory.
         why: why runs are trained one by one, if that is known already.
 
@@ -61,6 +61,7 @@ class Gathered:
             self.stored = RunStore(
                 store, asked.description(), runs=asked.count, steps=asked.steps, chunk=chunk
             )
+            self.chunk = chunk = self.stored.chunk
             self._missing = self.stored.missing()
             done = -(-asked.count // chunk) - len(self._missing)
             self.finished = min(asked.count, done * chunk)
