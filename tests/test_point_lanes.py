@@ -1,5 +1,7 @@
 """Maps by native code: each point is what the eager engine finds there."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,32 @@ def test_a_layer_that_is_not_trained_is_said():
 
     of = plan(("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), make=make)
     with pytest.raises(NativeError, match=r"learning_rate\[0\] is of parameters that the model"):
+        PointJob(of, "exact").prepare()
+
+
+@dataclass
+class Doubled(tw.optim.Optimizer):
+    half: float = 0.1
+
+    def __post_init__(self):
+        self.whole = 2.0 * self.half
+
+    def update(self, p, g, state, lr, step):
+        return p - lr * (self.whole * g), state
+
+
+@dataclass
+class Remembering(Doubled):
+    def initial_state(self):
+        return (self.half,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(Doubled, r"\('half', 'whole'\)"), (Remembering, r"initial_state\(\)")]
+)
+def test_what_depends_on_a_setting_of_the_optimiser_is_said(kind, reason):
+    of = plan(("learning_rate", *RATES), ("half", 0.1, 0.9), optimizer=kind(0.1))
+    with pytest.raises(NativeError, match=reason):
         PointJob(of, "exact").prepare()
 
 

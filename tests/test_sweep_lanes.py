@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -277,6 +278,18 @@ def of_a_class_each(lr):
     return Own(lr)
 
 
+@dataclass
+class Adagrad(tw.optim.Optimizer):
+    initial: float = 0.1
+
+    def initial_state(self):
+        return (self.initial,)
+
+    def update(self, p, g, state, lr, step):
+        size = state[0] + g * g
+        return p - tw.ops.div(lr * g, tw.ops.sqrt(size)), (size,)
+
+
 class Named(tw.SGD):
     def __init__(self, lr, name):
         super().__init__(lr)
@@ -293,6 +306,7 @@ class Named(tw.SGD):
         (with_weights_of_0, {}, "are not one program"),
         (line, {"batch_size": 2, "seed": None}, "seed=None shuffles by Python's own random"),
         (line, {"optimizer": reads_its_rate}, r"reads self\.lr"),
+        (line, {"optimizer": lambda lr: Adagrad(lr, lr)}, r"initial_state\(\) of the optimisers"),
         (line, {"optimizer": of_a_class_each}, "of several kinds"),
         (line, {"optimizer": lambda lr: Named(lr, str(lr))}, "differ in name, which is not a num"),
     ],

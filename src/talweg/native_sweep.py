@@ -247,6 +247,8 @@ def family_of(optimizers: Sequence[Optimizer]) -> Family:
         own = _settings(optimizer)
         if type(optimizer) is not kind or own.keys() != settings.keys():
             raise NativeError("the optimisers are of several kinds")
+        if repr(optimizer.initial_state()) != repr(first.initial_state()):
+            raise NativeError("initial_state() of the optimisers gives other numbers in some runs")
         scheduled = scheduled or callable(optimizer.lr)
         if own == settings:
             continue

@@ -23,7 +23,7 @@ from talweg.errors import NativeError
 from talweg.explore.map_axes import LAYERED, Axis
 from talweg.explore.measure import convergence_measure
 from talweg.explore.point_runs import Plan, parameters_of_axis
-from talweg.native_sweep import Family, Lanes, first_rates
+from talweg.native_sweep import Family, Lanes, family_of, first_rates
 
 if TYPE_CHECKING:
     from talweg.compiler.tape import Array
@@ -78,6 +78,7 @@ class PointLanes:
                 raise NativeError(f"{axis.name} is of parameters that the model does not train")
         self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
         self.ranges = self._ranges()
+        self._refuse_hidden_settings()
         self._lanes: dict[tuple[str, ...], Lanes] = {}
         self._making = threading.Lock()
         self._stopped = threading.Event()
@@ -117,6 +118,21 @@ class PointLanes:
             )
             measures[rows] = convergence_measure(swept.losses)
         return measures
+
+    def _refuse_hidden_settings(self) -> None:
+        """Refuse an optimiser in which more than the settings of the axes depends on them.
+
+        Raises:
+            NativeError: if it is one.
+        """
+        own = [axis for axis in self.axes if axis.setting not in LAYERED]
+        one, other = (
+            replace(self.plan.optimizer, **{a.setting: a.values(14, k, 1).item() for a in own})
+            for k in (1, 2**14 - 1)
+        )
+        varied = family_of([one, other]).varied
+        if len(varied) > len(own):
+            raise NativeError(f"what varies in the optimiser is not only {own[0].name}: {varied}")
 
     def _lanes_of(self, numbers: dict[str, Any]) -> Lanes:
         """The native code for points at which these numbers of the optimiser are zero or not."""
