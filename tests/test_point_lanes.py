@@ -1,9 +1,12 @@
 """Maps by native code: each point is what the eager engine finds there."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import talweg as tw
+from talweg.compiler.sweeper import Sweeper
 from talweg.errors import NativeError
 from talweg.explore.map_axes import axis
 from talweg.explore.mean_field import default_problem
@@ -67,6 +70,59 @@ def test_points_may_come_in_any_order_and_number():
     assert [work((xs[k : k + 1], ys[k : k + 1]))[0] for k in order[:20]] == (
         whole[order[:20]].tolist()
     )
+
+
+def test_few_points_at_once_where_runs_are_long(monkeypatch):
+    of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
+    whole = PointJob(of, "default").prepare()(points(of))
+    counts, run = [], Sweeper.run
+
+    def counted(self, weights, *args, **more):
+        counts.append(len(weights))
+        return run(self, weights, *args, **more)
+
+    monkeypatch.setattr(Sweeper, "run", counted)
+    monkeypatch.setattr("talweg.explore.point_lanes._LOSSES", 10 * of.steps)
+    assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
+    assert sum(counts) == len(whole)
+    assert max(counts) == 10
+
+
+def test_a_layer_that_is_not_trained_is_said():
+    def make(rng):
+        model = MAKE(rng)
+        model.parameters = model.layers[1].parameters
+        return model
+
+    of = plan(("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), make=make)
+    with pytest.raises(NativeError, match=r"learning_rate\[0\] is of parameters that the model"):
+        PointJob(of, "exact").prepare()
+
+
+@dataclass
+class Doubled(tw.optim.Optimizer):
+    half: float = 0.1
+
+    def __post_init__(self):
+        self.whole = 2.0 * self.half
+
+    def update(self, p, g, state, lr, step):
+        return p - lr * (self.whole * g), state
+
+
+@dataclass
+class Remembering(Doubled):
+    def initial_state(self):
+        return (self.half,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(Doubled, r"\('half', 'whole'\)"), (Remembering, r"initial_state\(\)")]
+)
+def test_what_depends_on_a_setting_of_the_optimiser_is_said(kind, reason):
+    of = plan(("learning_rate", *RATES), ("half", 0.1, 0.9), optimizer=kind(0.1))
+    with pytest.raises(NativeError, match=reason):
+        PointJob(of, "exact").prepare()
 
 
 def test_what_cannot_be_compiled_is_said():

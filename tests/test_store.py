@@ -282,10 +282,19 @@ def test_runs_of_another_description_are_refused(folder, line):
 @pytest.mark.parametrize("name", ASKED)
 def test_other_counts_are_refused(folder, name):
     full(folder)
-    with pytest.raises(ArgumentError, match=rf"{name} is {ASKED[name]} there, and 5 was asked for"):
-        RunStore(folder, ABOUT, **{**ASKED, name: 5})
+    line = rf"{name} is {ASKED[name]} there, and 5 was asked for"
+    if name != "chunk":
+        with pytest.raises(ArgumentError, match=line):
+            RunStore(folder, ABOUT, **{**ASKED, name: 5})
     with pytest.raises(ArgumentError, match=f"^{name} must be a whole number of at least 1, got 0"):
         RunStore(folder, ABOUT, **{**ASKED, name: 0})
+
+
+def test_a_store_keeps_its_chunks(folder):
+    full(folder)
+    with RunStore(folder, ABOUT, **{**ASKED, "chunk": 5}) as store:
+        assert (store.chunk, store.chunks) == (4, 3)
+        same(store.read(1), chunk_of(1))
 
 
 def test_tuples_are_lists_in_a_description(folder):
@@ -344,7 +353,7 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path):
     for name, line in (
         ("a file", "is a file; runs are stored in a folder"),
         ("photos", "has files but no zarr.json: it is not a store of runs"),
-        ("another's", "is not a store of runs: its zarr.json was not written by talweg"),
+        ("another's", "is not a store of runs: its zarr.json describes something else"),
     ):
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(DataError, match=line):

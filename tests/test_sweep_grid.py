@@ -69,6 +69,7 @@ def test_grid_varies_slowest_then_rate_then_seed():
         ({"learning_rate": [0.1]}, r"give learning_rates=\[\.\.\.\]"),
         ({"reduction": ["mean"]}, "reduction is given twice"),
         ({"momentum": [0.5, 1.5]}, "momentum must be at least 0 and below 1, got 1.5"),
+        ({"initial_scale": ["a"]}, "initial_scale must be a number, got 'a'"),
         ({"batch_size": [0]}, "batch_size must be None or a whole number of at least 1"),
     ],
 )
@@ -119,6 +120,27 @@ def test_other_numbers_of_optimisers(optimizer):
     for run in result.runs:
         own = {name: run.settings[name] for name in grid}
         same(run, alone(run.settings, optimizer(run.learning_rate, **own), 6))
+
+
+def test_whole_numbers_truth_values_and_a_scale_that_the_model_takes():
+    def scaled(rng, initial_scale):
+        model = network(rng)
+
+        class Scaled:
+            parameters = model.parameters
+
+            def __call__(self, x):
+                return initial_scale * model(x)
+
+        return Scaled()
+
+    grid = {"weight_decay": [0, 1], "initial_scale": [0.5, 2], "nesterov": [False, True]}
+    asked = {
+        "grid": grid, "steps": 6, "mode": "exact",
+        "optimizer": lambda lr, weight_decay, nesterov: tw.SGD(lr, 0.9, nesterov, weight_decay),
+    }  # fmt: skip
+    native, eager = (sweep(scaled, MOONS, [0.01], engine=e, **asked) for e in ("native", "eager"))
+    assert native.losses.tolist() == eager.losses.tolist()
 
 
 @pytest.mark.parametrize("mode", ["exact", "default"])

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -238,6 +239,28 @@ def with_a_constant(rng):
     return Shifted()
 
 
+class Constants:
+    """Weights that multiply drawn numbers, which are no parameters."""
+
+    def __init__(self, rng, weight):
+        self.drawn = [rng.random(), rng.random()]
+        self.weights = [tw.Value(weight), tw.Value(weight)]
+
+    def parameters(self):
+        return self.weights
+
+    def __call__(self, x):
+        return sum(w * (c * a) for w, c, a in zip(self.weights, self.drawn, x, strict=True))
+
+
+def with_weights_of_0(rng):
+    return Constants(rng, 0.0)
+
+
+def with_other_features(rng):
+    return Constants(rng, 0.5)
+
+
 class OwnRate(tw.SGD):
     def update(self, p, g, state, lr, step):
         return p - self.lr * g, state
@@ -255,6 +278,18 @@ def of_a_class_each(lr):
     return Own(lr)
 
 
+@dataclass
+class Adagrad(tw.optim.Optimizer):
+    initial: float = 0.1
+
+    def initial_state(self):
+        return (self.initial,)
+
+    def update(self, p, g, state, lr, step):
+        size = state[0] + g * g
+        return p - tw.ops.div(lr * g, tw.ops.sqrt(size)), (size,)
+
+
 class Named(tw.SGD):
     def __init__(self, lr, name):
         super().__init__(lr)
@@ -268,7 +303,10 @@ class Named(tw.SGD):
         (line, {"callbacks": [lambda step: None]}, "callbacks is set"),
         (of_another_size, {}, r"have \d+ and \d+ parameters"),
         (with_a_constant, {}, "are not one program"),
+        (with_weights_of_0, {}, "are not one program"),
+        (line, {"batch_size": 2, "seed": None}, "seed=None shuffles by Python's own random"),
         (line, {"optimizer": reads_its_rate}, r"reads self\.lr"),
+        (line, {"optimizer": lambda lr: Adagrad(lr, lr)}, r"initial_state\(\) of the optimisers"),
         (line, {"optimizer": of_a_class_each}, "of several kinds"),
         (line, {"optimizer": lambda lr: Named(lr, str(lr))}, "differ in name, which is not a num"),
     ],
@@ -283,10 +321,74 @@ def test_what_does_not_fit_is_refused_or_made_one_by_one(make, settings, reason,
     assert re.search(reason, result.why_one_by_one)
 
 
+def test_zeros_in_the_first_sample_do_not_hide_another_program():
+    exclusive_or = [([0.0, 0.0], 0.0), ([0.0, 1.0], 1.0), ([1.0, 0.0], 1.0), ([1.0, 1.0], 0.0)]
+    asked = {"seeds": [1, 2], "steps": 2}
+    with pytest.raises(NativeError, match="are not one program: the loss of sample 1 is"):
+        sweep(with_other_features, exclusive_or, [0.1], engine="native", **asked)
+
+
+class ByName:
+    """Another program for each name."""
+
+    def __init__(self, rng):
+        self.weights = [tw.Value(rng.random()), tw.Value(rng.random())]
+
+    def parameters(self):
+        return self.weights
+
+    def __call__(self, x):
+        name, number = x
+        return self.weights["ab".index(name)] * number
+
+
+def test_samples_of_several_programs_are_refused_also_one_at_a_time():
+    named = [(("a", 1.0), 0.3), (("b", 2.0), 0.4)]
+    with pytest.raises(NativeError, match=r"example 1 has another shape .* picked by$"):
+        sweep(ByName, named, [0.1, 0.2], batch_size=1, steps=3, engine="native")
+
+
+def test_weights_are_what_they_were_after_a_model_was_tried():
+    from talweg.native_sweep import Lanes, family_of
+
+    def loss(model, sample):
+        return tw.losses.squared_error(model(sample[0]), sample[1])
+
+    first, other = line(random.Random(1)), line(random.Random(2))
+    drawn = [p.data for p in other.parameters()]
+    lanes = Lanes(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
+    assert lanes.weights_of(other) == drawn == [p.data for p in other.parameters()]
+
+
 def test_settings_that_make_no_sense():
     for bad in ({"engine": "fast"}, {"mode": "quick"}, {"threads": 0}):
         with pytest.raises(ArgumentError, match=next(iter(bad))):
             sweep(line, LINE, [0.1], **bad)
+    with pytest.raises(ArgumentError, match=r"momentum=0.9 is no setting of train.*into grid="):
+        sweep(line, LINE, [0.1], momentum=0.9)
+    with pytest.raises(ArgumentError, match=r"grid must be a dict such as .*, got \['momentum'\]"):
+        sweep(line, LINE, [0.1], grid=["momentum"])
+    for rate in ("a", tw.schedules.Cosine(0.1, steps=5)):
+        with pytest.raises(ArgumentError, match="learning_rates must be numbers, got "):
+            sweep(line, LINE, [0.1, rate])
+    for seed in (2.5, None, "a"):
+        with pytest.raises(ArgumentError, match="seeds must be whole numbers, got "):
+            sweep(line, LINE, [0.1], seeds=[1, seed])
+
+
+def test_whole_numbers_of_numpy():
+    plain = {"steps": 5, "batch_size": 2, "seed": 3}
+    of_numpy = {name: np.int64(x) for name, x in plain.items()}
+    for engine in ("native", "eager"):
+        found = sweep(line, LINE, [0.1], engine=engine, **of_numpy)
+        assert (
+            found.losses.tolist()
+            == sweep(line, LINE, [0.1], engine=engine, **plain).losses.tolist()
+        )
+    assert (
+        train(line(random.Random(1)), LINE, **of_numpy).losses
+        == train(line(random.Random(1)), LINE, **plain).losses
+    )
 
 
 def test_empty_settings_do_not_count():

@@ -192,6 +192,7 @@ def test_losses_are_a_copy():
 def test_a_sweep_without_runs():
     result = SweepResult.of_runs([], steps=4, interrupted=True)
     assert (len(result), result.losses.shape, result.best) == (0, (0, 4), None)
+    assert repr(result) == "SweepResult(0 runs of 4 steps, none finished)"
     assert result.interrupted
     assert result.table.height == 0
     assert result.in_words == "no run was finished"
@@ -540,3 +541,11 @@ def test_bytes_of_a_table_are_the_same_each_time():
     a_sweep(lambda k: 0.5).table.write_parquet(first)
     a_sweep(lambda k: 0.5).table.write_parquet(second)
     assert first.getvalue() == second.getvalue()
+
+
+def test_where_the_values_are_lists_or_arrays():
+    sizes = [[4, 1], [1], np.array([2, 1])]
+    result = SweepResult.of_runs([run([5.0, 1.0], 0.1, 1, sizes=x) for x in sizes], steps=2)
+    assert [r.settings["sizes"] for r in result.where(sizes=[4, 1]).runs] == [[4, 1]]
+    assert len(result.where(sizes=[[4, 1], [1]])) == 2
+    assert len(result.where(sizes=[np.array([2, 1])])) == 1

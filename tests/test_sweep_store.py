@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg.errors import ArgumentError
+from talweg.errors import ArgumentError, DataError
 from talweg.explore import sweep as sweeping
 
 LESSON = tw.lesson_data()
@@ -79,6 +79,76 @@ def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
     result = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **asked())
     assert done[13:] == [(k, min(k + 16, 183)) for k in range(48, 183, 16)]
     assert result.losses.tolist() == whole.losses.tolist()
+
+
+@pytest.mark.parametrize("engine", ["native", "eager"])
+def test_ctrl_c_before_anything_was_finished_leaves_no_runs(tmp_path, monkeypatch, engine):
+    whole = tw.sweep(network, LESSON, RATES[:9], **asked(engine=engine))
+    with monkeypatch.context() as patched:
+
+        def interrupt(self, task):
+            raise KeyboardInterrupt
+
+        patched.setattr("talweg.explore.side_by_side.SideBySide.__call__", interrupt)
+        nothing = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
+    assert nothing.interrupted
+    assert len(nothing) == len(nothing.losses) == len(nothing.table) == 0
+    again = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
+    assert again.losses.tolist() == whole.losses.tolist()
+
+
+def test_ctrl_c_loses_few_of_the_runs_that_are_made_one_by_one(tmp_path):
+    seen = []
+
+    def interrupted_late(prediction, target):
+        seen.append(target)
+        if len(seen) == (2 * 8 + 3) * 10 * len(LESSON):  # of the twentieth run
+            raise KeyboardInterrupt
+        return tw.losses.squared_error(prediction, target)
+
+    runs = asked(engine="eager", loss=interrupted_late)
+    result = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **runs)
+    assert result.interrupted
+    assert len(result) == 16
+
+
+def test_another_engine_goes_on_with_the_chunks_that_are_there(tmp_path, small_tasks, monkeypatch):
+    runs = {"mode": "exact", "store": tmp_path / "runs"}
+    whole = tw.sweep(network, LESSON, RATES, **asked(mode="exact"))
+    seen = []
+
+    def interrupted(prediction, target):
+        seen.append(target)
+        if len(seen) == 20 * 10 * len(LESSON):
+            raise KeyboardInterrupt
+        return tw.losses.squared_error(prediction, target)
+
+    interrupted.__qualname__ = tw.losses.squared_error.__qualname__
+    kept = tw.sweep(network, LESSON, RATES, loss=interrupted, **asked(engine="eager", **runs))
+    assert len(kept) == 16
+    rest = {"loss": tw.losses.squared_error, **asked(**runs)}
+    result = tw.sweep(network, LESSON, RATES, **rest)
+    assert result.losses.tolist() == whole.losses.tolist()
+    engines = [run.history.engine for run in result.runs]
+    assert engines == ["eager"] * 16 + ["native, exact"] * (len(engines) - 16)
+
+
+def test_arrays_that_differ_in_what_is_not_printed_are_other_data(tmp_path):
+    class First:
+        def __init__(self, rng):
+            self.weight = tw.Value(0.5)
+
+        def parameters(self):
+            return [self.weight]
+
+        def __call__(self, x):
+            return self.weight * x[0]
+
+    data, other = np.ones(3000), np.ones(3000)
+    other[1500] = 2.0
+    tw.sweep(First, [(data, 1.0)], [0.1], steps=2, store=tmp_path / "runs")
+    with pytest.raises(ArgumentError, match="samples"):
+        tw.sweep(First, [(other, 1.0)], [0.1], steps=2, store=tmp_path / "runs")
 
 
 @pytest.mark.parametrize(
@@ -156,3 +226,9 @@ def wait_for_chunks(folder, count, process):
     """Until so many chunks are there; or the process has ended, which is found out later."""
     while process.poll() is None and len(list(folder.glob("c.*"))) < count:
         pass
+
+
+def test_a_map_is_not_taken_for_runs(tmp_path):
+    tw.trainability_map(resolution=8, steps=2, store=tmp_path / "map")
+    with pytest.raises(DataError, match=r"not a store of runs: its zarr\.json describes someth"):
+        tw.sweep(network, LESSON, RATES, store=tmp_path / "map", **asked())

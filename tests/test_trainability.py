@@ -2,6 +2,7 @@
 
 import io
 import math
+import pickle
 import random
 import re
 from html import unescape
@@ -192,6 +193,8 @@ def test_other_settings_on_the_axes():
         ({"resolution": 32768}, "power of two from 8 to 16384"),
         ({"resolution": 64.0}, "power of two from 8 to 16384"),
         ({"steps": 0}, "steps must be"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"loss": 3}, "loss must be a function"),
         ({"optimizer": "SGD"}, "optimizer must be"),
         ({"x": ("learning_rate[1]", 1e-3, 1.0)}, r"x and y are both learning_rate\[1\]"),
         ({"x": ("beta1", 0.1, 0.9)}, "'beta1' is no setting of a run with SGD; there are learning"),
@@ -213,6 +216,24 @@ def test_settings_that_make_no_sense(settings, message):
     make_model, data = default_problem(2)
     with pytest.raises(ArgumentError, match=message):
         trainability_map(**{"make_model": make_model, "data": data, "steps": 5, **settings})
+
+
+def test_whole_numbers_of_numpy(tmp_path):
+    make_model, data = default_problem(2)
+    plain = {"steps": 5, "batch_size": 2, "seed": 3}
+    asked = {"resolution": 8, "engine": "native", "store": tmp_path / "map"}
+    of_numpy = {name: np.int64(x) for name, x in plain.items()}
+    first = trainability_map(make_model, data, **asked, **of_numpy)
+    assert trainability_map(make_model, data, **asked, **plain).measure.tolist() == (
+        first.measure.tolist()
+    )
+
+
+def test_the_published_problem_can_be_sent_to_other_processes():
+    make_model, _ = default_problem(2)
+    again = pickle.loads(pickle.dumps(make_model))
+    numbers = [p.data for p in again(random.Random(1)).parameters()]
+    assert numbers == [p.data for p in make_model(random.Random(1)).parameters()]
 
 
 def test_no_samples():

@@ -99,7 +99,7 @@ def descend(
     batch_size, steps = settings.batch_size, settings.steps
     run = _run(settings, model, f, examples, as_floats)
     pass_length = -(-len(examples) // batch_size) if batch_size else 1
-    rng = random if settings.seed is None else random.Random(settings.seed)
+    rng = random if settings.seed is None else random.Random(int(settings.seed))
     batches = batches_of(len(examples), batch_size, rng)
     watch = Watch(run, examples, validation, settings.metrics or {}, settings.early_stopping)
     history = run.history

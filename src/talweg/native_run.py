@@ -148,7 +148,8 @@ class NativeRun(EagerRun):
             if self._shape(i) is not first:
                 raise NativeError(
                     f"example {i} has another shape than the first, in its number of numbers or "
-                    "in whole numbers that are not only picked by; take batch_size=1"
+                    "in whole numbers that are not only picked by"
+                    + ("" if self.batch_size == 1 else "; take batch_size=1")
                 )
             if len(seen) < _MOST_COMPARED:
                 seen.setdefault(_wholes(self.numbers[i][1]), i)
@@ -166,7 +167,7 @@ class NativeRun(EagerRun):
         numbers = [p.data for p in self.parameters]
         try:
             for k, p in enumerate(self.parameters):
-                p.data = numbers[k] * 1.015625 + 0.0078125
+                p.data = moved(numbers[k])
             inputs = {"w": self._parameters(), "x": self.numbers[i][1]}
             own = ops.to_float(self.f(self.samples[i]))
             (by_trace,) = tapes.run(shape.tape, inputs)
@@ -322,6 +323,11 @@ class NativeRun(EagerRun):
             parts += shape.valuer(self.exact).value(parameters, flat.floats)
         total: float = losses.add_up(parts)
         return total / len(samples) if self.mean else total
+
+
+def moved(weight: float) -> float:
+    """Another weight near this one, at which a program is tried too."""
+    return weight * 1.015625 + 0.0078125
 
 
 def _with_floats(thing: Any) -> Any:

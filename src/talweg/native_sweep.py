@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from talweg.compiler.sweeper import Batches, Sweeper, Swept
 from talweg.compiler.tape import Array
 from talweg.eager_run import Model, Sample, parameters_of
 from talweg.errors import CompilerError, NativeError, TalwegError
-from talweg.native_run import NativeRun
+from talweg.native_run import NativeRun, moved
 from talweg.operation import Number
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
+from talweg.value import Value
 
 Loss = Callable[[Model, Sample], Any]
 """The loss of a model on one sample."""
@@ -87,6 +89,8 @@ class Lanes(NativeRun):
         """Native code for all runs, in place of that for one run."""
         if self.others:
             raise NativeError("the loss reads Values that are not parameters of the model")
+        if self.batch_size == 1 and len(self.samples) > 1:  # else that has been asked before
+            self._refuse_mixed_batches()
         try:
             self.sweeper = Sweeper(
                 shape.tape,
@@ -109,6 +113,8 @@ class Lanes(NativeRun):
     def weights_of(self, model: Model) -> list[float]:
         """The parameters of a model, which must be the same program as the first one.
 
+        Its loss is compared with that by the trace at its own weights and at others.
+
         Raises:
             NativeError: if it is not.
         """
@@ -118,19 +124,39 @@ class Lanes(NativeRun):
             raise NativeError(
                 f"the models of the runs have {len(self.parameters)} and {len(numbers)} parameters"
             )
-        inputs = {"w": numbers, "x": self.numbers[0][1]}
         drawn = random.getstate()
         try:
-            own = ops.to_float(self.loss(model, self.samples[0]))
+            self._refuse_another_program(model, parameters, 0)
+            for p, x in zip(parameters, numbers, strict=True):
+                p.data = moved(x)  # weights of 0 would hide what they are multiplied by
+            for i in self._telling:
+                self._refuse_another_program(model, parameters, i)
         finally:
             random.setstate(drawn)
-        (by_trace,) = tapes.run(self._shape(0).tape, inputs)
+            for p, x in zip(parameters, numbers, strict=True):
+                p.data = x
+        return numbers
+
+    def _refuse_another_program(self, model: Model, parameters: Sequence[Value], i: int) -> None:
+        """Compare the loss of a model on a sample with that by the program of the first one."""
+        own = ops.to_float(self.loss(model, self.samples[i]))
+        inputs = {"w": [p.data for p in parameters], "x": self.numbers[i][1]}
+        (by_trace,) = tapes.run(self._shape(i).tape, inputs)
         if repr(own) != repr(by_trace):  # repr: nan is the same as nan
             raise NativeError(
-                f"the models of the runs are not one program: the loss of the first sample is "
+                f"the models of the runs are not one program: the loss of sample {i} is "
                 f"{own!r} for one of them, but {by_trace!r} by the program of the first model"
             )
-        return numbers
+
+    @cached_property
+    def _telling(self) -> tuple[int, ...]:
+        """Samples that tell programs apart: the first, and one of many different numbers.
+
+        Numbers that are 0 hide what they are multiplied by, and equal ones which is which.
+        """
+        found = [numbers for _, numbers in self.numbers]
+        richest = max(range(len(found)), key=lambda i: len({x for x in found[i] if x}))
+        return (0, richest) if richest else (0,)
 
     # ---- running it ------------------------------------------------------------------------
 
@@ -221,6 +247,8 @@ def family_of(optimizers: Sequence[Optimizer]) -> Family:
         own = _settings(optimizer)
         if type(optimizer) is not kind or own.keys() != settings.keys():
             raise NativeError("the optimisers are of several kinds")
+        if repr(optimizer.initial_state()) != repr(first.initial_state()):
+            raise NativeError("initial_state() of the optimisers gives other numbers in some runs")
         scheduled = scheduled or callable(optimizer.lr)
         if own == settings:
             continue

@@ -50,14 +50,28 @@ def crossed(choices: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
 
 
 def among(values: Array, wanted: Any) -> Array:
-    """Which of the values are the one that is wanted, or one of a list."""
+    """Which of the values are the one that is wanted, or one of a list.
+
+    >>> among(column([[4, 1], [1], 2]), [4, 1]).tolist(), among(column([0.1, 1]), [1, 2]).tolist()
+    ([True, False, False], [False, True])
+    """
     import numpy as np
 
-    choice = list(wanted) if isinstance(wanted, (list, range, np.ndarray)) else [wanted]
+    several = isinstance(wanted, (list, range, np.ndarray))
+    choice = [_listed(x) for x in wanted] if several else [wanted]
     if values.dtype != object:
         numbers = [float(x) for x in choice if isinstance(x, (int, float, np.number))]
         return np.isin(values, numbers)
-    return np.array([any(x is y or x == y for y in choice) for x in values], dtype=bool)
+    if several:
+        choice.append(list(choice))  # the values may be lists themselves
+    return np.array(
+        [any(x is y or x == y for y in choice) for x in map(_listed, values)], dtype=bool
+    )
+
+
+def _listed(value: Any) -> Any:
+    """An array as a list; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def groups(

@@ -31,7 +31,7 @@ class Gathered:
 
     Args:
         asked: the sweep.
-        chunk: how many runs a task has.
+        chunk: how many runs a task has, unless the store was begun with another number.
         store: the folder to keep them in; None for memory.
         why: why runs are trained one by one, if that is known already.
 
@@ -61,6 +61,7 @@ class Gathered:
             self.stored = RunStore(
                 store, asked.description(), runs=asked.count, steps=asked.steps, chunk=chunk
             )
+            self.chunk = chunk = self.stored.chunk
             self._missing = self.stored.missing()
             done = -(-asked.count // chunk) - len(self._missing)
             self.finished = min(asked.count, done * chunk)
@@ -112,6 +113,8 @@ class Gathered:
         columns: dict[str, Any]
         if self.stored is None:
             columns = self.columns
+        elif not self.finished:  # it gets its arrays with the first task
+            columns = empty(0, asked.steps)
         else:
             columns = {name: self.stored.array(name) for name in self.stored.names}
         small = {name: np.asarray(x[:]) for name, x in columns.items() if name != "losses"}
@@ -119,7 +122,7 @@ class Gathered:
         curves = columns["losses"]
         if len(there) < asked.count:
             small = {name: column[there] for name, column in small.items()}
-            curves = curves[there] if self.stored is None else Rows(curves, there)
+            curves = curves[there] if isinstance(curves, np.ndarray) else Rows(curves, there)
         settings = crossed(asked.choices)
         names = ("learning_rate", "seed", *asked.grid)
         records = _Records(asked, small, curves, there, self.histories)

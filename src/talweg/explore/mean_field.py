@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from talweg.errors import ArgumentError
 from talweg.losses import add_up
@@ -93,10 +94,7 @@ def default_problem(
 
     data = [([drawn() for _ in range(width)], drawn()) for _ in range(width * (width + 1))]
 
-    def make_model(rng: random.Random) -> MeanFieldNet:
-        return MeanFieldNet(width, width, rng)
-
-    return make_model, data
+    return partial(MeanFieldNet, width, width), data  # unlike a closure it can be pickled
 
 
 def _product(a: Sequence[Number], b: Sequence[Number]) -> Number:

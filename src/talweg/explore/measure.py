@@ -58,7 +58,7 @@ def convergence_measure(losses: Array) -> Array:
     """
     import numpy as np
 
-    v = np.array(losses, float)
+    v = np.array(losses, float, order="C")  # sums do not depend on where numbers come from
     if v.ndim != 2 or not v.shape[1]:
         raise DataError(f"expected losses of runs x steps, at least one step, got {v.shape}")
     if (v < 0.0).any():

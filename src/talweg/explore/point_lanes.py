@@ -19,16 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talweg.errors import NativeError
 from talweg.explore.map_axes import LAYERED, Axis
 from talweg.explore.measure import convergence_measure
 from talweg.explore.point_runs import Plan, parameters_of_axis
-from talweg.native_sweep import Family, Lanes, first_rates
+from talweg.native_sweep import Family, Lanes, family_of, first_rates
 
 if TYPE_CHECKING:
     from talweg.compiler.tape import Array
 
 Points = tuple["Array", "Array"]
 """The settings of the x and of the y axis at some points."""
+
+
+_LOSSES = 2**21
+"""About how many losses are in memory at once: 16 MB, by each thread."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,13 @@ class PointLanes:
         self.weights = np.array([p.data for p in self.model.parameters()])
         self.axes = (plan.x, plan.y)
         place = {id(p): k for k, p in enumerate(self.model.parameters())}
-        self.concerned = [
-            np.array([place[id(p)] for p in parameters_of_axis(self.model, axis)])
-            for axis in self.axes
-        ]
+        chosen = [parameters_of_axis(self.model, axis) for axis in self.axes]
+        for axis, some in zip(self.axes, chosen, strict=True):
+            if any(id(p) not in place for p in some):
+                raise NativeError(f"{axis.name} is of parameters that the model does not train")
+        self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
         self.ranges = self._ranges()
+        self._refuse_hidden_settings()
         self._lanes: dict[tuple[str, ...], Lanes] = {}
         self._making = threading.Lock()
         self._stopped = threading.Event()
@@ -90,12 +97,13 @@ class PointLanes:
     def __call__(self, points: Points) -> Array:
         """The measure at each point."""
         plan, own = self.plan, [k for k, a in enumerate(self.axes) if a.setting not in LAYERED]
-        losses = np.full((len(points[0]), plan.steps), np.nan)
+        measures = np.empty(len(points[0]))
+        at_once = max(8, _LOSSES // plan.steps)
         zeros = np.zeros(len(points[0]), dtype=np.int64)  # which numbers are zero, one bit each
         for bit, k in enumerate(own):
             zeros += (points[k] == 0.0) * (1 << bit)
-        for pattern in np.unique(zeros):
-            rows = np.flatnonzero(zeros == pattern)
+        alike = [np.flatnonzero(zeros == pattern) for pattern in np.unique(zeros)]
+        for rows in (all_[k : k + at_once] for all_ in alike for k in range(0, len(all_), at_once)):
             some = (points[0][rows], points[1][rows])
             numbers = {self.axes[k].setting: some[k] for k in own}
             lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
@@ -108,8 +116,23 @@ class PointLanes:
                 batches=lanes.batches(plan.steps, plan.seed),
                 stopped=self._stopped.is_set,
             )
-            losses[rows] = swept.losses
-        return convergence_measure(losses)
+            measures[rows] = convergence_measure(swept.losses)
+        return measures
+
+    def _refuse_hidden_settings(self) -> None:
+        """Refuse an optimiser in which more than the settings of the axes depends on them.
+
+        Raises:
+            NativeError: if it is one.
+        """
+        own = [axis for axis in self.axes if axis.setting not in LAYERED]
+        one, other = (
+            replace(self.plan.optimizer, **{a.setting: a.values(14, k, 1).item() for a in own})
+            for k in (1, 2**14 - 1)
+        )
+        varied = family_of([one, other]).varied
+        if len(varied) > len(own):
+            raise NativeError(f"what varies in the optimiser is not only {own[0].name}: {varied}")
 
     def _lanes_of(self, numbers: dict[str, Any]) -> Lanes:
         """The native code for points at which these numbers of the optimiser are zero or not."""

@@ -397,5 +397,8 @@ class SweepResult:
 
     def __repr__(self) -> str:
         best = self.best
-        found = "all diverged" if best is None else f"best rate {best.learning_rate:g}"
+        if best is not None:
+            found = f"best rate {best.learning_rate:g}"
+        else:
+            found = "all diverged" if self.whole.any() else "none finished"
         return f"SweepResult({len(self)} runs of {self.steps} steps, {found})"

@@ -161,9 +161,11 @@ class SideBySide:
         specification = self.specification
         with self._making:
             if run.program not in self._lanes:
-                given = specification.given_to_train(run.settings)
+                given, settings = specification.given_to_train(run.settings), dict(run.settings)
+                if specification.routes.get("initial_scale") == "scale":
+                    settings["initial_scale"] = 1.0
                 self._lanes[run.program] = Lanes(
-                    specification.model_of({**run.settings, "initial_scale": 1.0}),
+                    specification.model_of(settings),
                     specification.families[run.program],
                     specification.samples,
                     specification.loss_of(run.settings),

@@ -181,7 +181,9 @@ class Specification:
             optimizer, places = self.optimizer_of(self.settings_of(k)), self.places_of(k)
             shared = [places[x] for x in self.grid if self.routes[x] in ("model", "train")]
             numbers = vars(optimizer).items()
-            not_zero = [name for name, x in numbers if isinstance(x, float) and x and name != "lr"]
+            not_zero = [
+                name for name, x in numbers if isinstance(x, (int, float)) and x and name != "lr"
+            ]
             found = optimizer, (*shared, *not_zero)
             if len(self._made) < _MOST_MADE:
                 self._made[combination] = found
@@ -212,6 +214,8 @@ class Specification:
         """
         if self.engine == "eager":
             raise NativeError('engine="eager" was asked for')
+        if self.may_have_batches and self.settings.get("seed", 0) is None:
+            raise NativeError("seed=None shuffles by Python's own random, one run after the other")
         in_grid = {name: values for name, values in self.choices.items() if name in IN_GRID}
         for name, setting in {**self.settings, **in_grid}.items():
             is_empty = setting is None or (isinstance(setting, (list, tuple, dict)) and not setting)
@@ -238,7 +242,7 @@ class Specification:
             "train": {name: _plain(x) for name, x in sorted(self.settings.items())},
             "mode": self.mode,
             "stop_at": self.stop_at,
-            "samples": _hash([repr(sample) for sample in self.samples]),
+            "samples": _hash([repr((_listed(x), _listed(y))) for x, y in self.samples]),
             "model and loss": _hash([*weights, *start]),
         }
 
@@ -249,6 +253,11 @@ def _plain(x: Any) -> Any:
         return json.loads(json.dumps(x))
     except TypeError:
         return getattr(x, "__qualname__", type(x).__name__)
+
+
+def _listed(numbers: Any) -> Any:
+    """An array as a list, whose text has all its numbers with all their digits."""
+    return numbers.tolist() if hasattr(numbers, "tolist") else numbers
 
 
 def _hash(texts: Sequence[str]) -> str:

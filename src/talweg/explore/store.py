@@ -181,7 +181,8 @@ class RunStore(StoredRuns):
             runs of something else are never taken for these.
         runs: how many runs there are to be.
         steps: how many steps each makes.
-        chunk: how many runs are written at a time, and are one file in each array.
+        chunk: how many runs are written at a time, and are one file in each array, in a new
+            store; one that was begun keeps to its own.
 
     Raises:
         ArgumentError: if the folder holds runs of another description, another process writes
@@ -216,7 +217,8 @@ class RunStore(StoredRuns):
                 raise ArgumentError(f"{name} must be a whole number of at least 1, got {count!r}")
         asked["description"] = _plain(description)
         create_group(Path(path), asked)
-        difference = first_difference(asked, about(Path(path)))
+        there = about(Path(path))
+        difference = first_difference({**asked, "chunk": there["chunk"]}, there)
         if difference:
             raise ArgumentError(
                 f"{os.fspath(path)} holds other runs: {difference}; choose another folder for these"

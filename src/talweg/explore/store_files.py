@@ -69,8 +69,8 @@ def about(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not a store of runs: there is no file {GROUP} in it")
     said = _json(path / GROUP).get("attributes")
     said = said.get("talweg") if isinstance(said, dict) else None
-    if not isinstance(said, dict):
-        raise DataError(f"{path} is not a store of runs: its {GROUP} was not written by talweg")
+    if not isinstance(said, dict) or "format" not in said:  # a map of talweg has none
+        raise DataError(f"{path} is not a store of runs: its {GROUP} describes something else")
     if said.get("format") != _FORMAT:
         raise DataError(
             f"{path} has the format {said.get('format')!r}, and this talweg reads {_FORMAT}; "

@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
@@ -24,7 +25,7 @@ from talweg.explore.specification import Specification, route
 from talweg.explore.work import completed
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
-from talweg.train import samples_of
+from talweg.train import samples_of, train
 
 if TYPE_CHECKING:
     from talweg.explore.side_by_side import SideBySide
@@ -102,6 +103,7 @@ def sweep(
         [3.346645, 0.011888]
     """
     choices = _choices(learning_rates, seeds, grid or {}, settings)
+    steps = _as_python(steps)
     if not isinstance(steps, int) or steps < 1:
         raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
     if stop_at is not None and not (isinstance(stop_at, (int, float)) and math.isfinite(stop_at)):
@@ -112,7 +114,7 @@ def sweep(
         samples_of(data, "data"),
         choices,
         steps,
-        settings,
+        {name: _as_python(x) for name, x in settings.items()},
         engine,
         mode,
         stop_at,
@@ -134,6 +136,14 @@ def _choices(
     settings: Mapping[str, Any],
 ) -> dict[str, list[Any]]:
     """The values of each setting, in the order in which runs are numbered."""
+    if not isinstance(grid, Mapping):
+        raise ArgumentError(f'grid must be a dict such as {{"momentum": [0.0, 0.9]}}, got {grid!r}')
+    for name, x in settings.items():
+        if name not in signature(train).parameters:
+            raise ArgumentError(
+                f"{name}={x!r} is no setting of train; what make_model or optimizer takes goes "
+                f"into grid={{{name!r}: [...]}}"
+            )
     named = {**grid, "learning_rates": learning_rates, "seeds": seeds}
     for name, values in named.items():
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
@@ -143,8 +153,18 @@ def _choices(
             raise ArgumentError(f"{name} is given twice: in grid, and as {name}={settings[name]!r}")
         if name in ("learning_rate", "learning_rates", "seed", "seeds"):
             raise ArgumentError(f"{name} in grid: give learning_rates=[...] or seeds=[...] instead")
-    choices = {**grid, "learning_rate": learning_rates, "seed": seeds}
-    return {name: [_as_python(x) for x in values] for name, values in choices.items()}
+    given = {**grid, "learning_rate": learning_rates, "seed": seeds}
+    choices = {name: [_as_python(x) for x in values] for name, values in given.items()}
+    for rate in choices["learning_rate"]:
+        if not isinstance(rate, (int, float)):
+            raise ArgumentError(
+                f"learning_rates must be numbers, got {rate!r} among them; a schedule of each is "
+                "made by optimizer=lambda lr: tw.SGD(tw.schedules.Cosine(lr, steps=50))"
+            )
+    for seed in choices["seed"]:
+        if not isinstance(seed, int):
+            raise ArgumentError(f"seeds must be whole numbers, got {seed!r} among them")
+    return choices
 
 
 def _as_python(x: Any) -> Any:
@@ -157,6 +177,9 @@ def _check(asked: Specification, progress: bool) -> None:
     count = len(asked.choices["seed"])
     for k in range(0, asked.count, count):  # a bad rate, or a bad momentum
         settings, (made, _) = asked.settings_of(k), asked.made(k)
+        scale = asked.routed("scale", settings).get("initial_scale", 1.0)
+        if not isinstance(scale, (int, float)):
+            raise ArgumentError(f"initial_scale must be a number, got {scale!r}")
         if k and not asked.routed("train", settings):
             continue
         given = asked.given_to_train(settings)
@@ -262,8 +285,8 @@ def _runs_of_a_task(asked: Specification, threads: int, away: bool, stored: bool
     For what is stored it depends on nothing but the sweep, so that any number of threads or
     workers can go on with it.
     """
-    if not (asked.in_lanes or stored or away):
-        return 1  # one by one, here: each run shows in the progress bar
+    if not asked.in_lanes:  # runs take long, one by one: few are lost if a task is
+        return 8 if stored else -(-asked.count // 1024) if away else 1
     most = max(8, min(4096, _LOSSES_OF_A_TASK // asked.steps))
     shares = 64 if away else 1 if stored else 4 * threads
     fair = max(64, -(-asked.count // shares))

@@ -119,17 +119,21 @@ def trainability_map(
     )
     if steps < 1:
         raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
+    if seed is None:
+        raise ArgumentError("seed must be a whole number, got None: all runs share their weights")
+    if not callable(loss):
+        raise ArgumentError(f"loss must be a function (prediction, target), got {loss!r}")
     _require_settings(axes, optimizer)
     plan = Plan(
-        make_model, samples_of(data, "data"), axes[0], axes[1], loss, reduction, optimizer, steps,
-        batch_size, seed,
+        make_model, samples_of(data, "data"), axes[0], axes[1], loss, reduction, optimizer,
+        int(steps), None if batch_size is None else int(batch_size), int(seed),
     )  # fmt: skip
     first_loss = plan.check()
     compute, why = _computer(plan, engine, mode, threads, executor)
     numbers = "exact" if why or mode == "exact" else "default"
     pyramid = Pyramid(Frame(*axes), {**_about(plan, first_loss), "numbers": numbers}, store)
     window = Box(level, 0, 0, resolution, resolution)
-    return mapped(pyramid, window, compute, steps=steps, progress=progress, why=why)
+    return mapped(pyramid, window, compute, steps=plan.steps, progress=progress, why=why)
 
 
 def _computer(
