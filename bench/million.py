@@ -41,7 +41,9 @@ def main(arguments=None):
     runs = len(result.runs)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{runs:,} runs of {STEPS} steps in {seconds:.1f} s: {runs / seconds:,.0f} runs a second")
-    print(f"{seconds / runs / STEPS * 1e6:.3f} us a step and model; at most {most:.2f} GB of memory")
+    print(
+        f"{seconds / runs / STEPS * 1e6:.3f} us a step and model; at most {most:.2f} GB of memory"
+    )
     print(f"{words} ({reading:.1f} s)")
 
 

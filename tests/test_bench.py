@@ -19,6 +19,14 @@ import talweg as tw
 BENCH = Path(__file__).parent.parent / "bench"
 
 
+@pytest.fixture(autouse=True)
+def the_limit_of_recursion_is_put_back():
+    """The lesson's class needs a high one, with which others would run out of stack."""
+    before = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(before)
+
+
 def run_driver(*words, driver="peers.py"):
     command = [sys.executable, str(BENCH / driver), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
