@@ -1,11 +1,11 @@
-"""The network of `talweg.explore.mean_field` in NumPy, many runs at once: an oracle for maps."""
+"""The network of `maps.mean_field` in NumPy, many runs at once: an oracle for maps."""
 
 import random
 
 import numpy as np
 
-from talweg.explore.mean_field import default_problem
-from talweg.explore.measure import convergence_measure
+from talweg.explore.maps.mean_field import default_problem
+from talweg.explore.maps.measure import convergence_measure
 
 
 class Runs:

@@ -11,10 +11,10 @@ from PIL import Image
 import talweg as tw
 from talweg.cli import main, map_words
 from talweg.cli.recipe import Plan, untrained
-from talweg.explore import map_result
-from talweg.explore.map_axes import axis
-from talweg.explore.map_filling import one_by_one
-from talweg.explore.pyramid import Box, Frame, Pyramid
+from talweg.explore.maps import result as map_result
+from talweg.explore.maps.axes import axis
+from talweg.explore.maps.filling import one_by_one
+from talweg.explore.maps.pyramid import Box, Frame, Pyramid
 
 
 @pytest.fixture

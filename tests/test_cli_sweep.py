@@ -12,9 +12,9 @@ from talweg.cli import main, options
 from talweg.cli import sweep as command
 from talweg.cli.recipe import Plan, fit
 from talweg.errors import NativeError
-from talweg.explore.result import SweepResult
-from talweg.explore.run import Run
-from talweg.explore.specification import Specification
+from talweg.explore.sweeps.result import SweepResult
+from talweg.explore.sweeps.run import Run
+from talweg.explore.sweeps.specification import Specification
 from talweg.history import History
 
 
@@ -291,7 +291,7 @@ def test_a_store_is_gone_on_with_and_a_target_ends_runs(run, monkeypatch):
     def never(*_):
         raise AssertionError("a run was made again")
 
-    monkeypatch.setattr("talweg.explore.side_by_side.SideBySide.__call__", never)
+    monkeypatch.setattr("talweg.explore.sweeps.side_by_side.SideBySide.__call__", never)
     assert json.loads(run(line)[1])["runs"] == first["runs"]
     code, _, err = run(line.replace("0.05", "0.06"))
     assert code == 2

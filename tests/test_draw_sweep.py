@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 from talweg.draw import curves
 from talweg.draw.sweep import Line, rates
 from talweg.errors import ArgumentError
-from talweg.explore.result import SweepResult
-from talweg.explore.run import Run
+from talweg.explore.sweeps.result import SweepResult
+from talweg.explore.sweeps.run import Run
 from talweg.history import History
 
 NAN, INF = math.nan, math.inf

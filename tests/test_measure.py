@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.measure import (
+from talweg.explore.maps.measure import (
     boundary,
     box_counting_dimension,
     busiest_point,

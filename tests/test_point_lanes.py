@@ -8,10 +8,10 @@ import pytest
 import talweg as tw
 from talweg.compiler.sweeper import Sweeper
 from talweg.errors import NativeError
-from talweg.explore.map_axes import axis
-from talweg.explore.mean_field import default_problem
-from talweg.explore.point_lanes import PointJob, PointLanes
-from talweg.explore.point_runs import Plan
+from talweg.explore.maps.axes import axis
+from talweg.explore.maps.mean_field import default_problem
+from talweg.explore.maps.point_lanes import PointJob, PointLanes
+from talweg.explore.maps.point_runs import Plan
 
 MAKE, DATA = default_problem(width=3)
 
@@ -82,7 +82,7 @@ def test_few_points_at_once_where_runs_are_long(monkeypatch):
         return run(self, weights, *args, **more)
 
     monkeypatch.setattr(Sweeper, "run", counted)
-    monkeypatch.setattr("talweg.explore.point_lanes._LOSSES", 10 * of.steps)
+    monkeypatch.setattr("talweg.explore.maps.point_lanes._LOSSES", 10 * of.steps)
     assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
     assert sum(counts) == len(whole)
     assert max(counts) == 10

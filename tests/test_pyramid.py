@@ -13,9 +13,9 @@ import pytest
 
 from mean_field_runs import Runs
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.map_axes import axis
-from talweg.explore.map_filling import fill, one_by_one
-from talweg.explore.pyramid import Box, Frame, Pyramid
+from talweg.explore.maps.axes import axis
+from talweg.explore.maps.filling import fill, one_by_one
+from talweg.explore.maps.pyramid import Box, Frame, Pyramid
 
 RATES = Frame(
     axis(("learning_rate[0]", 1e-3, 1e6), "x"), axis(("learning_rate[1]", 1e-3, 1e6), "y")
@@ -230,8 +230,8 @@ def test_after_an_error_the_rest_is_computed_and_the_bits_are_the_same(tmp_path)
 KILLED = """
 import os, sys
 from test_pyramid import MIXED, Counted, whole
-from talweg.explore.map_filling import fill, one_by_one
-from talweg.explore.pyramid import Pyramid
+from talweg.explore.maps.filling import fill, one_by_one
+from talweg.explore.maps.pyramid import Pyramid
 
 counted = Counted()
 def compute(xs, ys):

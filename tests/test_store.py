@@ -16,7 +16,7 @@ import pytest
 
 import talweg
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.store import RunStore, StoredRuns
+from talweg.explore.sweeps.store import RunStore, StoredRuns
 from talweg.files import write_whole
 
 ABOUT = {"seeds": [1, 2], "model": {"hidden": [4, 4], "rate": 0.1}}
@@ -191,7 +191,7 @@ def test_a_process_that_is_killed_loses_nothing_that_was_finished(folder):
 
 
 def test_an_entry_is_written_after_the_files_are(folder, monkeypatch):
-    from talweg.explore import store as module
+    from talweg.explore.sweeps import store as module
 
     def the_power_fails(file):
         raise OSError("no power")

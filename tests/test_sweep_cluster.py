@@ -9,8 +9,8 @@ import pytest
 import talweg as tw
 from jobs import Network
 from talweg.errors import ArgumentError
-from talweg.explore.mean_field import default_problem
-from talweg.explore.trainability import trainability_map
+from talweg.explore.maps.mean_field import default_problem
+from talweg.explore.maps.trainability import trainability_map
 
 LESSON = tw.lesson_data()
 RATES = [*np.geomspace(0.001, 2.0, 90).tolist(), 1e308]

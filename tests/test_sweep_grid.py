@@ -196,7 +196,7 @@ def test_a_width_that_native_code_refuses_is_trained_one_by_one(monkeypatch):
 
         return ReadsData()
 
-    monkeypatch.setattr("talweg.explore.sweep.WORTH_COMPILING", 0)
+    monkeypatch.setattr("talweg.explore.sweeps.sweep.WORTH_COMPILING", 0)
     result = sweep(sometimes, MOONS, [0.01, 0.02], grid={"width": [2, 3]}, steps=4)
     assert "reads .data" in result.why_one_by_one
     assert len(result.runs) == 4

@@ -13,7 +13,7 @@ from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler import many_plan, sweeper
 from talweg.compiler.trace import trace
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.result import Run
+from talweg.explore.sweeps.result import Run
 
 LESSON = lesson_data()
 RATES = [0.001 * 1.3**k for k in range(19)]  # not a multiple of the lanes
@@ -315,7 +315,7 @@ def test_what_does_not_fit_is_refused_or_made_one_by_one(make, settings, reason,
     asked = {"seeds": [1, 2, 3, 4], "steps": 3, **settings}
     with pytest.raises(NativeError, match=reason):
         sweep(make, LINE, [0.01, 0.03], engine="native", **asked)
-    monkeypatch.setattr("talweg.explore.sweep.WORTH_COMPILING", 0)
+    monkeypatch.setattr("talweg.explore.sweeps.sweep.WORTH_COMPILING", 0)
     result = sweep(make, LINE, [0.01, 0.03], **asked)
     assert len(result.runs) == 8
     assert re.search(reason, result.why_one_by_one)
@@ -431,7 +431,7 @@ def test_ctrl_c_keeps_the_runs_that_were_finished(monkeypatch):
             if self.calls == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("talweg.explore.sweep.progress_bar", Bar)
+    monkeypatch.setattr("talweg.explore.sweeps.sweep.progress_bar", Bar)
     rates = list(np.geomspace(0.001, 0.1, 1000))
     result = sweep(lesson_model, LESSON, rates, engine="native", steps=6, threads=1)
     assert 0 < len(result.runs) < 1000

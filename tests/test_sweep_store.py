@@ -12,7 +12,7 @@ import pytest
 
 import talweg as tw
 from talweg.errors import ArgumentError, DataError
-from talweg.explore import sweep as sweeping
+from talweg.explore.sweeps import sweep as sweeping
 
 LESSON = tw.lesson_data()
 RATES = np.geomspace(0.001, 2.0, 61).tolist()
@@ -48,7 +48,7 @@ def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monk
     def never(self, task):
         raise AssertionError("a run was made again")
 
-    monkeypatch.setattr("talweg.explore.side_by_side.SideBySide.__call__", never)
+    monkeypatch.setattr("talweg.explore.sweeps.side_by_side.SideBySide.__call__", never)
     again = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **asked(threads=2))
     assert again.losses.tolist() == first.losses.tolist()
     assert not again.interrupted
@@ -57,7 +57,7 @@ def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monk
 def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
     tmp_path, small_tasks, monkeypatch
 ):
-    from talweg.explore.side_by_side import SideBySide
+    from talweg.explore.sweeps.side_by_side import SideBySide
 
     whole = tw.sweep(network, LESSON, RATES, **asked())
     done, call = [], SideBySide.__call__
@@ -89,7 +89,7 @@ def test_ctrl_c_before_anything_was_finished_leaves_no_runs(tmp_path, monkeypatc
         def interrupt(self, task):
             raise KeyboardInterrupt
 
-        patched.setattr("talweg.explore.side_by_side.SideBySide.__call__", interrupt)
+        patched.setattr("talweg.explore.sweeps.side_by_side.SideBySide.__call__", interrupt)
         nothing = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
     assert nothing.interrupted
     assert len(nothing) == len(nothing.losses) == len(nothing.table) == 0
@@ -186,7 +186,7 @@ def test_other_data_and_another_model_are_other_sweeps(tmp_path):
 
 PROGRAM = """
 import numpy as np, talweg as tw
-from talweg.explore import sweep as sweeping
+from talweg.explore.sweeps import sweep as sweeping
 sweeping._LOSSES_OF_A_TASK = 16 * 200
 tw.sweep(lambda rng: tw.MLP(3, [4, 4, 1], rng=rng), tw.lesson_data(),
          np.geomspace(0.001, 2.0, 400).tolist(), seeds=range(10), steps=200, engine="native",

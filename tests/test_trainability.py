@@ -17,15 +17,15 @@ from mean_field_runs import Runs
 from talweg.draw import curves, zooming
 from talweg.draw import trainability as draw
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.dive import busy_place, dive
-from talweg.explore.map_axes import axis
-from talweg.explore.map_filling import one_by_one
-from talweg.explore.map_result import mapped
-from talweg.explore.mean_field import MeanFieldNet, default_problem
-from talweg.explore.measure import convergence_measure
-from talweg.explore.point_runs import Plan
-from talweg.explore.pyramid import Box, Frame, Pyramid
-from talweg.explore.trainability import trainability_map
+from talweg.explore.maps.axes import axis
+from talweg.explore.maps.dive import busy_place, dive
+from talweg.explore.maps.filling import one_by_one
+from talweg.explore.maps.mean_field import MeanFieldNet, default_problem
+from talweg.explore.maps.measure import convergence_measure
+from talweg.explore.maps.point_runs import Plan
+from talweg.explore.maps.pyramid import Box, Frame, Pyramid
+from talweg.explore.maps.result import mapped
+from talweg.explore.maps.trainability import trainability_map
 
 RATES = Frame(
     axis(("learning_rate[0]", 1e-3, 1e6), "x"), axis(("learning_rate[1]", 1e-3, 1e6), "y")

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
 from talweg.data import Dataset, Scaling, lesson_data
-from talweg.explore.map_result import TrainabilityMap
+from talweg.explore.maps.result import TrainabilityMap
+from talweg.explore.maps.trainability import trainability_map
 from talweg.explore.range_test import RangeTest, lr_range_test
-from talweg.explore.result import SweepResult
 from talweg.explore.stability import Sharpness, SharpnessEvery, sharpness
-from talweg.explore.sweep import sweep
-from talweg.explore.trainability import trainability_map
+from talweg.explore.sweeps.result import SweepResult
+from talweg.explore.sweeps.sweep import sweep
 from talweg.gradcheck import GradcheckReport, gradcheck
 from talweg.gradients import gradients
 from talweg.history import History

@@ -21,7 +21,7 @@ from talweg.data.readers import read_columns
 from talweg.descent import Reduction
 from talweg.eager_run import Model
 from talweg.errors import ArgumentError
-from talweg.explore.mean_field import default_problem
+from talweg.explore.maps.mean_field import default_problem
 from talweg.losses import LOSSES
 from talweg.nn import MLP
 from talweg.optim import SGD

@@ -29,9 +29,9 @@ from talweg.cli.subject import Subject, subject_of
 from talweg.cli.sweep_words import document, say_sweep
 from talweg.descent import Engine, Mode
 from talweg.errors import ArgumentError
-from talweg.explore.closing import MOST_COMBINATIONS
-from talweg.explore.result import SweepResult
-from talweg.explore.sweep import sweep as run_sweep
+from talweg.explore.sweeps.closing import MOST_COMBINATIONS
+from talweg.explore.sweeps.result import SweepResult
+from talweg.explore.sweeps.sweep import sweep as run_sweep
 
 EXAMPLES = """Examples:
   talweg sweep

@@ -31,9 +31,9 @@ from talweg.cli.options import (
 from talweg.cli.subject import Subject, published, subject_of
 from talweg.descent import Engine, Mode
 from talweg.errors import ArgumentError
-from talweg.explore.map_axes import Axis, axis
-from talweg.explore.map_result import TrainabilityMap
-from talweg.explore.trainability import trainability_map
+from talweg.explore.maps.axes import Axis, axis
+from talweg.explore.maps.result import TrainabilityMap
+from talweg.explore.maps.trainability import trainability_map
 
 EXAMPLES = """Examples:
   talweg map

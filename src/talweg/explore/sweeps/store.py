@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.store_files import (
+from talweg.explore.sweeps.store_files import (
     FINISHED,
     GROUP,
     NUMBERS,

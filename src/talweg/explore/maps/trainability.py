@@ -1,8 +1,8 @@
 """The trainability map: which settings train, over a plane of two of them.
 
 `trainability_map` checks what it is given, describes it (so that a store is never mixed with that
-of something else) and fills the points (`talweg.explore.map_result`). What is trained at a point is
-a `Plan`; `_computer` turns a plan into a function that computes points.
+of something else) and fills the points (`talweg.explore.maps.result`). What is trained at a point
+is a `Plan`; `_computer` turns a plan into a function that computes points.
 
 Source: Sohl-Dickstein, The boundary of neural network trainability is fractal, arXiv 2402.06184.
 """
@@ -20,12 +20,12 @@ from talweg import losses
 from talweg.descent import Engine, Mode, Reduction, Settings
 from talweg.eager_run import Model, Sample
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.map_axes import LAYERED, Axis, Given, axis
-from talweg.explore.map_filling import Completed, one_by_one
-from talweg.explore.map_result import TrainabilityMap, mapped
-from talweg.explore.mean_field import default_problem
-from talweg.explore.point_runs import Plan
-from talweg.explore.pyramid import Box, Frame, Pyramid, Task
+from talweg.explore.maps.axes import LAYERED, Axis, Given, axis
+from talweg.explore.maps.filling import Completed, one_by_one
+from talweg.explore.maps.mean_field import default_problem
+from talweg.explore.maps.point_runs import Plan
+from talweg.explore.maps.pyramid import Box, Frame, Pyramid, Task
+from talweg.explore.maps.result import TrainabilityMap, mapped
 from talweg.explore.work import completed
 from talweg.optim import SGD, Optimizer
 from talweg.train import samples_of
@@ -59,12 +59,12 @@ def trainability_map(
     All runs start from the same weights and see the same data. Point i of n along an axis is
     low + (high - low) i / n, on a logarithmic axis as a power of ten; a map of twice the
     resolution has all points of this one. The measure of a run is that of
-    `talweg.explore.measure.convergence_measure`.
+    `talweg.explore.maps.measure.convergence_measure`.
 
     Args:
         make_model: makes a model whose weights are drawn from the `random.Random` it gets. For
             settings of one layer it has `layers`, a list of things with `parameters()`. Without
-            it, and without data, those of the published map: `mean_field.default_problem()`.
+            it, and without data, those of the published map (`talweg.explore.maps.mean_field`).
         data: the samples, see `train`.
         x: the setting along x: (name, low, high) or (name, low, high, "log" or "linear"). A name
             is "learning_rate", "initial_scale" (what the drawn weights are multiplied by), either
@@ -156,7 +156,7 @@ def _computer(
 
 def _native(plan: Plan, mode: Mode, threads: int | None, executor: Any) -> Completed:
     """Native code, by threads here or by an executor."""
-    from talweg.explore.point_lanes import PointJob  # loads NumPy and LLVM
+    from talweg.explore.maps.point_lanes import PointJob  # loads NumPy and LLVM
 
     job = PointJob(plan, mode)
     work = job.prepare()  # here in any case: what cannot be compiled is to be told here

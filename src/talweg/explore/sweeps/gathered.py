@@ -14,16 +14,16 @@ import numpy as np
 from talweg import losses
 from talweg.descent import fall
 from talweg.eager_run import EagerRun
-from talweg.explore.columns import crossed
-from talweg.explore.limits import limit_at_start
-from talweg.explore.result import ENDS, SweepResult
-from talweg.explore.side_by_side import ENGINES, Trained, empty, reached_in_words
+from talweg.explore.sweeps.columns import crossed
+from talweg.explore.sweeps.limits import limit_at_start
+from talweg.explore.sweeps.result import ENDS, SweepResult
+from talweg.explore.sweeps.side_by_side import ENGINES, Trained, empty, reached_in_words
 from talweg.history import History, Status
 from talweg.native_sweep import first_rates
 
 if TYPE_CHECKING:
     from talweg.compiler.tape import Array
-    from talweg.explore.specification import Specification
+    from talweg.explore.sweeps.specification import Specification
 
 
 class Gathered:
@@ -56,7 +56,7 @@ class Gathered:
             self.columns = empty(asked.count, asked.steps)
             self._missing = list(range(-(-asked.count // chunk)))
         else:
-            from talweg.explore.store import RunStore
+            from talweg.explore.sweeps.store import RunStore
 
             self.stored = RunStore(
                 store, asked.description(), runs=asked.count, steps=asked.steps, chunk=chunk

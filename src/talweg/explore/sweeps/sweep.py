@@ -1,9 +1,9 @@
 """Many training runs: learning rates, seeds, and any other settings, each with each.
 
-`sweep` writes down what is to be done (`talweg.explore.specification`), cuts the runs into
+`sweep` writes down what is to be done (`talweg.explore.sweeps.specification`), cuts the runs into
 tasks, and lets threads, processes or a cluster do them (`talweg.explore.work`); what each task
-is, stands in `talweg.explore.side_by_side`. What comes back is kept in memory or on disk
-(`talweg.explore.store`), and becomes a `SweepResult`.
+is, stands in `talweg.explore.sweeps.side_by_side`. What comes back is kept in memory or on disk
+(`talweg.explore.sweeps.store`), and becomes a `SweepResult`.
 
 Start reading at `sweep`, then `_gather`.
 """
@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.eager_run import EagerRun, Model, Sample
 from talweg.errors import ArgumentError, NativeError
-from talweg.explore.result import SweepResult
-from talweg.explore.specification import Specification, route
+from talweg.explore.sweeps.result import SweepResult
+from talweg.explore.sweeps.specification import Specification, route
 from talweg.explore.work import completed
 from talweg.optim import SGD, Optimizer
 from talweg.progress import progress_bar
 from talweg.train import samples_of, train
 
 if TYPE_CHECKING:
-    from talweg.explore.side_by_side import SideBySide
+    from talweg.explore.sweeps.side_by_side import SideBySide
 
 
 def sweep(
@@ -252,7 +252,7 @@ def _gather(
     progress: bool,
 ) -> SweepResult:
     """Hand out the runs, and keep what comes back."""
-    from talweg.explore.gathered import Gathered  # loads NumPy, which checks do without
+    from talweg.explore.sweeps.gathered import Gathered  # loads NumPy, which checks do without
 
     threads = 1
     if asked.in_lanes and executor is None:

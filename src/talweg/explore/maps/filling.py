@@ -11,7 +11,7 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from talweg.explore.pyramid import Box, Pyramid, Task
+from talweg.explore.maps.pyramid import Box, Pyramid, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,7 @@ import numpy as np
 
 from talweg.eager_run import parameters_of
 from talweg.errors import NativeError
-from talweg.explore.result import ENDS
+from talweg.explore.sweeps.result import ENDS
 from talweg.history import History
 from talweg.native_sweep import Lanes
 from talweg.optim import Optimizer
@@ -28,7 +28,7 @@ from talweg.train import train
 
 if TYPE_CHECKING:
     from talweg.compiler.tape import Array
-    from talweg.explore.specification import Program, Specification
+    from talweg.explore.sweeps.specification import Program, Specification
 
 _REMEMBERED = 20_000_000
 """How many weights are remembered, so that a model is not made again for each rate."""

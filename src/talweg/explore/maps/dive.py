@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from talweg.errors import ArgumentError
-from talweg.explore.map_result import TrainabilityMap, mapped
-from talweg.explore.measure import busiest_point
-from talweg.explore.pyramid import Box
+from talweg.explore.maps.measure import busiest_point
+from talweg.explore.maps.pyramid import Box
+from talweg.explore.maps.result import TrainabilityMap, mapped
 
 _LOOK = 64
 """How many points the small maps have along each axis that look for the boundary."""

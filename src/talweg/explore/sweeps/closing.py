@@ -25,13 +25,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from talweg.explore.columns import groups
+from talweg.explore.sweeps.columns import groups
 from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from talweg.explore.result import SweepResult
+    from talweg.explore.sweeps.result import SweepResult
 
     Array: TypeAlias = np.ndarray[Any, Any]
 

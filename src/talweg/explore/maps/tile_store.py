@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talweg.errors import ArgumentError, DataError
-from talweg.explore.pyramid import TILE, Tile
+from talweg.explore.maps.pyramid import TILE, Tile
 
 if TYPE_CHECKING:
     import numpy as np

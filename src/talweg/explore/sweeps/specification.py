@@ -30,7 +30,7 @@ from talweg.errors import ArgumentError, NativeError
 from talweg.optim import Optimizer
 
 if TYPE_CHECKING:
-    from talweg.explore.side_by_side import SideBySide
+    from talweg.explore.sweeps.side_by_side import SideBySide
     from talweg.native_sweep import Family
 
 Route: TypeAlias = Literal["model", "optimizer", "scale", "train"]
@@ -103,7 +103,7 @@ class Specification:
 
     def prepare(self) -> SideBySide:
         """What trains the runs in this process."""
-        from talweg.explore.side_by_side import SideBySide
+        from talweg.explore.sweeps.side_by_side import SideBySide
 
         return SideBySide(self)
 

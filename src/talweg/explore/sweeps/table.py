@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from talweg.explore.result import SweepResult
+    from talweg.explore.sweeps.result import SweepResult
 
     Array: TypeAlias = np.ndarray[Any, Any]
 

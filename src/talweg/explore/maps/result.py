@@ -1,7 +1,7 @@
 """A trainability map: what became of training at each of many settings, as a picture.
 
-A `TrainabilityMap` is one window of a pyramid of points (`talweg.explore.pyramid`); `zoom` gives
-another window of the same pyramid, and computes only what is missing there.
+A `TrainabilityMap` is one window of a pyramid of points (`talweg.explore.maps.pyramid`); `zoom`
+gives another window of the same pyramid, and computes only what is missing there.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg.errors import ArgumentError
-from talweg.explore.map_filling import Completed, fill
-from talweg.explore.measure import Dimension, box_counting_dimension, busiest_point
-from talweg.explore.pyramid import Box, Pyramid
+from talweg.explore.maps.filling import Completed, fill
+from talweg.explore.maps.measure import Dimension, box_counting_dimension, busiest_point
+from talweg.explore.maps.pyramid import Box, Pyramid
 from talweg.progress import counting_bar
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class TrainabilityMap:
         x: the setting along x at each column, from low to high.
         y: the setting along y at each row, from low to high.
         measure: for each row and column below 0 if the run converged, above 0 if not, and larger
-            in size the longer that took to decide (`talweg.explore.measure`). Points that an
+            in size the longer that took to decide (`talweg.explore.maps.measure`). Points that an
             interrupted map did not reach have the measure of a coarser point, or nan.
         steps: how many steps each run was to make.
         finished: which part of the points was computed, from 0 to 1.
@@ -45,9 +45,9 @@ class TrainabilityMap:
 
     Example:
         >>> import numpy as np
-        >>> from talweg.explore.map_axes import axis
-        >>> from talweg.explore.map_filling import one_by_one
-        >>> from talweg.explore.pyramid import Frame
+        >>> from talweg.explore.maps.axes import axis
+        >>> from talweg.explore.maps.filling import one_by_one
+        >>> from talweg.explore.maps.pyramid import Frame
         >>> frame = Frame(axis(("learning_rate[0]", 0.01, 100.0), "x"),
         ...               axis(("learning_rate[1]", 0.01, 100.0), "y"))
         >>> stable = one_by_one(lambda xs, ys: np.where(xs * ys < 1.1, -5.0, 5.0))
@@ -141,7 +141,7 @@ class TrainabilityMap:
 
         Args:
             x: the setting along x to look at; None for the busiest point of the boundary, see
-                `talweg.explore.measure.busiest_point`.
+                `talweg.explore.maps.measure.busiest_point`.
             y: the setting along y, likewise.
             factor: how many times closer, a power of two.
             progress: show a progress bar if this is a terminal.
@@ -202,7 +202,7 @@ class TrainabilityMap:
             OSError: if it cannot be written.
         """
         from talweg.draw import zooming
-        from talweg.explore.dive import dive
+        from talweg.explore.maps.dive import dive
 
         zooming.checked(path)  # before hours of computing
         if min(doublings, frames) < 1:
@@ -259,7 +259,7 @@ def mapped(
     Args:
         pyramid: the points.
         window: which of them.
-        completed: computes tasks, see `talweg.explore.map_filling`.
+        completed: computes tasks, see `talweg.explore.maps.filling`.
         steps: how many steps each run makes.
         progress: show a progress bar if this is a terminal.
         why: why runs are made one by one; empty if they are not.

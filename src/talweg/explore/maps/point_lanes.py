@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talweg.errors import NativeError
-from talweg.explore.map_axes import LAYERED, Axis
-from talweg.explore.measure import convergence_measure
-from talweg.explore.point_runs import Plan, parameters_of_axis
+from talweg.explore.maps.axes import LAYERED, Axis
+from talweg.explore.maps.measure import convergence_measure
+from talweg.explore.maps.point_runs import Plan, parameters_of_axis
 from talweg.native_sweep import Family, Lanes, family_of, first_rates
 
 if TYPE_CHECKING:

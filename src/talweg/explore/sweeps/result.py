@@ -6,7 +6,7 @@ array; a `Run` with its `History` is made when it is asked for. What is said of 
 last and lowest loss, verdict) is computed for many rows at once, in one pass over the table.
 
 Start reading at `SweepResult`; its table, picture and closing words are made in
-`talweg.explore.sweep_table`, `sweep_picture` and `closing`.
+`talweg.explore.sweeps.table`, `picture` and `closing`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg.errors import ArgumentError
-from talweg.explore import closing, sweep_picture, sweep_table, verdicts
-from talweg.explore.columns import among, column, groups
-from talweg.explore.run import Run, RunsOnDemand
+from talweg.explore import verdicts
 from talweg.explore.stability import beside_limit
+from talweg.explore.sweeps import closing, picture, table
+from talweg.explore.sweeps.columns import among, column, groups
+from talweg.explore.sweeps.run import Run, RunsOnDemand
 from talweg.explore.verdicts import VERDICTS, Verdict
 from talweg.files import write_whole
 from talweg.history import History, Status
@@ -317,7 +318,7 @@ class SweepResult:
 
     @property
     def in_words(self) -> str:
-        """The verdict of the whole sweep; the rules are in `talweg.explore.closing`.
+        """The verdict of the whole sweep; the rules are in `talweg.explore.sweeps.closing`.
 
         For example "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable".
         """
@@ -331,7 +332,7 @@ class SweepResult:
         and, where a limit is known, limit (the largest stable rate at the start) and of_limit
         (the rate as a multiple of it).
         """
-        return sweep_table.table(self)
+        return table.table(self)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as CSV.
@@ -367,7 +368,7 @@ class SweepResult:
         """The table for other libraries, such as `polars.DataFrame(result)`."""
         return self.table.__arrow_c_stream__(requested_schema)
 
-    def plot(self, ax: Axes | None = None, kind: sweep_picture.Kind = "auto") -> Axes:
+    def plot(self, ax: Axes | None = None, kind: picture.Kind = "auto") -> Axes:
         """Draw the sweep.
 
         Args:
@@ -383,14 +384,14 @@ class SweepResult:
             ArgumentError: if there are no runs, or more than the picture can show: `where`
                 selects some.
         """
-        return sweep_picture.plot(self, kind, ax)
+        return picture.plot(self, kind, ax)
 
     def png(self) -> bytes:
         """The picture of `plot` as the content of a PNG file."""
-        return sweep_picture.png(self)
+        return picture.png(self)
 
     def _repr_html_(self) -> str:
-        return sweep_table.as_html(self)
+        return table.as_html(self)
 
     def __len__(self) -> int:
         return len(self.lengths)

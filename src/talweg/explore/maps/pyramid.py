@@ -1,12 +1,12 @@
 """The points of a map at all levels of detail, and which of them have been computed.
 
-Level L divides both axes into 2**L points (`talweg.explore.map_axes`); it contains every point of
+Level L divides both axes into 2**L points (`talweg.explore.maps.axes`); it contains every point of
 the level before. So a map is computed from coarse to fine without computing any point twice, and a
 closer look at a part of it begins with what is there.
 
 Points are kept in tiles of 64 by 64; the levels before the sixth are one smaller tile. A tile is
 an array of measures in which nan means "not computed", and is replaced as a whole. Tiles are in
-memory, or in a folder (`talweg.explore.tile_store`). Start reading at `Pyramid.task`.
+memory, or in a folder (`talweg.explore.maps.tile_store`). Start reading at `Pyramid.task`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from talweg.errors import ArgumentError
-from talweg.explore.map_axes import Axis
+from talweg.explore.maps.axes import Axis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,7 +179,7 @@ class Pyramid:
         OSError: if it cannot be made or read.
 
     Example:
-        >>> from talweg.explore.map_axes import axis
+        >>> from talweg.explore.maps.axes import axis
         >>> frame = Frame(axis(("learning_rate", 0.1, 10.0), "x"), axis(("momentum", 0, 1), "y"))
         >>> pyramid = Pyramid(frame)
         >>> (task,) = pyramid.tasks(Box(1, 0, 0, 2, 2))
@@ -200,7 +200,7 @@ class Pyramid:
         self.frame = frame
         self._tiles: Tiles = InMemory()
         if store is not None:
-            from talweg.explore.tile_store import TileStore
+            from talweg.explore.maps.tile_store import TileStore
 
             self._tiles = TileStore(store, {**_described(frame), **(about or {})})
 

@@ -10,14 +10,14 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from talweg.errors import ArgumentError
-from talweg.explore.closing import (
+from talweg.explore.sweeps.closing import (
     FEW_SEEDS,
     MOST_COMBINATIONS,
     by_rate,
     combinations,
     name_of,
 )
-from talweg.explore.columns import groups
+from talweg.explore.sweeps.columns import groups
 from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from talweg.draw.sweep import Line
-    from talweg.explore.result import SweepResult
+    from talweg.explore.sweeps.result import SweepResult
 
     Array: TypeAlias = np.ndarray[Any, Any]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from talweg.descent import batches_of
 from talweg.eager_run import Batch, EagerRun, Model, Sample
 from talweg.errors import ArgumentError
-from talweg.explore.map_axes import LAYERED, Axis
+from talweg.explore.maps.axes import LAYERED, Axis
 from talweg.losses import Loss
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -100,7 +100,7 @@ class Plan:
         """The measure at each point, one run after the other."""
         import numpy as np
 
-        from talweg.explore.measure import convergence_measure
+        from talweg.explore.maps.measure import convergence_measure
 
         table = np.full((len(xs), self.steps), np.nan)
         for row, x, y in zip(table, xs.tolist(), ys.tolist(), strict=True):

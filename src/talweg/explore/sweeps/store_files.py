@@ -4,7 +4,7 @@ The group's `zarr.json` says in its attributes what was run; `about` reads it. A
 `zarr.json` is looked at before Zarr sees it: only numbers, packed in the one way that
 `create_array` packs them, are opened, so a folder from elsewhere can make Zarr load no other code.
 
-`talweg.explore.store` is what uses them.
+`talweg.explore.sweeps.store` is what uses them.
 """
 
 from __future__ import annotations
