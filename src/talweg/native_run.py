@@ -11,7 +11,6 @@ Start reading at `NativeRun`, then `NativeRun.take`.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
@@ -32,6 +31,7 @@ from talweg.compiler.slow_trainer import SlowTrainer
 from talweg.compiler.tape import Array, Tape
 from talweg.compiler.trace import Trace, refuse_scattered, trace
 from talweg.compiler.trainer import Trainer
+from talweg.cores import cores
 from talweg.eager_run import Batch, EagerRun
 from talweg.errors import CompilerError, NativeError, TalwegError, TraceError
 from talweg.schedules import rate_at
@@ -67,7 +67,7 @@ class NativeRun(EagerRun):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or cores()
         self.exact = mode == "exact"
         self.batch_size = batch_size
         self.prepared: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(steps: int, wanted: bool) -> Iterator[Callable[[int, float], None]]:
-    """A function (step, loss) that moves a progress bar, or does nothing."""
-    with _bar(steps, wanted, "step") as move:
+def progress_bar(
+    total: int, wanted: bool, unit: str = "step"
+) -> Iterator[Callable[[int, float], None]]:
+    """A function (how many are done, loss) that moves a progress bar, or does nothing."""
+    with _bar(total, wanted, unit) as move:
         yield lambda step, loss: move(step, f"loss {loss:.6f}")
 
 

@@ -17,6 +17,7 @@ from dataclasses import fields
 from typing import Any
 
 from talweg import losses
+from talweg.cores import cores
 from talweg.descent import Engine, Mode, Reduction, Settings
 from talweg.eager_run import Model, Sample
 from talweg.errors import ArgumentError, NativeError
@@ -163,7 +164,7 @@ def _native(plan: Plan, mode: Mode, threads: int | None, executor: Any) -> Compl
 
     def compute(tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
         points = [(task.xs, task.ys) for task in tasks]
-        count = threads or os.cpu_count() or 1
+        count = threads or cores()
         return completed(job, points, executor=executor, threads=count, prepared=work.fresh())
 
     return compute

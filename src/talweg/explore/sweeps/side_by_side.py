@@ -97,18 +97,17 @@ class SideBySide:
         groups: dict[Any, list[_Run]] = {}
         for run in map(self._run, range(begin, end)):
             groups.setdefault((run.program, self._batch_seed(run)), []).append(run)
-        trained = Trained(done)
         for runs in groups.values():
             try:
                 whole = self._at_once(runs, begin, done)
             except NativeError as reason:
                 if specification.engine == "native":
                     raise NativeError(f'engine="native" is not possible: {reason}') from None
-                trained.histories.clear()
+                done = empty(end - begin, specification.steps)
                 return self._one_by_one(range(begin, end), begin, done, str(reason))
             if not whole:
                 return Trained(done, whole=False)
-        return trained
+        return Trained(done)
 
     def prepare_first(self) -> None:
         """Compile the program of the first run.

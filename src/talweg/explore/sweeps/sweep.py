@@ -17,6 +17,7 @@ from contextlib import closing
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from talweg.cores import cores
 from talweg.descent import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.eager_run import EagerRun, Model, Sample
 from talweg.errors import ArgumentError, NativeError
@@ -256,13 +257,13 @@ def _gather(
 
     threads = 1
     if asked.in_lanes and executor is None:
-        threads = asked.threads or os.cpu_count() or 1
+        threads = asked.threads or cores()
     chunk = _runs_of_a_task(asked, threads, executor is not None, store is not None)
     with Gathered(asked, chunk, store, why) as gathered:
         tasks = [gathered.runs_of(number) for number in gathered.missing()]
         numbers = gathered.missing()
         try:
-            with progress_bar(asked.count, progress) as show:
+            with progress_bar(asked.count, progress, "run") as show:
                 results = completed(asked, tasks, executor=executor, threads=threads, prepared=work)
                 with closing(results):
                     for place, trained in results:
