@@ -16,6 +16,7 @@ from talweg.cli import main
 from talweg.draw.range_test import range_test
 from talweg.errors import ArgumentError, DataError, NativeError, ShapeError
 from talweg.explore import range_rules
+from talweg.optim import Optimizer
 
 mpl.use("Agg")
 
@@ -508,7 +509,8 @@ def test_the_picture_of_whole_batches_has_one_curve():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate", "loss")
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["loss", "steepest: 0.0327", "minimum / 10: 0.0152", "valley: 0.00614"]
+    suggested = ["steepest: 0.0327", "minimum / 10: 0.0152", "valley: 0.00614"]
+    assert texts == ["loss", *suggested, "limit at the start: 0.348"]
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert list(lines["loss"].get_xdata()) == test.learning_rates
     assert list(lines["loss"].get_ydata()) == test.losses
@@ -654,3 +656,31 @@ def test_the_command_interrupted(run, monkeypatch):
     assert code == 130
     assert "interrupted after 6 steps" in out
     assert "Picture saved" in out
+
+
+def test_the_limit_is_that_of_the_weights_before_the_test_and_is_drawn():
+    model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+    limit = tw.sharpness(model, tw.lesson_data()).limit
+    test = tw.lr_range_test(model, tw.lesson_data())
+    for p in model.parameters():
+        p.data = 0.0  # what becomes of the model afterwards does not matter
+    assert test.limit == limit
+    labels = [text.get_text() for text in test.plot().get_legend().get_texts()]
+    assert labels[-1] == "limit at the start: 0.348"
+    momentum = tw.SGD(lr=0.1, momentum=0.9)
+    model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+    assert tw.lr_range_test(model, tw.lesson_data(), optimizer=momentum).limit == pytest.approx(
+        1.9 * limit
+    )
+
+
+def test_where_no_limit_is_known_none_is_drawn():
+    class Own(Optimizer):
+        def update(self, p, g, state, lr, step):
+            return p - lr * g, state
+
+    model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+    test = tw.lr_range_test(model, tw.lesson_data(), optimizer=Own(lr=0.1))
+    assert test.limit is None
+    labels = [text.get_text() for text in test.plot().get_legend().get_texts()]
+    assert not any("limit" in label for label in labels)

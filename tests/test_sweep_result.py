@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import talweg as tw
 from talweg.errors import ArgumentError, DataError
+from talweg.explore.limits import limit_at_start
 from talweg.explore.sweeps.closing import by_rate, stability
 from talweg.explore.sweeps.columns import column, crossed, groups
-from talweg.explore.sweeps.limits import limit_at_start
 from talweg.explore.sweeps.result import ENDS, SweepResult
 from talweg.explore.sweeps.run import Run
 from talweg.explore.verdicts import VERDICTS, in_words, verdict, verdicts

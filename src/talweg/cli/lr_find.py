@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,6 +141,9 @@ def _say(subject: Subject, test: RangeTest, optimizer: str, steps: int, saved: P
             words=[0],
         )
         say()
+    if test.limit is not None and math.isfinite(test.limit):
+        say(f"Largest stable rate at the weights it began with: {test.limit:.3g}")
+        say()
     ending.say_saved("Picture", saved)
     words = test.in_words
     for argument, option in _OPTIONS.items():
@@ -162,6 +166,7 @@ def _document(
         "losses": test.losses,
         "smoothed": test.smoothed,
         "suggestions": test.suggestions,
+        "limit": None if test.limit is None or math.isinf(test.limit) else test.limit,
         "status": test.status,
         "in_words": test.in_words,
         "plots": [] if saved is None else [str(saved)],

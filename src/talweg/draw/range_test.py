@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from talweg.draw.style import (
+    BLACK,
     BLUE,
     DASHES,
     GREEN,
@@ -37,6 +38,7 @@ def range_test(
     smoothed: Sequence[float],
     suggestions: Mapping[str, float],
     *,
+    limit: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -52,6 +54,7 @@ def range_test(
         losses: the loss of each.
         smoothed: the smoothed loss of each.
         suggestions: rates to mark, by name.
+        limit: the largest stable rate at the start, drawn if it is among the rates.
         title: a heading.
         ax: where to draw; a new figure of 7 by 4 inches unless given.
 
@@ -79,8 +82,11 @@ def range_test(
     _cut(ax, [y for y in (*losses, *smoothed) if math.isfinite(y)], roof)
     for i, (name, rate) in enumerate(suggestions.items()):
         _mark(ax, rates, smoothed, name, rate, i)
+    if limit is not None and rates[0] <= limit <= rates[-1]:
+        label = f"limit at the start: {limit:.3g}"
+        ax.axvline(limit, color=BLACK, ls=DASHES[1], lw=1.2, label=label, zorder=1.9)
     dress(ax, "learning rate", "loss", title)
-    if both or suggestions:
+    if len(ax.get_legend_handles_labels()[0]) > 1:
         ax.legend(fontsize=10, framealpha=0.85, edgecolor="none")
     return ax
 

@@ -11,9 +11,10 @@ import io
 import math
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,7 @@ from talweg.descent import Engine, Mode, Reduction
 from talweg.eager_run import Model, Sample, parameters_of
 from talweg.errors import ArgumentError
 from talweg.explore import range_rules
+from talweg.explore.limits import limit_at_start
 from talweg.explore.range_rules import Average, Status, smooth, too_high, warm_up
 from talweg.files import write_whole
 from talweg.history import History
@@ -68,6 +70,7 @@ class RangeTest:
             "interrupted"; the rules are in `talweg.explore.range_rules`.
         in_words: the same in a sentence: why the test ended, and without suggestions also why
             there are none and what to try.
+        limit_of: finds the limit.
 
     Example:
         >>> RangeTest([0.1, 1.0], [5.0, 6.0], [5.0, 6.0], {}, "never fell", "never fell")
@@ -80,9 +83,18 @@ class RangeTest:
     suggestions: dict[str, float]
     status: Status
     in_words: str
+    limit_of: Callable[[], float | None] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def limit(self) -> float | None:
+        """The largest stable rate at the weights that the test began with; None if unknown.
+
+        It is that of `tw.sharpness` for the test's optimiser, and is found when it is asked for.
+        """
+        return None if self.limit_of is None else self.limit_of()
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the losses over the learning rate, with the suggestions.
+        """Draw the losses over the learning rate, with the suggestions and the limit.
 
         Args:
             ax: the matplotlib Axes to draw into; a new figure if None.
@@ -97,7 +109,13 @@ class RangeTest:
 
         title = None if self.suggestions else f"No suggestion: {self.status}"
         return range_test.range_test(
-            self.learning_rates, self.losses, self.smoothed, self.suggestions, title=title, ax=ax
+            self.learning_rates,
+            self.losses,
+            self.smoothed,
+            self.suggestions,
+            limit=self.limit if self.losses else None,
+            title=title,
+            ax=ax,
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
@@ -206,7 +224,7 @@ def lr_range_test(
     samples = list(data) if isinstance(data, Iterable) else data  # train says what is wrong
     drawn = random.getstate()
     try:
-        copied = _copy(model, "model")
+        copied, start = _copy(model, "model"), _copy(model, "model")
         _refuse_shared_parameters(model, copied, loss, samples)
         random.setstate(drawn)
         rates = geometric(float(lr_min), float(lr_max), int(steps))
@@ -231,7 +249,14 @@ def lr_range_test(
         )
     finally:
         random.setstate(drawn)
-    return _result(history, smoothing, steps, stop_factor)
+    found = _result(history, smoothing, steps, stop_factor)
+    chosen = growing if isinstance(growing, Optimizer) else SGD(lr=0.0)
+    return replace(
+        found,
+        limit_of=lambda: limit_at_start(
+            lambda: start, samples, loss=loss, reduction=reduction, optimizer=chosen
+        ),
+    )
 
 
 def _result(history: History, smoothing: float, steps: int, stop_factor: float) -> RangeTest:

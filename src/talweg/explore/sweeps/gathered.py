@@ -14,8 +14,8 @@ import numpy as np
 from talweg import losses
 from talweg.descent import fall
 from talweg.eager_run import EagerRun
+from talweg.explore.limits import limit_at_start
 from talweg.explore.sweeps.columns import crossed
-from talweg.explore.sweeps.limits import limit_at_start
 from talweg.explore.sweeps.result import ENDS, SweepResult
 from talweg.explore.sweeps.side_by_side import ENGINES, Trained, empty, reached_in_words
 from talweg.history import History, Status
