@@ -1,11 +1,13 @@
 """Maps by native code: each point is what the eager engine finds there."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 import talweg as tw
+from mean_field_runs import Runs
 from talweg.compiler.sweeper import Sweeper
 from talweg.errors import NativeError
 from talweg.explore.maps.axes import axis
@@ -137,3 +139,83 @@ def test_what_cannot_be_compiled_is_said():
     of = plan(("learning_rate", *RATES), ("momentum", 0, 1), make=ReadsData)
     with pytest.raises(NativeError, match=r"reads \.data"):
         PointLanes(of, "default")
+
+
+# ---- whole maps ------------------------------------------------------------------------------
+
+
+def test_the_published_map_is_that_of_numpy():
+    runs = Runs(width=8, steps=100)
+    found = tw.trainability_map(resolution=64, engine="native")
+    expected = runs.compute(np.tile(found.x, 64), np.repeat(found.y, 64)).reshape(64, 64)
+    differ = found.converged != (expected < 0.0)
+    assert 0.4 < found.converged.mean() < 0.6
+    assert differ.mean() <= 0.005  # next to the boundary the last bit decides
+    near = np.zeros_like(differ)
+    for rows in (slice(None, -1), slice(1, None)):
+        other = slice(1, None) if rows == slice(None, -1) else slice(None, -1)
+        near[rows] |= found.converged[rows] != found.converged[other]
+        near[:, rows] |= found.converged[:, rows] != found.converged[:, other]
+    assert (differ & ~near).sum() <= 2
+    calm = np.ix_(found.y < 1.0, found.x < 1.0)  # where runs do not leap about
+    np.testing.assert_allclose(found.measure[calm], expected[calm], rtol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["threads=1", "threads=5", "pool", "coarse first", "two halves"])
+def test_the_bits_do_not_depend_on_who_computes_them(how, tmp_path):
+    asked = {"steps": 30, "engine": "native", "x": ("learning_rate", 0.1, 1e4)}
+    whole = tw.trainability_map(MAKE, DATA, y=("momentum", 0, 1), resolution=128, **asked)
+    asked |= {"y": ("momentum", 0, 1), "store": tmp_path / "map"}
+    if how == "pool":
+        with ThreadPoolExecutor(3) as pool:
+            other = tw.trainability_map(MAKE, DATA, resolution=128, executor=pool, **asked)
+    elif how == "coarse first":
+        tw.trainability_map(MAKE, DATA, resolution=16, **asked)
+        other = tw.trainability_map(MAKE, DATA, resolution=128, **asked)
+    elif how == "two halves":
+        tw.trainability_map(MAKE, DATA, resolution=64, **asked).zoom(x=300.0, y=0.3)
+        other = tw.trainability_map(MAKE, DATA, resolution=128, **asked)
+    else:
+        threads = int(how.removeprefix("threads="))
+        other = tw.trainability_map(MAKE, DATA, resolution=128, threads=threads, **asked)
+    assert other.measure.tolist() == whole.measure.tolist()
+    assert other.why_one_by_one == ""
+
+
+def test_after_ctrl_c_the_same_map_can_be_zoomed(monkeypatch):
+    call, done = PointLanes.__call__, []
+
+    def some(self, points):
+        done.append(len(points[0]))
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return call(self, points)
+
+    monkeypatch.setattr(PointLanes, "__call__", some)
+    part = tw.trainability_map(resolution=128, steps=10, engine="native", threads=1)
+    assert 0.0 < part.finished < 1.0
+    closer = part.zoom(x=10.0, y=10.0, factor=2)
+    assert closer.finished == 1.0
+    monkeypatch.undo()
+    whole = tw.trainability_map(resolution=128, steps=10, engine="native")
+    assert closer.measure.tolist() == whole.zoom(x=10.0, y=10.0, factor=2).measure.tolist()
+
+
+def test_what_native_code_cannot_do_is_done_one_by_one_and_said():
+    class ReadsData:
+        def __init__(self, rng):
+            self.model = MAKE(rng)
+            self.layers, self.parameters = self.model.layers, self.model.parameters
+
+        def __call__(self, x):
+            return self.model(x) * (1.0 + self.model.parameters()[0].data)
+
+    asked = {"resolution": 8, "steps": 3}
+    found = tw.trainability_map(ReadsData, DATA, **asked)
+    eager = tw.trainability_map(ReadsData, DATA, engine="eager", **asked)
+    assert "reads .data" in found.why_one_by_one
+    assert found.zoom(x=1.0, y=1.0).why_one_by_one == found.why_one_by_one
+    assert eager.why_one_by_one == 'engine="eager" was asked for'
+    assert found.measure.tolist() == eager.measure.tolist()
+    with pytest.raises(NativeError, match=r"reads \.data"):
+        tw.trainability_map(ReadsData, DATA, engine="native", **asked)
