@@ -337,3 +337,13 @@ def test_a_deep_store_is_a_few_files_that_zarr_reads(tmp_path):
     found = array[2**39 : 2**39 + 64, 2**39 - 64 : 2**39]
     assert found.tobytes() == pyramid.image(window).tobytes()
     assert np.isnan(array[:64, :64]).all()
+
+
+def test_a_level_that_is_packed_in_another_way_is_not_opened(tmp_path):
+    fill(Pyramid(MIXED, {}, tmp_path), whole(6), one_by_one(Counted()))
+    file = tmp_path / "level-06" / "zarr.json"
+    said = json.loads(file.read_text())
+    said["codecs"].insert(0, {"name": "numcodecs.pickle", "configuration": {}})
+    file.write_text(json.dumps(said))
+    with pytest.raises(DataError, match=r"level-06.zarr\.json is damaged .*numcodecs\.pickle"):
+        Pyramid(MIXED, {}, tmp_path).image(whole(6))

@@ -95,6 +95,11 @@ class TileStore:
 
         side = 1 << level
         try:
+            said = json.loads(self._file_of(level).read_bytes())
+            # Looked at before Zarr does: another folder could name codecs that load other code.
+            codecs = [codec["name"] for codec in said["codecs"]]
+            if codecs != ["bytes", "zstd"] or said.get("storage_transformers"):
+                raise ValueError(f"it is packed as {codecs}, not as bytes and zstd")
             array = self._group[_name(level)]
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise DataError(
