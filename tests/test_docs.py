@@ -22,7 +22,7 @@ def test_every_block_prints_the_text_below_it(capsys):
 
 def test_the_pictures_are_there_with_their_commands():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)\n\n<sub>`(talweg [^`]+)`</sub>", PAGE)
-    assert len(pictures) == PAGE.count("![") == 7
+    assert len(pictures) == PAGE.count("![") == 8
     for path, command in pictures:
         assert (DOCS / path).is_file()
         assert command.endswith(f"--plot docs/{path}")
