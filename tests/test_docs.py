@@ -17,7 +17,7 @@ def test_every_block_prints_the_text_below_it(capsys):
         else:
             assert capsys.readouterr().out == block
             shown_blocks += 1
-    assert shown_blocks == 11
+    assert shown_blocks == 12
 
 
 def test_the_pictures_are_there_with_their_commands():
