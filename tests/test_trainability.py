@@ -361,6 +361,15 @@ def test_ctrl_c_on_the_way_down_keeps_the_maps_so_far():
     assert len(dive(whole, 1.0, 1.0, 5)) == 3
 
 
+def test_ctrl_c_while_it_looks_for_a_way_is_an_interruption(tmp_path):
+    runs = Runs()
+    whole = map_of(runs, 5)
+    runs.stop_at, runs.error = runs.computed + 100, KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        whole.animate(tmp_path / "zoom.gif", doublings=3)
+    assert not (tmp_path / "zoom.gif").exists()
+
+
 # ---- words and pictures ------------------------------------------------------------------------
 
 

@@ -104,6 +104,7 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
 
     Raises:
         ArgumentError: if there is no boundary.
+        KeyboardInterrupt: on Ctrl-C.
     """
     window = whole.window
     found = busiest_point(whole.converged)
@@ -116,7 +117,10 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
         row, column = 2 * row, 2 * column
         size = min(_LOOK, window.rows)
         box = Box(level, _inside(row, size, level), _inside(column, size, level), size, size)
-        around = busiest_point(_at(whole, box, False).converged, rough=True)
+        small = _at(whole, box, False)
+        if small.finished < 1.0:  # Ctrl-C: there is no way down yet that could be kept
+            raise KeyboardInterrupt
+        around = busiest_point(small.converged, rough=True)
         if around is not None:  # else the boundary is between two points here: straight on
             row, column = box.row + around[0], box.column + around[1]
     # Small steps may have led out of the picture that the way began with.
