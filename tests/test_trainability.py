@@ -161,9 +161,9 @@ def test_trainability_map_by_the_eager_engine(tmp_path):
     expected = runs.compute(xs.ravel(), ys.ravel()).reshape(8, 8)
     assert (found.measure < 0.0).tolist() == (expected < 0.0).tolist()
     assert np.isclose(found.measure, expected, rtol=1e-6).mean() > 0.9
-    with pytest.raises(ArgumentError, match="steps is 30 there and 31 here"):
+    with pytest.raises(ArgumentError, match="steps is 30 there, and 31 was asked for"):
         trainability_map(make_model, data, **{**settings, "steps": 31})
-    with pytest.raises(ArgumentError, match="data is "):
+    with pytest.raises(ArgumentError, match="samples is 6 there, and 5 was asked for"):
         trainability_map(make_model, data[1:], **settings)
     with pytest.raises(ArgumentError, match="first_loss is "):
         trainability_map(make_model, data, loss=lambda p, t: (p - t) ** 4.0, **settings)

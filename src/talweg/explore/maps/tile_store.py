@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talweg.errors import ArgumentError, DataError
+from talweg.explore.differences import first_difference
 from talweg.explore.maps.pyramid import TILE, Tile
 
 if TYPE_CHECKING:
@@ -168,20 +168,7 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _require_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
-    old, new = dict(_flat("", there)), dict(_flat("", here))
-    names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
-    if names:
-        told = [f"{n} is {old.get(n)!r} there and {new.get(n)!r} here" for n in names[:3]]
-        more = f", and {len(names) - 3} more differ" if len(names) > 3 else ""
+    if difference := first_difference(here, there):
         raise ArgumentError(
-            f"{path} is the map of something else: {'; '.join(told)}{more}; give another store"
+            f"{path} is the map of something else: {difference}; give another store"
         )
-
-
-def _flat(name: str, data: Any) -> Iterator[tuple[str, Any]]:
-    """The numbers and words in nested dictionaries, each with its path."""
-    if not isinstance(data, dict):
-        yield name, data
-        return
-    for key, inner in data.items():
-        yield from _flat(f"{name}.{key}" if name else key, inner)

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from talweg.errors import ArgumentError, DataError
+from talweg.explore.differences import first_difference
 from talweg.explore.sweeps.store_files import (
     FINISHED,
     GROUP,
@@ -42,7 +43,6 @@ from talweg.explore.sweeps.store_files import (
     chunks_on_disk,
     create_array,
     create_group,
-    first_difference,
     force_to_disk,
     open_array,
 )
