@@ -153,6 +153,9 @@ RATES_NAMES = ("learning_rate[0]", "learning_rate[1]")
 
 
 def test_trainability_map_by_the_eager_engine(tmp_path):
+    def fourth_power(prediction, target):
+        return (prediction - target) ** 4.0
+
     make_model, data = default_problem(2)
     settings = {"resolution": 8, "steps": 30, "store": tmp_path / "map"}
     found = trainability_map(make_model, data, engine="eager", **settings)
@@ -165,8 +168,11 @@ def test_trainability_map_by_the_eager_engine(tmp_path):
         trainability_map(make_model, data, **{**settings, "steps": 31})
     with pytest.raises(ArgumentError, match="samples is 6 there, and 5 was asked for"):
         trainability_map(make_model, data[1:], **settings)
+    with pytest.raises(ArgumentError, match="loss is 'squared_error' there, and .*fourth"):
+        trainability_map(make_model, data, loss=fourth_power, **settings)
+    fourth_power.__qualname__ = "squared_error"  # another function of the same name
     with pytest.raises(ArgumentError, match="first_loss is "):
-        trainability_map(make_model, data, loss=lambda p, t: (p - t) ** 4.0, **settings)
+        trainability_map(make_model, data, loss=fourth_power, **settings)
     with pytest.raises(ArgumentError, match="optimizer is 'SGD"):
         trainability_map(make_model, data, optimizer=tw.SGD(lr=0.05, momentum=0.5), **settings)
 
