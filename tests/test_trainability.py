@@ -168,7 +168,7 @@ def test_trainability_map_by_the_eager_engine(tmp_path):
         trainability_map(make_model, data, **{**settings, "steps": 31})
     with pytest.raises(ArgumentError, match="samples is 6 there, and 5 was asked for"):
         trainability_map(make_model, data[1:], **settings)
-    with pytest.raises(ArgumentError, match="loss is 'squared_error' there, and .*fourth"):
+    with pytest.raises(ArgumentError, match=r"loss is 'squared_error' there, and .*fourth"):
         trainability_map(make_model, data, loss=fourth_power, **settings)
     fourth_power.__qualname__ = "squared_error"  # another function of the same name
     with pytest.raises(ArgumentError, match="first_loss is "):
