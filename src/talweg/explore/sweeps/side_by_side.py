@@ -79,6 +79,8 @@ class SideBySide:
 
     def __init__(self, specification: Specification) -> None:
         self.specification = specification
+        routes = specification.routes
+        self._of_weights = [n for n in specification.grid if routes[n] in ("model", "scale")]
         self._lanes: dict[Program, Lanes] = {}
         self._weights: dict[Any, list[float]] = {}
         self._making = threading.Lock()  # models are made, and traced, by one thread at a time
@@ -177,8 +179,7 @@ class SideBySide:
     def _weights_of(self, run: _Run, lanes: Lanes) -> list[float]:
         """The first weights of a run."""
         specification = self.specification
-        of_model = [n for n in specification.grid if specification.routes[n] in ("model", "scale")]
-        key = (run.program, run.places["seed"], *[run.places[name] for name in of_model])
+        key = (run.program, run.places["seed"], *[run.places[name] for name in self._of_weights])
         with self._making:
             if key not in self._weights:
                 if len(self._weights) * len(lanes.parameters) > _REMEMBERED:
