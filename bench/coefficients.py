@@ -1,4 +1,4 @@
-"""Where the coefficients of `talweg.machine` come from.
+"""Where the coefficients of `talweg.compiler.intrinsics` come from.
 
     python bench/coefficients.py [NAME ...]
 

@@ -2,7 +2,7 @@
 
     python bench/gallery.py [--only TEXT] [--seconds 0.2]
 
-The programs are those of tests/gallery.py. For each it prints how many operations it takes and
+The programs are those of tests/support/gallery.py. For each it prints how many operations it takes,
 to how many instructions and loops it rolls (* if it runs as a table), the time to trace and
 compile it, and the best times of a value with its gradient: eager, exact, default; last, how
 many times faster the default mode is than the eager engine.
@@ -16,11 +16,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-from talweg.compiler import loops
-from talweg.compiler.compiled import Compiled
-from talweg.compiler.trace import trace
+from talweg.compiler.frontend.trace import trace
+from talweg.compiler.passes.find_loops import find_loops
+from talweg.compiler.runtime.executable import Compiled
 
-PATH = Path(__file__).parent.parent / "tests" / "gallery.py"
+PATH = Path(__file__).parent.parent / "tests" / "support" / "gallery.py"
 
 
 def seconds_of(function, *args):
@@ -55,7 +55,7 @@ def measure(name, program, at_least):
     eager = best(eagerly, at_least)
     exact, default = [best(partial(c.gradient, w, x, [1.0]), at_least) for c in compiled]
     table = "*" if compiled[1].code is None else ""
-    size = f"{loops.program(tape).size}{table}"
+    size = f"{find_loops(tape).size}{table}"
     print(
         f"{name:22}{len(tape):8,}{size:>8}{time_to_trace * 1e3:8.0f}{times[1] * 1e3:9.0f}"
         f"{eager:11,.0f}{exact:9.1f}{default:9.1f}{eager / default:9,.0f}",

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import talweg as tw
-from talweg.backward import inner_nodes
+from talweg.autodiff.backward import inner_nodes
 
 GPT = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "gpt.py"))
 EAGER_STEPS = 6

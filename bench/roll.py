@@ -19,10 +19,10 @@ import sys
 import time
 
 import talweg as tw
-from talweg.compiler import loops, tape
-from talweg.compiler.compiled import Compiled
-from talweg.compiler.roll import roll
-from talweg.compiler.trace import trace
+from talweg.compiler.frontend.trace import trace
+from talweg.compiler.ir import loop_program, tape
+from talweg.compiler.passes.roll import roll
+from talweg.compiler.runtime.executable import Compiled
 
 # ---- programs with a pattern ---------------------------------------------------------------
 
@@ -238,7 +238,7 @@ def measure(name, operations):
     flat = timed(trace, f, *args).tape
     timed(tape.verify, flat)
     timed(roll, flat)
-    program = timed(loops.program, flat)
+    program = timed(loop_program.program, flat)
     compiled = timed(Compiled, flat)
     each = "".join(f"{t / len(flat) * 1e6:8.2f}" for t in times[:4])
     form = "table" if compiled.code is None else "loops"

@@ -107,8 +107,8 @@ def compiling(f):
 
 def by_talweg(resolution):
     """What draws the map, what does so with another last bit of a weight, seconds to compile."""
-    from talweg.explore.maps.mean_field import default_problem
-    from talweg.explore.maps.trainability import trainability_map
+    from talweg.explore.trainability.mean_field import default_problem
+    from talweg.explore.trainability.trainability import trainability_map
 
     make_model, data = default_problem()
 
@@ -159,7 +159,7 @@ def jax_program():
     import jax.numpy as jnp
     import numpy as np
 
-    from talweg.explore.maps.mean_field import default_problem
+    from talweg.explore.trainability.mean_field import default_problem
 
     jax.config.update("jax_enable_x64", True)
     make_model, data = default_problem()

@@ -21,8 +21,8 @@ import numpy as np
 from mpmath import mp, mpf
 
 from talweg import ops
-from talweg.compiler import native
-from talweg.compiler.emitter import Emitter, Function, Module
+from talweg.compiler.codegen.builder import Emitter, Function, Module
+from talweg.compiler.runtime import llvm
 
 mp.dps = 60
 LONG = np.longdouble
@@ -165,7 +165,7 @@ def kernels(chosen, lanes, *, exact=False, emitter=Emitter):
     module = Module(exact)
     for op in chosen:
         write_loop(module, op, lanes, emitter)
-    library = native.compile(str(module))
+    library = llvm.compile(str(module))
     return {op.name: Kernel(library, f"loop_{op.name}") for op in chosen}
 
 
@@ -260,7 +260,7 @@ def print_errors(names, points, seed):
         f"| function | fused: worst error, ulp | at | apart: worst error, ulp | at |\n{'|---' * 5}|"
     )
     chosen = [ops.lookup(name) for name in names]
-    fused, apart = (kernels(chosen, native.lanes(), emitter=e) for e in (Emitter, Unfused))
+    fused, apart = (kernels(chosen, llvm.lanes(), emitter=e) for e in (Emitter, Unfused))
     for name in names:
         cells = []
         for run in (fused[name], apart[name]):
@@ -273,7 +273,7 @@ def print_errors(names, points, seed):
 
 
 def print_speed(names):
-    lanes = native.lanes()
+    lanes = llvm.lanes()
     chosen = [ops.lookup(name) for name in names]
     columns = [
         kernels(chosen, lanes),
@@ -310,7 +310,7 @@ def main():
     elif np.finfo(LONG).nmant < 63:
         parser.error("a long double of 64 digits is needed, and this machine's has fewer")
     else:
-        print_errors(names, given.points - given.points % native.lanes(), given.seed)
+        print_errors(names, given.points - given.points % llvm.lanes(), given.seed)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ import pytest
 from mpmath import mp, mpf
 
 from talweg import ops
+from talweg.autodiff.higher_order import gradients
 from talweg.errors import NumberError, OperationError, TalwegError
 from talweg.gradcheck import gradcheck
-from talweg.gradients import gradients
 from talweg.ops import TABLE
 from talweg.value import Value
 

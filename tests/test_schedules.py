@@ -7,15 +7,7 @@ import pytest
 
 import talweg as tw
 from talweg.errors import ArgumentError, NumberError
-from talweg.schedules import (
-    Cosine,
-    Exponential,
-    Linear,
-    OneCycle,
-    StepDecay,
-    Warmup,
-    rate_at,
-)
+from talweg.schedules import Cosine, Exponential, Linear, OneCycle, StepDecay, Warmup, rate_at
 
 
 @pytest.mark.parametrize("k", range(25))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from talweg import ops
+from talweg.autodiff.higher_order import gradients
 from talweg.errors import NumberError, OperationError
-from talweg.gradients import gradients
 from talweg.value import Value
 
 FUNCTIONS = ["exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "softplus"]

@@ -50,7 +50,7 @@ def trainer(problem, **how):
 
 def native_sweep(problem, rates, steps):
     """What native code does of a sweep: weights in, losses out."""
-    from talweg.native_sweep import Lanes, family_of  # older versions have no such thing
+    from talweg.training.lane_executor import Lanes, family_of  # older versions have no such thing
 
     optimizers = [tw.SGD(rate) for rate in rates.tolist()]
     lanes = Lanes(

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
+from talweg.autodiff.gather import pick
+from talweg.autodiff.higher_order import gradients
 from talweg.data import Dataset, Scaling, lesson_data
-from talweg.explore.maps.result import TrainabilityMap
-from talweg.explore.maps.trainability import trainability_map
 from talweg.explore.range_test import RangeTest, lr_range_test
-from talweg.explore.stability import Sharpness, SharpnessEvery, sharpness
-from talweg.explore.sweeps.result import SweepResult
-from talweg.explore.sweeps.sweep import sweep
+from talweg.explore.sharpness import Sharpness, SharpnessEvery, sharpness
+from talweg.explore.sweep.result import SweepResult
+from talweg.explore.sweep.sweep import sweep
+from talweg.explore.trainability.result import TrainabilityMap
+from talweg.explore.trainability.trainability import trainability_map
 from talweg.gradcheck import GradcheckReport, gradcheck
-from talweg.gradients import gradients
-from talweg.history import History
+from talweg.matrices import Matrix, Table
 from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
@@ -44,16 +45,15 @@ from talweg.ops import sqrt as sqrt
 from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
-from talweg.picking import pick
-from talweg.tables import Matrix, Table
-from talweg.train import Step, minimize, train
+from talweg.training.early_stopping import EarlyStopping
+from talweg.training.history import History
+from talweg.training.train import Step, minimize, train
 from talweg.value import Value
-from talweg.watch import EarlyStopping
 
 if TYPE_CHECKING:
     from talweg.compiler.derivatives import grad, hessian, hvp, value_and_grad
     from talweg.compiler.explain import explain
-    from talweg.compiler.function import jit
+    from talweg.compiler.jit import jit
 
 __version__ = "0.1.0"
 
@@ -63,7 +63,7 @@ _COMPILER = {
     "grad": "talweg.compiler.derivatives",
     "hessian": "talweg.compiler.derivatives",
     "hvp": "talweg.compiler.derivatives",
-    "jit": "talweg.compiler.function",
+    "jit": "talweg.compiler.jit",
     "value_and_grad": "talweg.compiler.derivatives",
 }
 """The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""

@@ -13,9 +13,9 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from talweg import ops
+from talweg.autodiff.gather import pick
+from talweg.autodiff.tracing import is_tracing
 from talweg.errors import ArgumentError, ShapeError
-from talweg.picking import pick
-from talweg.tracing import is_tracing
 from talweg.value import Value
 
 Number: TypeAlias = Any

@@ -18,9 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from talweg._util.atomic_files import write_whole
 from talweg.data import Scaling
 from talweg.errors import DataError, ModelFileError, ShapeError
-from talweg.files import write_whole
 from talweg.metrics import numbers_of, predicted_class
 from talweg.nn import ACTIVATIONS, MLP
 from talweg.ops import to_float

@@ -14,13 +14,14 @@ A record is also the function itself, in the manner of a NumPy ufunc:
 >>> tanh.derivatives[0](1.0, 0.0, 0.0)  # (g, x, out)
 1.0
 
-How an equation is written, and how to declare an operation of your own: `talweg.operation`.
+How an equation is written, and how to declare an operation of your own: `autodiff/operation.py`.
 """
 
 import operator
 
-from talweg import ieee, machine
-from talweg.operation import TABLE, Op, declare, lookup, register, to_float, unregister
+from talweg.autodiff import ieee
+from talweg.autodiff.operation import TABLE, Op, declare, lookup, register, to_float, unregister
+from talweg.compiler import intrinsics
 
 __all__ = ["TABLE", "Op", "lookup", "register", "to_float", "unregister"]
 
@@ -64,13 +65,13 @@ pow = declare(  # noqa: A001
     symbol="**",
     domain="x > 0, or any x if y is an integer (x != 0 if it is negative)",
     not_smooth="at x = 0 if y < 1 (inf is returned) or y = 0 (0 is returned)",
-    emit=machine.pow,
+    emit=intrinsics.pow,
 )
 
 
 # ---- functions of one number ------------------------------------------------------------
 
-exp = declare("exp", ieee.exp, "g * out", "e**x; inf above 709.78.", emit=machine.exp)
+exp = declare("exp", ieee.exp, "g * out", "e**x; inf above 709.78.", emit=intrinsics.exp)
 
 log = declare(
     "log",
@@ -78,7 +79,7 @@ log = declare(
     "div(g, x)",
     "The natural logarithm of x.",
     domain="x > 0; -inf at 0, nan below",
-    emit=machine.log,
+    emit=intrinsics.log,
 )
 
 sqrt = declare(
@@ -92,7 +93,7 @@ sqrt = declare(
 )
 
 sin = declare(
-    "sin", ieee.sin, "g * cos(x)", "The sine of x radians.", domain="finite x", emit=machine.sin
+    "sin", ieee.sin, "g * cos(x)", "The sine of x radians.", domain="finite x", emit=intrinsics.sin
 )
 
 cos = declare(
@@ -101,7 +102,7 @@ cos = declare(
     "-(g * sin(x))",
     "The cosine of x radians.",
     domain="finite x",
-    emit=machine.cos,
+    emit=intrinsics.cos,
 )
 
 tanh = declare(
@@ -109,7 +110,7 @@ tanh = declare(
     ieee.tanh,
     "g * (1.0 - out * out)",
     "The hyperbolic tangent of x, (e**x - e**-x) / (e**x + e**-x).",
-    emit=machine.tanh,
+    emit=intrinsics.tanh,
 )
 
 sigmoid = declare(
@@ -117,7 +118,7 @@ sigmoid = declare(
     ieee.sigmoid,
     "g * (out * (1.0 - out))",
     "The logistic function 1 / (1 + e**-x).",
-    emit=machine.sigmoid,
+    emit=intrinsics.sigmoid,
 )
 
 relu = declare(
@@ -126,7 +127,7 @@ relu = declare(
     "where(le(x, 0.0), 0.0, g)",
     "x where it is positive, else 0.",
     not_smooth="at 0 (0 is returned, as in PyTorch and micrograd)",
-    emit=machine.relu,
+    emit=intrinsics.relu,
 )
 
 softplus = declare(
@@ -134,7 +135,7 @@ softplus = declare(
     ieee.softplus,
     "g * sigmoid(x)",
     "log(1 + e**x), a smooth relu.",
-    emit=machine.softplus,
+    emit=intrinsics.softplus,
 )
 
 abs = declare(  # noqa: A001
@@ -158,7 +159,7 @@ max = declare(  # noqa: A001
     ),
     "The larger of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
-    emit=machine.max,
+    emit=intrinsics.max,
 )
 
 min = declare(  # noqa: A001
@@ -170,7 +171,7 @@ min = declare(  # noqa: A001
     ),
     "The smaller of x and y; nan if either is nan.",
     not_smooth="at x = y (half to each, as in PyTorch and JAX)",
-    emit=machine.min,
+    emit=intrinsics.min,
 )
 
 # The derivatives choose with `where` and do not multiply by 0 or 1: the branch that was
@@ -183,7 +184,7 @@ where = declare(
     ("0.0", "where(x, g, 0.0)", "where(x, 0.0, g)"),
     "y if x is not zero, else z: where(condition, then, otherwise).",
     not_smooth="in the condition (0 is returned)",
-    emit=machine.where,
+    emit=intrinsics.where,
 )
 
 lt = declare(
@@ -193,7 +194,7 @@ lt = declare(
     "1 if x < y, else 0.",
     symbol="<",
     not_smooth="at x = y (0 is returned)",
-    emit=machine.lt,
+    emit=intrinsics.lt,
 )
 
 le = declare(
@@ -203,5 +204,5 @@ le = declare(
     "1 if x <= y, else 0.",
     symbol="<=",
     not_smooth="at x = y (0 is returned)",
-    emit=machine.le,
+    emit=intrinsics.le,
 )

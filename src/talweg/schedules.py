@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from talweg import ieee
+from talweg.autodiff import ieee
 from talweg.errors import ArgumentError
 from talweg.ops import to_float
 

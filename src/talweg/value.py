@@ -12,7 +12,7 @@ number from its creation. Arithmetic on Values builds a graph; `backward()` walk
 * At each `backward()` inner nodes start from zero; leaves accumulate.
 
 Start reading at `Value`, then `_binary`, which makes its operators; the walk is in
-`talweg.backward`. What programs written against the lesson's class expect (`_prev`,
+`talweg.autodiff.backward`. What programs written against the lesson's class expect (`_prev`,
 `_op`, `_backward`) is at the end of the class.
 """
 
@@ -26,7 +26,7 @@ from itertools import count
 from typing import Any, SupportsFloat, TypeAlias, cast
 
 from talweg import ops
-from talweg.backward import (
+from talweg.autodiff.backward import (
     backward,
     by_serial,
     custom_step,
@@ -34,9 +34,9 @@ from talweg.backward import (
     no_step,
     step_for,
 )
+from talweg.autodiff.operation import CONSTANT, LEAF, Op, to_float
+from talweg.autodiff.tracing import is_tracing, refuse
 from talweg.errors import NumberError
-from talweg.operation import CONSTANT, LEAF, Op, to_float
-from talweg.tracing import is_tracing, refuse
 
 Operand: TypeAlias = SupportsFloat
 """What may stand beside a Value in arithmetic: a Value, or a Python or NumPy number."""
@@ -300,7 +300,7 @@ class Value:
         return _restore_graph, _flatten(self)
 
     def _repr_svg_(self) -> str | None:
-        from talweg.draw import graph  # drawing is loaded only when something is drawn
+        from talweg.plotting import graph  # drawing is loaded only when something is drawn
 
         return graph.svg(self) if len(graph.walk(self)) <= _LARGEST_DRAWING else None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from talweg.cli.console import in_options, say
 from talweg.explore.verdicts import verdict
-from talweg.history import History
+from talweg.training.history import History
 
 FINE, FAILED, WRONG_USAGE, DIVERGED, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 3, 130, 141
 

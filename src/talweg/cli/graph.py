@@ -46,7 +46,7 @@ def graph(*, sample: Whole = 0, output: Path | None = None) -> int:
     loss.label = "loss"
     loss.backward()
 
-    from talweg.draw import graph as drawing
+    from talweg.plotting import graph as drawing
 
     nodes = drawing.walk(loss)
     say(f"Sample {sample}: prediction {prediction.data:.4f}, target {data.targets[sample]:.4f}")

@@ -110,7 +110,7 @@ def lr_find(
     )
     saved = None
     if path is not None and test.losses:
-        from talweg.draw import curves
+        from talweg.plotting import curves
 
         saved = curves.save(test.plot(), path)
     if as_json:

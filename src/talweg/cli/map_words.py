@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from talweg.cli import ending
 from talweg.cli.console import in_options, say
 from talweg.cli.subject import Subject
-from talweg.explore.maps.axes import Axis
-from talweg.explore.maps.result import TrainabilityMap, percent
+from talweg.explore.trainability.axes import Axis
+from talweg.explore.trainability.result import TrainabilityMap, percent
 
 if TYPE_CHECKING:
     import numpy as np

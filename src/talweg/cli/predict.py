@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from talweg._util.atomic_files import write_whole
 from talweg.cli import ending
 from talweg.cli.console import note, print_json
 from talweg.cli.options import destination
 from talweg.data.columns import Columns
 from talweg.data.readers import read_columns
 from talweg.errors import ArgumentError, DataError
-from talweg.files import write_whole
 from talweg.metrics import r_squared
 from talweg.model_file import Predictor
 

@@ -20,14 +20,14 @@ from typing import Any
 
 from talweg.data import Dataset, Scaling
 from talweg.errors import ArgumentError
-from talweg.history import History
 from talweg.losses import LOSSES, Loss
 from talweg.metrics import accuracy, confusion_matrix, r_squared
 from talweg.model_file import Predictor
 from talweg.nn import MLP
 from talweg.optim import Optimizer
-from talweg.train import train
-from talweg.watch import EarlyStopping
+from talweg.training.early_stopping import EarlyStopping
+from talweg.training.history import History
+from talweg.training.train import train
 
 Samples = list[tuple[list[float], Any]]
 

@@ -25,14 +25,14 @@ from talweg.cli.options import (
     destination,
 )
 from talweg.cli.subject import Subject, subject_of
-from talweg.eager_run import Model
 from talweg.errors import ArgumentError
-from talweg.explore.stability import Sharpness, SharpnessEvery
-from talweg.explore.stability import sharpness as sharpness_of
+from talweg.explore.sharpness import Sharpness, SharpnessEvery
+from talweg.explore.sharpness import sharpness as sharpness_of
 from talweg.explore.verdicts import in_words
-from talweg.history import History
 from talweg.optim import Optimizer
-from talweg.train import train
+from talweg.training.eager_executor import Model
+from talweg.training.history import History
+from talweg.training.train import train
 
 EXAMPLES = """Examples:
   talweg sharpness
@@ -125,7 +125,7 @@ def sharpness(
             model, subject.samples, steps=steps, callbacks=[follow], progress=True, **whole
         )
         if path is not None and history.sharpness:
-            from talweg.draw import curves
+            from talweg.plotting import curves
 
             saved = curves.save(history.plot_stability(), path)
     if as_json:

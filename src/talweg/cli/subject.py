@@ -18,13 +18,13 @@ from talweg.cli.recipe import Plan, choose_loss, untrained
 from talweg.data import Dataset, lesson_data
 from talweg.data.checks import listing
 from talweg.data.readers import read_columns
-from talweg.descent import Reduction
-from talweg.eager_run import Model
 from talweg.errors import ArgumentError
-from talweg.explore.maps.mean_field import default_problem
+from talweg.explore.trainability.mean_field import default_problem
 from talweg.losses import LOSSES
 from talweg.nn import MLP
 from talweg.optim import SGD
+from talweg.training.eager_executor import Model
+from talweg.training.loop import Reduction
 
 
 @dataclass(frozen=True)

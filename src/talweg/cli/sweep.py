@@ -27,11 +27,11 @@ from talweg.cli.options import (
 )
 from talweg.cli.subject import Subject, subject_of
 from talweg.cli.sweep_words import document, say_sweep
-from talweg.descent import Engine, Mode
 from talweg.errors import ArgumentError
-from talweg.explore.sweeps.closing import MOST_COMBINATIONS
-from talweg.explore.sweeps.result import SweepResult
-from talweg.explore.sweeps.sweep import sweep as run_sweep
+from talweg.explore.sweep.conclusion import MOST_COMBINATIONS
+from talweg.explore.sweep.result import SweepResult
+from talweg.explore.sweep.sweep import sweep as run_sweep
+from talweg.training.loop import Engine, Mode
 
 EXAMPLES = """Examples:
   talweg sweep
@@ -184,7 +184,7 @@ def _save(
     result: SweepResult, picture: Path | None, csv: Path | None, parquet: Path | None
 ) -> tuple[list[Path], list[Path]]:
     """Write what was asked for: the pictures and the tables that were written."""
-    from talweg.draw import curves
+    from talweg.plotting import curves
 
     saved = [] if csv is None else [result.to_csv(csv)]
     saved += [] if parquet is None else [result.to_parquet(parquet)]

@@ -9,8 +9,8 @@ from typing import Any
 from talweg.cli import ending
 from talweg.cli.console import fits, say, six, table
 from talweg.cli.subject import Subject
-from talweg.explore.sweeps.result import SweepResult
-from talweg.explore.sweeps.run import Run
+from talweg.explore.sweep.result import SweepResult
+from talweg.explore.sweep.run import Run
 
 _MOST_ROWS = 20
 """So many runs are printed; files take all."""

@@ -16,8 +16,8 @@ from talweg.data import Dataset
 from talweg.data.checks import listing
 from talweg.data.readers import read_columns
 from talweg.errors import ArgumentError
-from talweg.history import History
 from talweg.metrics import predicted_class
+from talweg.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ def _draw(result: Fit, path: Path | None) -> list[Path]:
     """Save the loss, and beside it what the model says of the validation part, if it is any use."""
     if path is None or not result.history.losses:
         return []
-    from talweg.draw import curves
+    from talweg.plotting import curves
 
     saved = [curves.save(result.history.plot(), path)]
     if not ending.diverged(result.history):
@@ -174,7 +174,7 @@ def _draw(result: Fit, path: Path | None) -> list[Path]:
 
 
 def _draw_predictions(result: Fit) -> Axes:
-    from talweg.draw import predictions
+    from talweg.plotting import predictions
 
     predictor, data = result.predictor, result.validation.data
     classes = [printable(name) for name in data.classes]

@@ -13,13 +13,13 @@ from talweg.cli.console import print_json, say, six, table
 from talweg.data import Dataset, lesson_data
 from talweg.errors import ArgumentError
 from talweg.explore.verdicts import in_words
-from talweg.history import History
 from talweg.losses import LOSSES
 from talweg.metrics import numbers_of
 from talweg.model_file import Predictor
 from talweg.nn import MLP
 from talweg.optim import Optimizer
-from talweg.train import train
+from talweg.training.history import History
+from talweg.training.train import train
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _save(
     if asked.save is not None and not ending.diverged(history):
         saved = Predictor(model, data.input_names, data.target_name).save(asked.save)
     if asked.plot is not None and history.losses:
-        from talweg.draw import curves
+        from talweg.plotting import curves
 
         plot = curves.save(history.plot(), asked.plot)
     return plot, saved

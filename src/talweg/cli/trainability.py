@@ -29,11 +29,11 @@ from talweg.cli.options import (
     numbers,
 )
 from talweg.cli.subject import Subject, published, subject_of
-from talweg.descent import Engine, Mode
 from talweg.errors import ArgumentError
-from talweg.explore.maps.axes import Axis, axis
-from talweg.explore.maps.result import TrainabilityMap
-from talweg.explore.maps.trainability import trainability_map
+from talweg.explore.trainability.axes import Axis, axis
+from talweg.explore.trainability.result import TrainabilityMap
+from talweg.explore.trainability.trainability import trainability_map
+from talweg.training.loop import Engine, Mode
 
 EXAMPLES = """Examples:
   talweg map
@@ -259,7 +259,7 @@ def _require_colours(colours: str) -> None:
     """Refuse unknown colours now, not when all runs are made."""
     import numpy as np
 
-    from talweg.draw.trainability import as_pixels
+    from talweg.plotting.trainability import as_pixels
 
     try:
         as_pixels(np.zeros((1, 1)), colours)
@@ -313,7 +313,7 @@ def _save(
     result: TrainabilityMap, picture: Path | None, look: _Look, colours: str
 ) -> tuple[list[Path], Path | None]:
     """Write the picture and the animation that were asked for, if there is something to show."""
-    from talweg.draw import curves
+    from talweg.plotting import curves
 
     plots = []
     if picture is not None and result.finished > 0.0:

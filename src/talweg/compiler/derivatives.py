@@ -2,7 +2,7 @@
 
 First derivatives are the native gradient of the traced function. For second derivatives the
 rules of differentiation are applied to themselves: the program of first derivatives is traced
-(`talweg.gradients`, which runs the rules on Values), and that program is compiled with an
+(`autodiff/higher_order.py`, which runs the rules on Values), and that program is compiled with an
 adjoint of its own. Nothing is approximated by differences.
 
 Start reading at `value_and_grad`, then `_Differentiated`.
@@ -19,16 +19,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.compiler.arguments import Flat, Seen, flatten
-from talweg.compiler.compiled import Compiled
-from talweg.compiler.frozen import Check
-from talweg.compiler.function import Mode
-from talweg.compiler.nests import rebuilt
-from talweg.compiler.objects import Key
-from talweg.compiler.trace import Trace, trace
+from talweg.autodiff.higher_order import gradients
+from talweg.autodiff.tracing import is_plain, is_tracing
+from talweg.compiler.frontend.object_guard import Key
+from talweg.compiler.frontend.pytree import rebuilt
+from talweg.compiler.frontend.signature import Flat, Seen, flatten
+from talweg.compiler.frontend.trace import Trace, trace
+from talweg.compiler.frontend.trace_guard import Check
+from talweg.compiler.jit import Mode
+from talweg.compiler.runtime.executable import Compiled
 from talweg.errors import ArgumentError, ShapeError, TraceError
-from talweg.gradients import gradients
-from talweg.tracing import is_plain, is_tracing
 from talweg.value import Value
 
 

@@ -7,7 +7,7 @@ them. A result that its loop hands on to its next iteration becomes a variable (
 one that other loops read becomes an array with one index a loop around it.
 
 Start reading at `explain`, then `_Writer`; which instruction a reference reads is found out
-by `talweg.compiler.links`.
+by `talweg.compiler.passes.use_def`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from talweg.compiler.links import Index, Link, Links, here
-from talweg.compiler.loops import Affine, Instruction, Loop, Node, Program, Reference, variable
-from talweg.compiler.loops import program as program_of
-from talweg.compiler.tape import CONSTANT, RESULT, verify
-from talweg.compiler.trace import trace
+from talweg.compiler.frontend.trace import trace
+from talweg.compiler.ir.loop_program import (
+    Affine,
+    Instruction,
+    Loop,
+    Node,
+    Program,
+    Reference,
+    variable,
+)
+from talweg.compiler.ir.tape import CONSTANT, RESULT, verify
+from talweg.compiler.passes.find_loops import find_loops
+from talweg.compiler.passes.use_def import Index, Link, Links, here
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
           "lt": (0, "<"), "le": (0, "<=")}  # fmt: skip
@@ -62,7 +70,7 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
     """
     tape = trace(f, *args).tape
     verify(tape)
-    return text(program_of(tape))
+    return text(find_loops(tape))
 
 
 def text(program: Program) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from talweg._util.gc_pause import collection_paused
 from talweg.errors import DataError
-from talweg.garbage import collection_paused
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,11 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg import losses
-from talweg.descent import Reduction
-from talweg.eager_run import Model, Sample, parameters_of
+from talweg.autodiff.higher_order import gradients
 from talweg.errors import ArgumentError, CompilerError
-from talweg.gradients import gradients
-from talweg.train import samples_of
+from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.training.loop import Reduction
+from talweg.training.train import samples_of
 from talweg.value import Value
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Curvature:
         target (a `Dataset` has it as a float); the eager engine, which computes everything.
         """
         from talweg.compiler.derivatives import hvp
-        from talweg.compiler.nests import rebuilt
+        from talweg.compiler.frontend.pytree import rebuilt
 
         native = hvp(lambda model, x, y: self.loss(model(x), y))
 

@@ -1,6 +1,6 @@
 """The largest stable learning rate at the first weights of a run, where it can be had cheaply.
 
-It is the limit of `talweg.explore.stability.sharpness`. A sweep has runs of many seeds and
+It is the limit of `talweg.explore.sharpness.sharpness`. A sweep has runs of many seeds and
 settings, each with a limit of its own, and whoever looks at its table does not want to wait for
 them: beyond `_MOST` work the limit counts as unknown.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from talweg import losses
-from talweg.descent import Reduction
-from talweg.eager_run import Model, Sample, parameters_of
 from talweg.errors import TalwegError
-from talweg.explore.stability import sharpness
+from talweg.explore.sharpness import sharpness
 from talweg.optim import Optimizer
+from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.training.loop import Reduction
 
 _MOST = 250_000
 """Parameters times samples that all limits of a sweep may take: some seconds."""

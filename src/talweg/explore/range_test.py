@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from talweg import losses
-from talweg.backward import inner_nodes
-from talweg.descent import Engine, Mode, Reduction
-from talweg.eager_run import Model, Sample, parameters_of
+from talweg._util.atomic_files import write_whole
+from talweg.autodiff.backward import inner_nodes
 from talweg.errors import ArgumentError
 from talweg.explore import range_rules
 from talweg.explore.limits import limit_at_start
 from talweg.explore.range_rules import Average, Status, smooth, too_high, warm_up
-from talweg.files import write_whole
-from talweg.history import History
 from talweg.optim import SGD, Optimizer
-from talweg.train import Step, train
+from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.training.history import History
+from talweg.training.loop import Engine, Mode, Reduction
+from talweg.training.train import Step, train
 from talweg.value import Value
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class RangeTest:
         Raises:
             ArgumentError: if there are no losses: the test was interrupted before its first.
         """
-        from talweg.draw import range_test
+        from talweg.plotting import range_test
 
         title = None if self.suggestions else f"No suggestion: {self.status}"
         return range_test.range_test(

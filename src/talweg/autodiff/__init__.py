@@ -1,0 +1,1 @@
+"""Automatic differentiation: operations, the backward pass, derivatives as Values."""

@@ -1,0 +1,332 @@
+"""What an operation is, how its derivative is written, and the registry of all of them.
+
+The operations themselves are in `talweg.ops`. Start reading at `Op`, then `register`.
+
+How a derivative is written
+---------------------------
+As its equation, in text: the operands are `x`, `y`, `z` in order, `out` is the result, and
+`g` is the derivative of the final result by `out`. An equation uses `+`, `-`, `*`, numbers
+and the operations of the table, and nothing else. So the same equation serves everyone:
+`talweg.autodiff.backward` writes it into the function that an eager node runs, `derivatives` has it
+as a function that also takes Values (for second derivatives) and the compiler's symbols,
+and `help` prints it. Equations use `div(a, b)` rather than `a / b`, because `/` on floats
+raises at zero where IEEE-754 has a result.
+
+How another number type joins
+-----------------------------
+A class takes part by having a static method `_apply(op, operands)`. Calling a record
+hands over to the first operand that has one; without any, it computes on floats.
+"""
+
+import ast
+import keyword
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from talweg.autodiff import ieee
+from talweg.errors import NumberError, OperationError
+
+# A number of any kind that takes part in arithmetic: float, Value, a compiler's symbol.
+# Their common type is "has _apply or is a float", which Python's types cannot say.
+Number = Any
+Rule = Callable[..., Number]
+
+OPERANDS = ("x", "y", "z")
+"""What equations call the operands."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Op:
+    """One operation: value, derivative, and what a reader should know about it.
+
+    Args:
+        name: the word it is called by, a Python identifier.
+        symbol: what graphs and `Value._op` show.
+        value: the function on floats. It follows IEEE-754 and never raises.
+        equations: one an operand, the derivative as text; see the top of this file.
+        derivatives: the same as functions `rule(g, *operands, out)` of numbers of any kind.
+        doc: one sentence, with the formula.
+        domain: where the result is a number, in words.
+        not_smooth: where the derivative does not exist, and what is returned there.
+        emit: writes the machine code against the compiler's emitter; filled by the compiler.
+        arity: how many operands it takes.
+    """
+
+    name: str
+    symbol: str
+    value: Callable[..., float]
+    equations: tuple[str, ...]
+    derivatives: tuple[Rule, ...]
+    doc: str
+    domain: str = "all numbers"
+    not_smooth: str = ""
+    emit: Callable[..., Any] | None = None
+    arity: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = f"{self.doc} Domain: {self.domain}."
+        if self.not_smooth:
+            text += f" Not smooth: {self.not_smooth}."
+        for operand, equation in zip(OPERANDS, self.equations, strict=False):
+            text += f"\nDerivative by {operand}: {equation}"
+        object.__setattr__(self, "arity", len(self.equations))
+        object.__setattr__(self, "__doc__", text)  # what `tw.tanh?` shows in a notebook
+
+    def __call__(self, *operands: Number) -> Number:
+        """Apply the operation to floats (gives a float) or to Values (gives a Value)."""
+        if len(operands) != self.arity:
+            raise NumberError(_wrong_count(self, operands))
+        for x in operands:
+            if type(x) is not float:
+                return _apply(self, operands)
+        return self.value(*operands)
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+    def __reduce__(self) -> tuple[Callable[[str], "Op"], tuple[str]]:
+        return lookup, (self.name,)
+
+
+def _apply(op: Op, operands: tuple[Number, ...]) -> Number:
+    for x in operands:
+        apply = getattr(type(x), "_apply", None)
+        if apply is not None:
+            return apply(op, operands)
+    return op.value(*map(to_float, operands))
+
+
+def _wrong_count(op: Op, operands: tuple[Number, ...]) -> str:
+    plural = "" if op.arity == 1 else "s"
+    message = f"{op.name} takes {op.arity} number{plural}, got {len(operands)}"
+    if len(operands) == 1 and op.arity == 2 and isinstance(operands[0], (list, tuple)):
+        message += f"; for a list use functools.reduce(tw.{op.name}, numbers)"
+    return message
+
+
+def to_float(x: object) -> float:
+    """The float that a Python or NumPy number stands for.
+
+    Args:
+        x: an int, float, bool, NumPy scalar, or anything else with `__float__`.
+
+    Returns:
+        The nearest double; an int too large for one gives inf or -inf.
+
+    Raises:
+        NumberError: for text, complex numbers, arrays, None and other non-numbers.
+
+    >>> to_float(3), to_float(True), to_float(10**400)
+    (3.0, 1.0, inf)
+    """
+    if isinstance(x, (str, bytes, bytearray)):
+        raise NumberError(f"expected a number, got the text {x!r}; convert it with float(...)")
+    if getattr(x, "ndim", 0):
+        raise NumberError(
+            f"expected one number, got an array of shape {getattr(x, 'shape', '?')}; "
+            "talweg computes with single numbers: use [tw.Value(a) for a in array]"
+        )
+    if isinstance(x, numbers.Complex) and not isinstance(x, numbers.Real):
+        raise NumberError(f"expected a number, got the complex number {x!r}")
+    try:
+        return float(x)  # type: ignore[arg-type]  # refused below if it has no __float__
+    except OverflowError:
+        return ieee.INF if x > 0 else -ieee.INF  # type: ignore[operator]  # only huge ints
+    except (TypeError, ValueError):
+        raise NumberError(f"expected a number, got {type(x).__name__} {_brief(x)}") from None
+
+
+def _brief(x: object) -> str:
+    text = repr(x)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+# ---- the registry ---------------------------------------------------------------------
+
+_TABLE: dict[str, Op] = {}
+_BUILT_IN: list[Op] = []
+
+TABLE = MappingProxyType(_TABLE)
+"""Every operation by name, in order of declaration (read only; `register` adds)."""
+
+
+def lookup(name: str) -> Op:
+    """The operation of that name.
+
+    Raises:
+        OperationError: if there is none.
+
+    >>> lookup("tanh")
+    <operation tanh>
+    """
+    try:
+        return _TABLE[name]
+    except KeyError:
+        raise OperationError(
+            f"there is no operation named {name!r}; known are {', '.join(_TABLE)}; "
+            "your own must be registered with tw.ops.register in this process too"
+        ) from None
+
+
+def register(
+    name: str,
+    value: Callable[..., float],
+    derivatives: str | Rule | tuple[str | Rule, ...],
+    doc: str,
+    *,
+    symbol: str | None = None,
+    domain: str = "all numbers",
+    not_smooth: str = "",
+    emit: Callable[..., Any] | None = None,
+) -> Op:
+    """Declare a new operation and return it; it works on floats and Values at once.
+
+    Args:
+        name: a Python identifier that no operation has yet.
+        value: the function on one, two or three floats.
+        derivatives: one for each operand, a tuple if there are several. Each is an equation
+            in `g`, `x`, `y`, `z` and `out` as described at the top of this file, or a
+            function `rule(g, *operands, out)`.
+        doc: one sentence.
+        symbol: what graphs show; the name unless given.
+        domain: where the result is a number, in words.
+        not_smooth: where the derivative does not exist, and what is returned there.
+        emit: writes the machine code, see `Op`.
+
+    Raises:
+        OperationError: if the name is taken or is not an identifier, or if an equation
+            is not one expression in the names above and the operations of the table.
+
+    >>> from talweg import Value, ops
+    >>> square = ops.register("square", lambda x: x * x, "g * 2.0 * x", "x * x.")
+    >>> x = Value(3.0)
+    >>> square(x).backward()
+    >>> x.grad
+    6.0
+    >>> ops.unregister("square")
+    """
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise OperationError(f"an operation's name must be an identifier, got {name!r}")
+    if name in _TABLE:
+        raise OperationError(f"there is an operation named {name!r} already; choose another name")
+    given = tuple(derivatives) if isinstance(derivatives, (tuple, list)) else (derivatives,)
+    if not 1 <= len(given) <= len(OPERANDS):
+        raise OperationError(f"{name}: an operation has 1 to 3 operands, got {len(given)} rules")
+    if not callable(value):
+        raise OperationError(f"{name}: its value must be a function of floats, got {value!r}")
+    for equation in given:
+        if not isinstance(equation, str) and not callable(equation):
+            raise OperationError(
+                f"{name}: a derivative is an equation or a function, got {equation!r}"
+            )
+        if isinstance(equation, str):
+            _check_equation(name, equation, ("g", *OPERANDS[: len(given)], "out"))
+    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    _TABLE[name] = op
+    return op
+
+
+_MAY_STAND_IN_EQUATIONS = (
+    ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Call,
+    ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub,
+)  # fmt: skip
+
+
+def _check_equation(name: str, equation: str, variables: tuple[str, ...]) -> None:
+    try:
+        tree = ast.parse(equation, mode="eval")
+    except SyntaxError as error:
+        raise OperationError(f"{name}: {equation!r} is not an expression: {error.msg}") from None
+    other = [node for node in ast.walk(tree) if not isinstance(node, _MAY_STAND_IN_EQUATIONS)]
+    if other:
+        raise OperationError(
+            f"{name}: the equation {equation!r} has a {type(other[0]).__name__}; equations are "
+            "made of +, -, *, numbers and operations: div(a, b) for a / b, pow(a, b) for a ** b, "
+            "where and lt for a choice"
+        )
+    used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    unknown = [word for word in used if word not in (*variables, *_TABLE, name)]
+    if unknown:
+        raise OperationError(
+            f"{name}: the equation {equation!r} mentions {unknown[0]!r}, which is neither one of "
+            f"{', '.join(variables)} nor an operation; a function of yours can be the derivative "
+            "itself: rule(g, *operands, out)"
+        )
+
+
+def declare(
+    name: str,
+    value: Callable[..., float],
+    given: str | tuple[str | Rule, ...],
+    doc: str,
+    *,
+    symbol: str | None = None,
+    domain: str = "all numbers",
+    not_smooth: str = "",
+    emit: Callable[..., Any] | None = None,
+) -> Op:
+    """Put a record into the table: `register` for `talweg.ops` alone.
+
+    Nothing is checked, so equations may mention operations that are declared later.
+    """
+    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    _TABLE[name] = op
+    _BUILT_IN.append(op)
+    return op
+
+
+def _record(
+    name: str,
+    value: Callable[..., float],
+    given: str | tuple[str | Rule, ...],
+    doc: str,
+    symbol: str | None,
+    domain: str,
+    not_smooth: str,
+    emit: Callable[..., Any] | None,
+) -> Op:
+    """The record, with each derivative as text and as a function."""
+    given = (given,) if isinstance(given, str) else given
+    signature = ", ".join(["g", *OPERANDS[: len(given)], "out"])
+    equations, rules = [], []
+    for i, derivative in enumerate(given):
+        if isinstance(derivative, str):
+            equations.append(derivative)
+            rules.append(eval(f"lambda {signature}: {derivative}", EQUATION_NAMES))
+        else:
+            equations.append(f"derivatives[{i}]({signature})")
+            rules.append(derivative)
+    return Op(
+        name, symbol or name, value, tuple(equations), tuple(rules), doc, domain, not_smooth, emit
+    )
+
+
+def unregister(name: str) -> None:
+    """Forget an operation added with `register`.
+
+    Raises:
+        OperationError: if there is no such operation, or it is one of talweg's own.
+    """
+    if lookup(name) in _BUILT_IN:
+        raise OperationError(f"{name} is one of talweg's own operations; they cannot be removed")
+    del _TABLE[name]
+
+
+EQUATION_NAMES: dict[str, Any] = {"__builtins__": _TABLE}
+"""The globals of equations: their only built-ins are the operations of the table."""
+
+
+# ---- not operations: how a graph begins -------------------------------------------------
+
+LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
+CONSTANT = Op("constant", "", to_float, (), (), "A bare number that met a Value in arithmetic.")
+
+TAKE = Op(
+    "take", "[]", to_float, ("g", "0.0", "0.0"), (lambda g, *_: g, lambda *_: 0.0, lambda *_: 0.0),
+    "The number in a row of a table that is known only when a compiled program runs: take(first, "
+    "row, columns) is the number row * columns places after the first.",
+)  # fmt: skip
+"""Only in compiled programs: what `Table[i]` is for an i that may be another one at each call."""

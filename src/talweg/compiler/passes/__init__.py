@@ -1,0 +1,1 @@
+"""The transformations between intermediate representations."""

@@ -1,0 +1,1 @@
+"""Machine code: compiled, cached, loaded, and called."""

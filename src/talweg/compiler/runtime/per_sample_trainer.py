@@ -1,0 +1,111 @@
+"""Training of programs that do not roll: each sample a native call, the update in Python.
+
+It has the methods of `trainer/Trainer.py`, and does what the eager engine does in
+the same order, with the forward and backward passes as a table walked by native code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from talweg.compiler.codegen.sample_lanes_plan import Update
+from talweg.compiler.ir.tape import Array, Tape
+from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.trainer import Taken
+
+
+class SlowTrainer:
+    """Training of one program on one set of samples, sample by sample.
+
+    Args:
+        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        samples: the numbers of all samples, shape (n, inputs).
+        update: the optimiser's equation.
+        remembered: how many numbers it remembers for each parameter.
+        trained: how many of the parameters are trained; they come first.
+        mean: whether a batch's loss is the mean of its samples' losses, or their sum.
+        clip_norm: the length to which gradients are cut, or None.
+        exact: whether every bit must be that of the eager engine.
+
+    Attributes:
+        parameters: the parameters, trained ones first; what is written into this array is used.
+        remembered: what the optimiser remembers: for each of its numbers that of every parameter.
+        gradient: the derivatives of the last step by the trained parameters.
+        most_steps: how many steps one call takes at most.
+    """
+
+    most_steps = 4096
+
+    def __init__(
+        self,
+        tape: Tape,
+        samples: Array,
+        *,
+        update: Update,
+        remembered: int,
+        trained: int,
+        mean: bool,
+        clip_norm: float | None = None,
+        exact: bool = False,
+    ) -> None:
+        self.compiled = Compiled(tape, exact=exact, as_table=True)
+        self.samples = samples
+        self.update = update
+        self.mean = mean
+        self.clip_norm = clip_norm
+        self.parameters = np.zeros(tape.sizes["w"])
+        self.room = -(-trained // 8) * 8  # as a Trainer's, which may go on from here
+        self.remembered = np.zeros(self.room * remembered)
+        self.gradient = np.zeros(trained)
+
+    def take(
+        self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
+    ) -> Taken:
+        """Take steps of training; see `Trainer.take`."""
+        seen: list[float] = []
+        every = [rates] * len(batches) if isinstance(rates, float) else rates
+        for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
+            chosen = range(len(self.samples)) if batch is None else batch
+            seen.append(self._loss_and_gradient(chosen))
+            if not self._move(rate, float(first + k), seen[-1]):
+                return Taken(seen, diverged=True)
+        return Taken(seen, diverged=False)
+
+    def _loss_and_gradient(self, batch: Sequence[int]) -> float:
+        """The loss; its gradient is added up from the last sample to the first."""
+        weight = 1.0 / len(batch) if self.mean else 1.0
+        w, gradient = self.parameters.tolist(), (0.0,) * len(self.parameters)
+        parts = []
+        for i in reversed(batch):
+            x = self.samples[i].tolist()
+            parts.append(self.compiled.value(w, x)[0])
+            gradient = self.compiled.gradient(w, x, [weight], {"w": gradient})["w"]
+        self.gradient[:] = gradient[: len(self.gradient)]
+        total = parts[-1]
+        for part in parts[-2::-1]:
+            total = total + part
+        return total * weight
+
+    def _move(self, rate: float, step: float, loss: float) -> bool:
+        """Move every parameter, if all numbers stay finite."""
+        gradient = self.gradient.tolist()
+        length = math.hypot(*gradient)
+        scale = 1.0
+        if self.clip_norm is not None and length > self.clip_norm:
+            scale = self.clip_norm / length
+        states = self.remembered.reshape(-1, self.room)[:, : len(gradient)]
+        moved = [
+            self.update(p, g * scale if scale != 1.0 else g, tuple(state), rate, step)
+            for p, g, state in zip(
+                self.parameters[: len(gradient)].tolist(), gradient, states.T.tolist(), strict=True
+            )
+        ]
+        numbers = [p for p, _ in moved]
+        if not all(map(math.isfinite, [loss, *gradient, *numbers])):
+            return False
+        self.parameters[: len(gradient)] = numbers
+        states[:] = np.array([state for _, state in moved]).T.reshape(states.shape)
+        return True

@@ -1,0 +1,379 @@
+"""Many runs on disk: written chunk by chunk, and taken up again after whatever happened.
+
+A store is a folder, a Zarr group that any Zarr reader opens: `losses` (runs x steps), whatever
+else a chunk of runs gave, each an array with one row a run, and `finished` with one entry a chunk.
+The group's attributes say what was run. A chunk of runs is one file in each array.
+
+A chunk is finished once all its files are there and its entry in `finished` says so, which is
+written last. Each file is written beside its place and then put there in one step (by Zarr's
+LocalStore), and is on the disk itself before the entry is. So a process that is killed loses
+only chunks that were not finished, and half a chunk never counts as one. An entry without a
+file, as an unlucky power cut or a deleted file leaves it, does not count either.
+
+One process writes, the others are refused: it holds a lock of the operating system on the
+group's file, which ends with the process however that dies. Where a file system knows no locks
+two may write; they would write the same runs, and at worst one forgets that the other
+finished a chunk, which is then computed again.
+
+Start reading at `RunStore`, then `RunStore.put`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from talweg.errors import ArgumentError, DataError
+from talweg.explore.store_difference import first_difference
+from talweg.explore.sweep.store_files import (
+    FINISHED,
+    GROUP,
+    NUMBERS,
+    about,
+    arrays_in,
+    chunk_file,
+    chunks_on_disk,
+    create_array,
+    create_group,
+    force_to_disk,
+    open_array,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+
+class StoredRuns:
+    """The runs in a folder, to be read; also while they are being written.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        path: the folder.
+        description: what was run, as given when it was begun.
+        runs: how many runs there are to be.
+        steps: how many steps each makes.
+        chunk: how many runs are a chunk; the last one may be shorter.
+
+    Raises:
+        DataError: if this is no store of runs, or a damaged one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        said = about(self.path)
+        self.description: dict[str, Any] = said["description"]
+        self.runs: int = said["runs"]
+        self.steps: int = said["steps"]
+        self.chunk: int = said["chunk"]
+        self._finished = self._look()
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks all runs are."""
+        return -(-self.runs // self.chunk)
+
+    @property
+    def names(self) -> list[str]:
+        """The arrays, in alphabetical order."""
+        return [name for name in arrays_in(self.path) if name != FINISHED]
+
+    def rows(self, chunk: int) -> slice:
+        """Which runs are a chunk.
+
+        Raises:
+            ArgumentError: if there is no such chunk.
+        """
+        if not 0 <= chunk < self.chunks:
+            raise ArgumentError(f"chunk must be from 0 to {self.chunks - 1}, got {chunk!r}")
+        return slice(chunk * self.chunk, min(self.runs, (chunk + 1) * self.chunk))
+
+    def missing(self) -> list[int]:
+        """The numbers of the chunks that are not finished, in order."""
+        numbers: list[int] = (~self._finished).nonzero()[0].tolist()
+        return numbers
+
+    def array(self, name: str) -> Any:
+        """An array of all runs, as a `zarr.Array`: what is sliced is read from disk.
+
+        Rows of chunks that are not finished are nan (0 where there is no nan), or what was
+        being written.
+
+        Args:
+            name: one of `names`.
+
+        Raises:
+            ArgumentError: if there is no such array.
+            DataError: if its description is damaged.
+        """
+        if name not in self.names:
+            raise ArgumentError(f"{self.path} has no array {name!r}; there are {self.names}")
+        return open_array(self.path, name, self.runs, self.chunk)
+
+    def read(self, chunk: int) -> dict[str, Array]:
+        """What was put for a chunk.
+
+        Args:
+            chunk: its number.
+
+        Returns:
+            The arrays by name, one row a run.
+
+        Raises:
+            ArgumentError: if the chunk is not finished, or there is none of this number.
+            DataError: if a file is damaged.
+        """
+        rows = self.rows(chunk)
+        if not self._finished[chunk]:
+            raise ArgumentError(f"chunk {chunk} of {self.path} is not finished")
+        return {name: self._rows_of(name, rows, chunk) for name in self.names}
+
+    def _rows_of(self, name: str, rows: slice, chunk: int) -> Array:
+        array = self.array(name)
+        try:
+            found: Array = array[rows]
+        except Exception as error:  # of whatever takes numbers from bytes
+            raise DataError(
+                f"{chunk_file(self.path, array, chunk)} is damaged: {error}; delete that file and "
+                "begin again: what is missing is computed, and all else kept"
+            ) from None
+        return found
+
+    def _look(self) -> Array:
+        """Which chunks are finished: their entries say so, and their files are there."""
+        import numpy as np
+
+        finished = np.zeros(self.chunks, bool)
+        if FINISHED not in arrays_in(self.path):  # killed before it had written anything
+            return finished
+        entries = open_array(self.path, FINISHED, self.chunks)
+        try:
+            finished |= entries[:]
+        except Exception as error:
+            raise DataError(
+                f"{self.path / FINISHED} is damaged: {error}; delete that folder: then no chunk "
+                "counts as finished, and all are computed again"
+            ) from None
+        for name in self.names:
+            finished &= chunks_on_disk(self.path / name, self.chunks)
+        return finished
+
+
+class RunStore(StoredRuns):
+    """A store to write to: a new one, or one that was begun before with the same description.
+
+    It is closed by `close`, at the end of a `with` block, or with the process.
+
+    Args:
+        path: the folder; made if it does not exist.
+        description: what is run, as plain data (JSON): all that the numbers depend on, so that
+            runs of something else are never taken for these.
+        runs: how many runs there are to be.
+        steps: how many steps each makes.
+        chunk: how many runs are written at a time, and are one file in each array, in a new
+            store; one that was begun keeps to its own.
+
+    Raises:
+        ArgumentError: if the folder holds runs of another description, another process writes
+            to it, or the description is no plain data.
+        DataError: if the folder holds something else, or what it holds is damaged.
+        OSError: if it cannot be written to.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> asked = {"runs": 5, "steps": 2, "chunk": 3}
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        ...     store.put(1, {"losses": np.ones((2, 2)), "taken": np.array([2, 2])})
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        ...     store.missing(), store.read(1)["losses"].tolist()
+        ([0], [[1.0, 1.0], [1.0, 1.0]])
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        description: Mapping[str, Any],
+        *,
+        runs: int,
+        steps: int,
+        chunk: int,
+    ) -> None:
+        asked = {"runs": runs, "steps": steps, "chunk": chunk}
+        for name, count in asked.items():
+            if not isinstance(count, int) or count < 1:
+                raise ArgumentError(f"{name} must be a whole number of at least 1, got {count!r}")
+        asked["description"] = _plain(description)
+        create_group(Path(path), asked)
+        there = about(Path(path))
+        difference = first_difference({**asked, "chunk": there["chunk"]}, there)
+        if difference:
+            raise ArgumentError(
+                f"{os.fspath(path)} holds other runs: {difference}; choose another folder for these"
+            )
+        self._close = weakref.finalize(self, _unlock, _locked(Path(path) / GROUP), os.getpid())
+        self._putting = threading.Lock()
+        try:
+            super().__init__(path)
+            self._complete()
+        except BaseException:
+            self.close()
+            raise
+
+    def _complete(self) -> None:
+        """Make what a new store lacks, and remove what a process left that was killed."""
+        if FINISHED not in arrays_in(self.path):
+            # Entries share files: a file each would be as many again as those of the losses.
+            create_array(self.path, FINISHED, (self.chunks,), "bool", min(self.chunks, 4096))
+        if "losses" not in self.names:
+            self._create("losses", (self.steps,), "float64")
+        for name in arrays_in(self.path):
+            for half in sorted((self.path / name).glob("*.partial")):
+                half.unlink()
+
+    def put(self, chunk: int, arrays: Mapping[str, Any]) -> None:
+        """Write what the runs of a chunk gave; when this returns, it is finished.
+
+        Several threads may put chunks at once. A chunk may be put again, and replaces what
+        was there.
+
+        Args:
+            chunk: its number.
+            arrays: by name, with one row for each run of the chunk; whole numbers, truth
+                values or floats. All chunks have the same arrays. `losses` has the shape
+                (runs of the chunk, steps).
+
+        Raises:
+            ArgumentError: if the arrays do not fit.
+            OSError: if they cannot be written.
+        """
+        import numpy as np
+
+        rows = self.rows(chunk)
+        given = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+        with self._putting:
+            self._refuse_what_does_not_fit(given, rows)
+            for name, numbers in given.items():
+                if name not in self.names:
+                    self._create(name, numbers.shape[1:], numbers.dtype)
+                array = open_array(self.path, name, self.runs, self.chunk, mode="r+")
+                if (array.shape[1:], array.dtype.name) != (numbers.shape[1:], numbers.dtype.name):
+                    raise ArgumentError(
+                        f"{name} has the shape {numbers.shape} and numbers of {numbers.dtype}, "
+                        f"but {self.path} has {array.shape[1:]} a run of {array.dtype}"
+                    )
+                array[rows] = numbers
+                force_to_disk(chunk_file(self.path, array, chunk))
+            self._finished[chunk] = True
+            entries = open_array(self.path, FINISHED, self.chunks, mode="r+")
+            entries[chunk] = True
+
+    def close(self) -> None:
+        """Let others write; what is finished is on disk already."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _create(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+        create_array(self.path, name, (self.runs, *shape), dtype, self.chunk)
+
+    def _refuse_what_does_not_fit(self, given: dict[str, Array], rows: slice) -> None:
+        if not self._close.alive:
+            raise ArgumentError(f"{self.path} is closed; open it again to write to it")
+        known, count = self.names, rows.stop - rows.start
+        if not set(known) <= set(given) or (self._finished.any() and known != list(given)):
+            raise ArgumentError(
+                f"each chunk of {self.path} has the arrays {known}, got {list(given)}"
+            )
+        for name, numbers in given.items():
+            if not name.isidentifier() or name == FINISHED:
+                raise ArgumentError(f"an array cannot be named {name!r}; take letters, digits, _")
+            if numbers.dtype.name not in NUMBERS:
+                raise ArgumentError(f"{name} must be numbers, got an array of {numbers.dtype}")
+            if numbers.shape[:1] != (count,) or not numbers.size:
+                raise ArgumentError(
+                    f"{name} must have {count} rows, one a run, got the shape {numbers.shape}"
+                )
+
+
+def _plain(description: Mapping[str, Any]) -> Any:
+    """A description as it will be read back."""
+    try:
+        return json.loads(json.dumps(dict(description), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"the description must be plain data, as in JSON: {error}") from None
+
+
+def _locked(file: Path) -> int:
+    """An open file that no other process can lock until it is closed.
+
+    Raises:
+        ArgumentError: if another has locked it.
+    """
+    number = os.open(file, os.O_RDWR)
+    try:
+        _lock(number)
+    except OSError as error:
+        # Other errors are those of a file system without locks; see the head of this file.
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK):
+            os.close(number)
+            raise ArgumentError(
+                f"{file.parent} is being written to already; wait for that to end, close the "
+                "store that is open, or choose another folder"
+            ) from None
+    return number
+
+
+def _unlock(number: int, owner: int) -> None:
+    """Let others write; a child that was forked has the file, too, but is not to unlock it."""
+    if os.getpid() == owner:
+        with suppress(OSError):
+            _free(number)
+    os.close(number)
+
+
+if sys.platform == "win32":
+
+    def _lock(number: int) -> None:
+        """Lock a byte far behind the end of the file, because no other can read what is locked."""
+        import msvcrt
+
+        os.lseek(number, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+
+    def _free(number: int) -> None:
+        """Let others lock the file."""
+        import msvcrt
+
+        os.lseek(number, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _lock(number: int) -> None:
+        """Lock the file, for as long as it is open."""
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _free(number: int) -> None:
+        """Let others lock the file, though forked children still have it open."""
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_UN)

@@ -1,0 +1,196 @@
+"""The files of a store of runs: what they say, and which of them are trusted.
+
+The group's `zarr.json` says in its attributes what was run; `about` reads it. An array's
+`zarr.json` is looked at before Zarr sees it: only numbers, packed in the one way that
+`create_array` packs them, are opened, so a folder from elsewhere can make Zarr load no other code.
+
+`talweg.explore.sweep.store` is what uses them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from talweg._util.atomic_files import write_whole
+from talweg.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GROUP = "zarr.json"
+"""The file that describes a group, and in its own folder an array."""
+
+FINISHED = "finished"
+"""The array with one entry for each chunk."""
+
+_FORMAT = 1
+"""Grows when older talwegs could misread what newer ones write."""
+
+NUMBERS = tuple("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split())
+"""The kinds of numbers that a store holds."""
+
+_KEYS = {"name": "default", "configuration": {"separator": "."}}
+"""Chunks are the files c.0.0, c.1.0, ... of their array: one folder can be listed at once."""
+
+
+# ---- the group -----------------------------------------------------------------------------
+
+
+def create_group(path: Path, said: dict[str, Any]) -> None:
+    """Begin a store in a folder that is absent or empty; leave any other as it is.
+
+    Raises:
+        DataError: if there is something else.
+        OSError: if it cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file; runs are stored in a folder")
+    if (path / GROUP).exists():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    # What a process leaves that was killed while it wrote the file is hidden, and no harm.
+    if any(entry for entry in path.iterdir() if not entry.name.startswith(f".{GROUP}.")):
+        raise DataError(f"{path} has files but no {GROUP}: it is not a store of runs")
+    attributes = {"talweg": {"format": _FORMAT, **said}}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    write_whole(path / GROUP, json.dumps(group, indent=1))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a store says of itself: description, runs, steps and chunk.
+
+    Raises:
+        DataError: if there is no store, or its description is damaged.
+    """
+    if not (path / GROUP).is_file():
+        raise DataError(f"{path} is not a store of runs: there is no file {GROUP} in it")
+    said = _json(path / GROUP).get("attributes")
+    said = said.get("talweg") if isinstance(said, dict) else None
+    if not isinstance(said, dict) or "format" not in said:  # a map of talweg has none
+        raise DataError(f"{path} is not a store of runs: its {GROUP} describes something else")
+    if said.get("format") != _FORMAT:
+        raise DataError(
+            f"{path} has the format {said.get('format')!r}, and this talweg reads {_FORMAT}; "
+            "a newer one may read it"
+        )
+    counts = [said.get(name) for name in ("runs", "steps", "chunk")]
+    if not all(type(count) is int and count > 0 for count in counts) or not isinstance(
+        said.get("description"), dict
+    ):
+        raise DataError(f"{path / GROUP} is damaged: it does not say what was run")
+    return said
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """An object from a JSON file."""
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{file} is damaged: it holds no object")
+    return found
+
+
+# ---- arrays --------------------------------------------------------------------------------
+
+
+def arrays_in(path: Path) -> list[str]:
+    """The names of the arrays in a store, in alphabetical order."""
+    return sorted(file.parent.name for file in path.glob(f"*/{GROUP}"))
+
+
+def create_array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> None:
+    """Make an array whose chunks are so many rows; nan or 0 until they are written."""
+    import numpy as np
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    dtype = np.dtype(np.dtype(dtype).name)  # in the order of bytes of this machine
+    zarr.create_array(
+        path / name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(chunk, *(max(1, n) for n in shape[1:])),
+        # Losses shrink by a few per cent, rows of nan to nothing; the first level is twice as
+        # fast as the third, which is the default, and as small. A damaged file does not open.
+        compressors=ZstdCodec(level=1, checksum=True),
+        fill_value=np.nan if dtype.kind == "f" else 0,
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )
+
+
+def open_array(
+    path: Path,
+    name: str,
+    rows: int,
+    chunk: int | None = None,
+    mode: Literal["r", "r+"] = "r",
+) -> Any:
+    """An array of a store, as a `zarr.Array`.
+
+    Args:
+        path: the store.
+        name: the array.
+        rows: how many rows it must have.
+        chunk: how many of them its chunks must have, unless that is of no account.
+        mode: "r" to read only, "r+" to write.
+
+    Raises:
+        DataError: if it is not as `create_array` makes it.
+    """
+    import zarr
+
+    file = path / name / GROUP
+    said = _json(file)
+    try:
+        codecs = [codec["name"] for codec in said["codecs"]]
+        grid = said["chunk_grid"]["configuration"]["chunk_shape"]
+        expected = (
+            said["data_type"] in NUMBERS
+            and codecs == ["bytes", "zstd"]
+            and said["chunk_key_encoding"] == _KEYS
+            and not said.get("storage_transformers")
+            and said["shape"][0] == rows
+            and grid[1:] == [max(1, n) for n in said["shape"][1:]]
+            and chunk in (None, grid[0])
+        )
+        if expected:
+            array = zarr.open_array(path / name, mode=mode, zarr_format=3)
+            # A chunk of zeros that has a file can be told from one that is missing.
+            return array.with_config({"write_empty_chunks": True})
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"{file} is damaged: {type(error).__name__}: {error}") from None
+    raise DataError(f"{file} does not describe {rows} rows of numbers as talweg writes them")
+
+
+def chunks_on_disk(folder: Path, chunks: int) -> np.ndarray[Any, Any]:
+    """Which chunks of an array have a file with something in it."""
+    import numpy as np
+
+    there = np.zeros(chunks, bool)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            first, _, rest = entry.name.partition(".")
+            number = rest.partition(".")[0]
+            # What is being written is named c.<letters and digits>.partial.
+            if first == "c" and number.isdecimal() and not rest.endswith("partial"):
+                k = int(number)
+                if k < chunks:
+                    there[k] = entry.stat().st_size > 0
+    return there
+
+
+def chunk_file(path: Path, array: Any, chunk: int) -> Path:
+    """The file of a chunk of rows of an array in a store."""
+    key: str = array.metadata.encode_chunk_key((chunk, *(0,) * (array.ndim - 1)))
+    return path / str(array.store.root.name) / key
+
+
+def force_to_disk(file: Path) -> None:
+    """Have the operating system write a file to the disk itself."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())

@@ -1,0 +1,1 @@
+"""Training: the loop around every run, its executors, and what is recorded."""

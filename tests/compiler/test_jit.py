@@ -1,0 +1,476 @@
+"""tw.jit and the derivatives of functions: what callers see."""
+
+import dataclasses
+import gc
+import itertools
+import math
+import random
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import talweg as tw
+from talweg import Value
+from talweg.compiler.runtime import llvm
+from talweg.errors import ArgumentError, OperationError, ShapeError, TraceError, TraceWarning
+
+MODES = ["exact", "default"]
+
+
+def agree(a, b, mode):
+    assert a == b if mode == "exact" else a == pytest.approx(b, rel=1e-12, abs=1e-14)
+
+
+def loss(model, xs, ys):
+    return sum((model(x) - y) ** 2 for x, y in zip(xs, ys, strict=True))
+
+
+def lesson():
+    model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
+    data = tw.lesson_data()
+    return model, [list(x) for x, _ in data], [y for _, y in data]
+
+
+def gradient(result, parameters):
+    for p in parameters:
+        p.grad = 0.0
+    result.backward()
+    return [p.grad for p in parameters]
+
+
+# ---- the same as eager ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_training_loop_by_hand(mode):
+    (model, xs, ys), (other, _, _) = lesson(), lesson()
+    fast = tw.jit(loss, mode=mode)
+    for _ in range(20):
+        a, b = fast(model, xs, ys), loss(other, xs, ys)
+        agree(a.data, b.data, mode)
+        agree(gradient(a, model.parameters()), gradient(b, other.parameters()), mode)
+        for p in [*model.parameters(), *other.parameters()]:
+            p.data -= 0.05 * p.grad
+    assert fast.traces == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_captured_parameters(mode):
+    model, xs, ys = lesson()
+    fast = tw.jit(lambda: loss(model, xs, ys), mode=mode)
+    for _ in range(3):
+        agree(
+            gradient(fast(), model.parameters()),
+            gradient(loss(model, xs, ys), model.parameters()),
+            mode,
+        )
+        for p in model.parameters():
+            p.data *= 0.9
+    assert fast.traces == 1
+
+
+def test_gradients_accumulate_in_the_eager_order():
+    model, xs, ys = lesson()
+    fast, parameters = tw.jit(loss, mode="exact"), model.parameters()
+    for f in (fast, loss):
+        model.zero_grad()
+        f(model, xs, ys).backward()
+        f(model, xs[:2], ys[:2]).backward()
+        f(model, xs, ys).backward()
+        if f is fast:
+            first = [p.grad for p in parameters]
+    assert first == [p.grad for p in parameters]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_values_in_the_middle_of_a_graph(mode):
+    def f(u, v):
+        return u * v + u.tanh()
+
+    fast = tw.jit(f, mode=mode)
+    found = []
+    for g in (fast, f):
+        a, b = Value(0.3), Value(0.7)
+        h = a * b
+        (g(h, b) * h).backward()
+        found.append((a.grad, b.grad))
+    agree(*found, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_several_results_are_a_nest(mode):
+    def f(u, x):
+        p = u * x
+        return {"p": p, "rest": (p.tanh(), [x, u, 3, "text"]), "same": p}
+
+    fast = tw.jit(f, mode=mode)
+    for _ in range(2):
+        u = Value(0.4)
+        r = fast(u, 1.5)
+        assert r["p"].data == 0.4 * 1.5
+        assert r["same"] is r["p"]
+        assert r["rest"][1] == [1.5, u, 3, "text"]
+        (r["p"] * r["rest"][0]).backward()
+        own = Value(0.4)
+        e = f(own, 1.5)
+        (e["p"] * e["rest"][0]).backward()
+        agree(u.grad, own.grad, mode)
+
+
+def test_results_that_were_not_reached_do_not_count():
+    fast = tw.jit(lambda u: (u * 2.0, u.log()), mode="exact")
+    u = Value(0.0)
+    a, b = fast(u)
+    assert b.data == -math.inf
+    a.backward()
+    assert u.grad == 2.0  # and not nan, as 0 * inf would make
+    b.backward()
+    assert u.grad == math.inf
+    b.backward()
+
+
+def test_results_that_are_not_computed():
+    u = Value(2.0)
+    assert tw.jit(lambda v, x: v)(u, 1.0) is u
+    _a, b = tw.jit(lambda v, x: (v * 1.0, v))(u, 1.0)
+    assert b is u
+    assert tw.jit(lambda x: Value(7.0) * 1.0)(1.0).data == 7.0
+
+
+# ---- arguments ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: Value
+    name: str = "p"
+
+
+def test_numbers_are_found_in_every_kind_of_container():
+    def f(point, table, array, *, scale):
+        return (point.x * point.y + table["a"][0] * array[1, 0] + table["b"]) * scale
+
+    fast = tw.jit(f, mode="exact")
+    for k in range(3):
+        arguments = (
+            Point(1.0 + k, Value(0.5 * k)),
+            {"a": (2.0, 3.0 * k), "b": Value(1.5)},
+            np.array([[1.0, 2.0], [k, 4.0]]),
+        )
+        assert fast(*arguments, scale=0.5 + k).data == f(*arguments, scale=0.5 + k).data
+    assert fast.traces == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ([1.0, 2.0, 3.0], 2, "a"),
+        ([1.0], 2, "a"),
+        ([1.0, 2.0], 3, "a"),
+        ([1.0, 2.0], 2, "b"),
+        ((1.0, 2.0), 2, "a"),
+        ([1.0, Value(2.0)], 2, "a"),
+    ],
+)
+def test_what_is_not_a_number_is_part_of_the_program(changed):
+    def f(xs, power, name):
+        return sum(x**power for x in xs) * (1.0 if name == "a" else 2.0)
+
+    fast = tw.jit(f)
+    fast([1.0, 2.0], 2, "a")
+    fast([3.0, 4.0], 2, "a")
+    assert fast.traces == 1
+    result = fast(*changed)
+    assert fast.traces == 2
+    expected = f(*changed)
+    assert result.data == pytest.approx(getattr(expected, "data", expected))
+
+
+def test_another_model_of_one_kind_needs_no_new_trace():
+    fast = tw.jit(lambda model, x: model(x), mode="exact")
+    for seed in range(3):
+        model = tw.MLP(2, [3, 1], rng=random.Random(seed))
+        assert fast(model, [0.5, -1.0]).data == model([0.5, -1.0]).data
+    assert fast.traces == 1
+    wider = tw.MLP(2, [4, 1], rng=random.Random(0))
+    assert fast(wider, [0.5, -1.0]).data == wider([0.5, -1.0]).data
+    other = tw.MLP(2, [3, 1], activation="relu", rng=random.Random(0))
+    assert fast(other, [0.5, -1.0]).data == other([0.5, -1.0]).data
+    assert fast.traces == 3
+
+
+def test_a_model_that_is_changed_is_looked_through_again():
+    class Scaled(tw.Module):
+        def __init__(self):
+            self.w, self.factor, self.extra = Value(2.0), 3.0, []
+
+        def named_parameters(self):
+            yield "w", self.w
+
+        def __call__(self, x):
+            return self.w * self.factor * x + sum(self.extra)
+
+    model = Scaled()
+    fast = tw.jit(lambda m, x: m(x), mode="exact")
+    assert fast(model, 1.0).data == 6.0
+    model.factor = 4.0
+    assert fast(model, 1.0).data == 8.0
+    model.extra.append(Value(0.5))
+    assert fast(model, 1.0).data == 8.5
+    model.w = Value(1.0)
+    result = fast(model, 1.0)
+    assert result.data == 4.5
+    result.backward()
+    assert model.w.grad == 4.0
+
+
+def test_one_value_in_two_places():
+    fast = tw.jit(lambda a, b: a * b)
+    a, b = Value(3.0), Value(4.0)
+    fast(a, b).backward()
+    assert (a.grad, b.grad) == (4.0, 3.0)
+    a.grad = 0.0
+    fast(a, a).backward()
+    assert a.grad == 6.0
+    assert fast.traces == 2
+    captured = Value(2.0)
+    both = tw.jit(lambda v: v * captured)
+    both(captured).backward()
+    assert captured.grad == 4.0
+
+
+def test_methods_of_numbers_may_be_called():
+    f = tw.jit(lambda x: x.tanh() * x.exp(), mode="exact")
+    for x in (1.0, 2.0, -0.5):
+        assert f(x).data == tw.tanh(x) * tw.exp(x)
+
+
+# ---- one trace, or many ----------------------------------------------------------------------
+
+
+def test_the_second_call_neither_traces_nor_compiles(monkeypatch):
+    calls = []
+
+    @tw.jit
+    def f(x):
+        calls.append("traced")
+        return tw.sin(x) * x
+
+    f(1.0)
+    f(2.0)  # is also run eagerly once, to be compared
+    monkeypatch.setattr(llvm, "compile", lambda *a, **k: calls.append("compiled"))
+    before = list(calls)
+    for k in range(5):
+        f(0.1 * k).backward()
+    assert calls == before
+
+
+def test_many_traces_warn_with_the_reason():
+    power = tw.jit(lambda n, x: x**n)
+    for n in range(8):
+        power(n, 1.1)
+    words = r"traced for the 9th time, because of argument 1: int 8, was int 7"
+    with pytest.warns(TraceWarning, match=words):
+        power(8, 1.1)
+    assert power.traces == 9
+
+
+def test_a_branch_on_a_number_shows_its_line():
+    with pytest.raises(TraceError, match=r"return x if x > 0 else -x.*tw\.where"):
+        tw.jit(branching)(1.0)
+
+
+def branching(x):
+    return x if x > 0 else -x
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_data_that_was_frozen_into_the_program_is_noticed(mode):
+    w = Value(2.0)
+    f = tw.jit(lambda x: x * w.data + w, mode=mode)
+    assert f(1.0).data == 4.0
+    w.data = 3.0
+    with pytest.raises(
+        TraceError, match=r"gives 6\.0 when it is run, but 5\.0 compiled: it reads \.data"
+    ):
+        f(1.0)
+
+
+def test_within_another_trace_a_function_is_a_part():
+    inner = tw.jit(lambda x: x * x)
+    outer = tw.jit(lambda x: inner(x) + 1.0)
+    assert outer(3.0).data == 10.0
+    assert (inner.traces, outer.traces) == (0, 1)
+    assert tw.grad(outer)(3.0) == 6.0
+
+
+def test_names_methods_and_ways_to_decorate():
+    class Curve:
+        power = 3
+
+        @tw.jit(mode="exact")
+        def at(self, x):
+            """The curve's height."""
+            return x**self.power
+
+    assert Curve().at(2.0).data == 8.0
+    assert Curve.at.__doc__ == "The curve's height."
+    assert "Curve.at" in repr(Curve.at)
+    assert "exact" in repr(Curve.at)
+    for wrong in (3, Value, None):
+        with pytest.raises((ArgumentError, TypeError)):
+            tw.jit(wrong)(1.0)
+    with pytest.raises(ArgumentError, match="mode must be"):
+        tw.jit(abs, mode="fast")
+
+
+def test_threads_get_their_own_numbers():
+    f = tw.jit(lambda xs, w: sum(tw.sin(x) * w for x in xs), mode="exact")
+    f([0.0] * 50, Value(1.0))
+    wrong = []
+
+    def work(seed):
+        rng = random.Random(seed)
+        for _ in range(100):
+            xs, w = [rng.random() for _ in range(50)], Value(rng.random())
+            result = f(xs, w)
+            result.backward()
+            own = sum(tw.sin(x) * Value(w.data) for x in xs)
+            if result.data != own.data or w.grad != pytest.approx(sum(map(math.sin, xs))):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_results_are_let_go():
+    f = tw.jit(lambda w: w * w)
+    w = Value(2.0)
+    result = f(w)
+    seen = weakref.ref(result)
+    other = weakref.ref(w)
+    del result, w
+    gc.collect()
+    assert seen() is None
+    assert other() is None
+
+
+# ---- operations of one's own --------------------------------------------------------------------
+
+
+@pytest.fixture
+def registered():
+    names = []
+
+    def register(name, *args, **kwargs):
+        names.append(name)
+        return tw.ops.register(name, *args, **kwargs)
+
+    yield register
+    for name in names:
+        tw.ops.unregister(name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_operation_from_outside_is_compiled_too(registered, mode):
+    bump = registered("bump", lambda x: x * x * (1.0 - x), "g * x * (2.0 - 3.0 * x)", "A bump.")
+    smooth = registered(
+        "smooth", tw.ops.softplus.value, "g * sigmoid(x)", "Softplus again.",
+        emit=tw.ops.softplus.emit,
+    )  # fmt: skip
+
+    def f(ws):
+        return sum(bump(w) * smooth(w) for w in ws)
+
+    results = []
+    for g in (f, tw.jit(f, mode=mode)):
+        ws = [Value(0.1 * k) for k in range(12)]
+        out = g(ws)
+        out.backward()
+        results.append((out.data, *[w.grad for w in ws]))
+    agree(*map(list, results), mode)
+
+
+def test_an_operation_that_has_no_machine_code_says_so(registered):
+    odd = registered("odd", math.erf, "g", "From Python's math.")
+    with pytest.raises(OperationError, match=r"odd: its value cannot be compiled .*emit="):
+        tw.jit(odd)(1.0)
+
+
+# ---- grad, hessian, hvp --------------------------------------------------------------------------
+
+
+def rosenbrock(v):
+    return sum((1.0 - a) ** 2 + 100.0 * (b - a * a) ** 2 for a, b in itertools.pairwise(v))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_derivatives_of_a_known_function(mode):
+    x, y = -0.7, 1.3
+    value, (gx, gy) = tw.value_and_grad(rosenbrock, mode=mode)([x, y])
+    assert value == pytest.approx((1 - x) ** 2 + 100 * (y - x * x) ** 2)
+    assert gx == pytest.approx(-2 * (1 - x) - 400 * x * (y - x * x))
+    assert gy == pytest.approx(200 * (y - x * x))
+    matrix = [[2 - 400 * (y - 3 * x * x), -400 * x], [-400 * x, 200]]
+    assert np.allclose(tw.hessian(rosenbrock, mode=mode)([x, y]), matrix, rtol=1e-13)
+    product = tw.hvp(rosenbrock, mode=mode)([x, y], [0.3, -2.0])
+    assert np.allclose(product, np.array(matrix) @ [0.3, -2.0], rtol=1e-13)
+
+
+def test_derivatives_have_the_shape_of_the_argument():
+    array = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert (tw.grad(lambda a: a[0, 1] * a[1, 0])(array) == [[0.0, 3.0], [2.0, 0.0]]).all()
+    assert tw.hessian(lambda a: a[0, 0] ** 3 * 1.0)(array).shape == (2, 2, 2, 2)
+    assert tw.grad(lambda x: x * x)(3.0) == 6.0
+    assert tw.hessian(lambda x: x**3)(2.0) == 12.0
+    assert tw.grad(lambda d: d["a"] * d["b"][0])({"a": 2.0, "b": (3.0, 1.0)}) == {
+        "a": 3.0,
+        "b": (2.0, 0.0),
+    }
+    assert tw.grad(lambda x, y: x * y, argnum=1)(2.0, 5.0) == 2.0
+    assert tw.grad(lambda x, y: x * y, argnum=-1)(2.0, 5.0) == 2.0
+    v = Value(3.0)
+    assert tw.grad(lambda u: u * u)(v) == 6.0
+    assert v.grad == 0.0
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "relu"])
+def test_hessians_of_small_networks(activation):
+    model = tw.MLP(2, [3, 2, 1], activation=activation, rng=random.Random(1))
+    xs, ys = [[0.1, 0.2], [0.3, -0.4], [0.5, 0.5], [-1.0, 0.3]], [1.0, -1.0, 0.5, 0.0]
+    parameters = model.parameters()
+    first = tw.gradients(loss(model, xs, ys), parameters)
+    dense = np.array([[h.data for h in tw.gradients(g, parameters)] for g in first])
+    assert tw.grad(loss)(model, xs, ys) == pytest.approx([g.data for g in first], rel=1e-12)
+    found = np.array(tw.hessian(loss)(model, xs, ys))
+    assert np.allclose(found, dense, rtol=1e-12, atol=1e-13)
+    vector = [math.cos(k) for k in range(len(parameters))]
+    product = tw.hvp(loss)(model, xs, ys, vector)
+    assert np.allclose(product, dense @ vector, rtol=1e-12, atol=1e-13)
+    for p in parameters:  # other numbers, no new trace
+        p.data += 0.1
+    assert tw.gradcheck(loss, model, xs, ys)
+
+
+def test_a_straight_line_has_no_curvature():
+    assert tw.hessian(lambda v: 2.0 * v[0] + v[1])([1.0, 2.0]) == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_misuse_of_derivatives():
+    with pytest.raises(TraceError, match="argument 0 is str 'a', in which there is no number"):
+        tw.grad(lambda x: x)("a")
+    with pytest.raises(TraceError, match="must return one number, got list"):
+        tw.grad(lambda x: [x, x])(1.0)
+    with pytest.raises(ArgumentError, match="argnum is 3, but there are 1 arguments"):
+        tw.grad(lambda x: x * x, argnum=3)(1.0)
+    with pytest.raises(ShapeError, match="the vector has 1 numbers, argument 0 2"):
+        tw.hvp(lambda v: v[0] * v[1])([1.0, 2.0], [1.0])
+    with pytest.raises(OperationError, match="second derivative"):
+        tw.gradients(tw.jit(lambda w: w * w)(Value(1.0)), [Value(1.0)])

@@ -1,0 +1,558 @@
+"""Calls of compiled functions: odd arguments, repeated Values, numbers that were frozen."""
+
+import collections
+import copy
+import gc
+import pickle
+import random
+import threading
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import talweg as tw
+from talweg import Value
+from talweg.compiler.frontend.signature import Seen, difference, flatten
+from talweg.compiler.ir.tape import Tape
+from talweg.errors import GradientWarning, NumberError, OperationError, TraceError, TraceWarning
+
+
+def loss(model, xs, ys):
+    return sum((model(x) - y) ** 2 for x, y in zip(xs, ys, strict=True))
+
+
+def samples(count, rng):
+    xs = [[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(count)]
+    return xs, [rng.choice([-1.0, 1.0]) for _ in xs]
+
+
+# ---- numbers in plain lists --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        [1.0, [2.0, -0.0], (3.0,), {"a": 4.0, 5: None}],
+        ([], {}, (), [[]], 0.5),
+        {"inf": float("inf"), "text": "gäbe", "n": 2**70, "yes": True},
+        [1.5, np.float64(2.5), 3],
+        (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 2]), np.float32(0.1)),
+        np.arange(6.0).reshape(2, 3).T,
+        [Value(1.0), 2.0, [Value(3.0)]],
+    ],
+)
+def test_the_key_is_what_is_not_a_number(thing):
+    def changed(x):
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(changed, x))
+        if isinstance(x, dict):
+            return {name: changed(part) for name, part in x.items()}
+        if isinstance(x, np.ndarray):
+            return x * 3.0 if x.dtype.kind == "f" else x
+        return type(x)(x.data * 3.0 if isinstance(x, Value) else x * 3.0) if is_float(x) else x
+
+    def is_float(x):
+        return isinstance(x, (float, np.floating, Value))
+
+    def numbers(x):
+        if isinstance(x, (list, tuple)):
+            return [y for part in x for y in numbers(part)]
+        if isinstance(x, dict):
+            return numbers(list(x.values()))
+        if isinstance(x, np.ndarray):
+            return x.ravel().tolist() if x.dtype.kind == "f" else []
+        return [float(x)] if isinstance(x, (float, np.floating)) else []
+
+    seen = Seen()
+    first, other = flatten([thing], {}, seen), flatten([changed(thing)], {}, seen)
+    again, fresh = flatten([thing], {}, seen), flatten([thing], {}, Seen())
+    assert first.key == other.key == again.key == fresh.key
+    assert first.floats == again.floats == fresh.floats == numbers(thing)
+    assert other.floats == numbers(changed(thing))
+
+
+def test_things_that_marshal_writes_alike_are_told_apart():
+    array = np.array([1.0, 2.0])
+    seen, keys = Seen(), set()
+    for x in ([array], [array.tobytes()], [[1.0, 2.0]], [(1.0, 2.0)], [[1, 2]], [[True, 2.0]]):
+        keys.add(flatten([x], {}, seen).key)
+        assert flatten([x], {}, seen).key in keys
+    assert len(keys) == 6
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "words"),
+    [
+        ([1.0, 2.0], [1.0], "argument 1: list of 2, was list of 1"),
+        ([[1.0, 2], 3.0], [[1.0, 3], 3.0], "argument 1: int 2, was int 3"),
+        (2, 2.0, "argument 1: int 2, was a number"),
+        ((1.0,), [1.0], "argument 1: tuple of 1, was list of 1"),
+        ({"a": 1.0}, {"b": 1.0}, "argument 1: 'a', was 'b'"),
+        (np.zeros(3), np.zeros((3, 1)), "argument 1: an array (3,), was an array (3, 1)"),
+        (
+            tw.MLP(1, [1]),
+            tw.MLP(1, [1], activation="relu"),
+            "argument 1: activation: str 'tanh', was str 'relu'",
+        ),
+    ],
+)
+def test_why_two_calls_are_two_programs(new, old, words):
+    seen = Seen()
+    a, b = flatten([new], {}, seen), flatten([old], {}, seen)
+    assert difference(a.key, b.key) == words
+    assert difference(flatten([], {"x": 1}, seen).key, flatten([], {"y": 1}, seen).key) == (
+        "the arguments named x, were y"
+    )
+
+
+def test_named_arguments_may_come_in_any_order():
+    fast = tw.jit(lambda *, a, b: a - 2.0 * b, mode="exact")
+    assert fast(b=1.0, a=5.0).data == 3.0
+    assert fast(a=5.0, b=1.0).data == 3.0
+    assert fast(b=3.0, a=5.0).data == -1.0
+    assert fast.traces == 1
+
+
+def test_lists_may_change_in_place():
+    fast = tw.jit(lambda w, xs: sum(w * x for x in xs), mode="exact")
+    w, xs = Value(2.0), [1.0, 2.0]
+    assert fast(w, xs).data == 6.0
+    xs[0] = 5.0
+    assert fast(w, xs).data == 14.0
+    xs[0] = -0.0
+    assert fast(w, xs).data == 4.0
+    xs.append(1.0)
+    assert fast(w, xs).data == 6.0
+    xs[2] = 7  # an int is part of the program
+    assert fast(w, xs).data == 18.0
+    assert fast.traces == 3
+
+
+def test_containers_of_other_classes():
+    @dataclass
+    class Pair:
+        a: float
+        rest: list
+
+    Row = collections.namedtuple("Row", "x y")
+    table = collections.defaultdict(float, p=1.0)
+
+    def f(pair, row, table, names, w):
+        return (
+            w * pair.a * pair.rest[0] + row.y * table["missing"] + row.x * table["p"] * len(names)
+        )
+
+    fast = tw.jit(f, mode="exact")
+    for k in (1.0, 2.0, 3.0):
+        args = (Pair(k, [w := Value(k)]), Row(k, 2.0), table, {"a", "b"}, w)
+        table.pop("missing", None)
+        assert fast(*args).data == f(*args).data
+    assert fast.traces == 1
+    fast(Pair(1.0, [w]), Row(1.0, 2.0), table, {"a"}, w)
+    assert fast.traces == 2
+
+
+def test_what_can_be_gone_through_only_once_is_refused():
+    with pytest.raises(TraceError, match=r"argument 2 holds a generator.*list\(\.\.\.\)"):
+        tw.jit(lambda w, xs: sum(w * x for x in xs))(Value(1.0), (x for x in [1.0]))
+    with pytest.raises(TraceError, match="argument 'xs' holds a list_iterator"):
+        tw.jit(lambda xs: xs[0])(xs=iter([1.0]))
+
+
+def test_numpy_whole_numbers_do_not_trace_again():
+    fast = tw.jit(lambda x, n: x**n)
+    assert fast(2.0, np.int64(3)).data == fast(2.0, np.int64(3)).data == 8.0
+    assert fast.traces == 1
+    assert fast(2.0, np.int64(2)).data == 4.0
+
+
+def test_results_must_be_numbers_and_nests_of_them():
+    for other in ({1: {2.0}}, iter([1.0]), tw.MLP(1, [1])):
+        with pytest.raises(TraceError, match="a compiled function returns numbers"):
+            tw.jit(lambda w, other=other: (w * 1.0, other))(Value(1.0))
+
+
+# ---- methods and objects -------------------------------------------------------------------------
+
+
+class Line:
+    """Has Values in slots, and no `__dict__`."""
+
+    __slots__ = ("start", "steepness")
+
+    def __init__(self, start, steepness):
+        self.start, self.steepness = Value(start), Value(steepness)
+
+    def parameters(self):
+        return [self.start, self.steepness]
+
+    def at(self, x):
+        return self.start + self.steepness * x
+
+
+def test_bound_methods_as_arguments():
+    fast = tw.jit(lambda f, x: f(x) * 2.0, mode="exact")
+    for k in (1.0, 2.0, 3.0):
+        line = Line(k, 2.0)
+        result = fast(line.at, 3.0)
+        assert result.data == 2.0 * (k + 6.0)
+        result.backward()
+        assert (line.start.grad, line.steepness.grad) == (2.0, 6.0)
+    assert fast.traces == 1
+
+
+def test_models_with_slots():
+    fast, slope = tw.jit(lambda line, x: line.at(x), mode="exact"), tw.grad(Line.at)
+    line = Line(1.0, 2.0)
+    assert fast(line, 3.0).data == 7.0
+    line.start = Value(5.0)
+    assert fast(line, 3.0).data == 11.0
+    assert slope(line, 3.0) == [1.0, 3.0]
+    assert fast.traces == 1
+
+
+def test_an_object_with_plain_floats_is_part_of_the_program():
+    class Settings:
+        scale = 2.0
+
+    settings = Settings()
+    settings.power = 1.5
+    fast = tw.jit(lambda s, x: x**s.power, mode="exact")
+    assert fast(settings, 4.0).data == 8.0
+    settings.power = 0.5
+    assert fast(settings, 4.0).data == 2.0
+    assert fast.traces == 2
+
+
+def test_models_are_not_kept_alive():
+    fast, slopes = tw.jit(loss), tw.hessian(loss)
+    xs, ys = samples(3, random.Random(0))
+    model = tw.MLP(2, [2, 1], rng=random.Random(1))
+    fast(model, xs, ys).backward()
+    fast(model, xs[::-1], ys).backward()
+    slopes(model, xs, ys)
+    gone = [weakref.ref(model), *map(weakref.ref, model.parameters())]
+    del model
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * len(gone)
+
+
+def test_the_traced_graph_is_let_go():
+    made = []
+
+    def f(w):
+        made.append(weakref.ref(w * 2.0))
+        kept = w * 3.0
+        made.append(weakref.ref(kept))
+        return kept
+
+    fast = tw.jit(f)
+    fast(Value(1.0))
+    gc.collect()
+    assert [ref() for ref in made] == [None, None]
+
+
+# ---- one Value in several places -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["exact", "default"])
+def test_a_model_and_its_own_parameters(mode):
+    def decayed(model, parameters, xs, ys):
+        return loss(model, xs, ys) + 0.1 * sum(p * p for p in parameters)
+
+    fast = tw.jit(decayed, mode=mode)
+    xs, ys = samples(5, random.Random(0))
+    model = tw.MLP(2, [3, 1], rng=random.Random(1))
+    for _ in range(3):
+        found = []
+        for f in (fast, decayed):
+            model.zero_grad()
+            f(model, model.parameters(), xs, ys).backward()
+            found.append([p.grad for p in model.parameters()])
+        assert found[0] == (found[1] if mode == "exact" else pytest.approx(found[1], rel=1e-12))
+        for p in model.parameters():
+            p.data -= 0.01 * p.grad
+    assert fast.traces == 1
+
+
+def test_a_value_that_is_given_and_captured_adds_up_as_in_eager():
+    rng = random.Random(3)
+    ws = [Value(rng.gauss(0, 1)) for _ in range(4)]
+
+    def f(vs, x):
+        return sum((v * w * x).tanh() + w / 3.0 for v, w in zip(vs, ws, strict=True))
+
+    fast = tw.jit(f, mode="exact")
+    for given in (ws, [Value(0.3) for _ in ws], ws[::-1], [ws[0], Value(0.1), *ws[2:]], ws):
+        found = []
+        for g in (fast, f):
+            for w in [*ws, *given]:
+                w.grad = 0.1
+            result = g(given, 0.7)
+            result.backward()
+            found.append([result.data, *[w.grad for w in [*ws, *given]]])
+        assert found[0] == found[1]
+
+
+def test_a_model_that_is_given_and_captured():
+    xs, ys = samples(3, random.Random(0))
+    teacher, student = [tw.MLP(2, [2, 1], rng=random.Random(k)) for k in (1, 2)]
+
+    def distil(model, xs, ys):
+        return sum((model(x) - teacher(x)) ** 2 for x in xs)
+
+    fast = tw.jit(distil, mode="exact")
+    assert fast(student, xs, ys).data == distil(student, xs, ys).data
+    assert fast(teacher, xs, ys).data == 0.0
+    confused = tw.jit(distil, mode="exact")
+    assert confused(teacher, xs, ys).data == 0.0
+    with pytest.raises(TraceError, match="when it is run"):  # it took the teacher for the student
+        confused(student, xs, ys)
+
+
+# ---- going backward ------------------------------------------------------------------------------
+
+
+def test_going_backward_again_and_from_other_seeds():
+    xs, ys = samples(6, random.Random(0))
+    model = tw.MLP(2, [3, 1], rng=random.Random(1))
+    fast, parameters = tw.jit(loss, mode="exact"), model.parameters()
+    for round_ in range(4):  # the derivatives come with the result from the second round on
+        found = []
+        for f in (fast, loss):
+            model.zero_grad()
+            result = f(model, xs, ys)
+            result.backward()
+            once = [p.grad for p in parameters]
+            result.backward()
+            twice = [p.grad for p in parameters]
+            model.zero_grad()
+            (f(model, xs, ys) * 3.0 + model.layers[0].neurons[0].b).backward()
+            found.append((result.data, once, twice, [p.grad for p in parameters]))
+        assert found[0] == found[1]
+        for p in parameters:
+            p.data -= 0.1 * p.grad / (round_ + 1)
+    assert fast.traces == 1
+
+
+def test_numbers_are_those_of_the_call():
+    w = Value(2.0)
+    fast = tw.jit(lambda w, x: w * w * x)
+    for _ in range(3):
+        w.data, w.grad = 2.0, 0.0
+        result = fast(w, 1.0)
+        w.data = 100.0
+        result.backward()
+        assert w.grad == 4.0
+
+
+def test_a_loop_that_does_not_zero_gradients_is_warned_of():
+    fast = tw.jit(lambda w, x: (w * x - 1.0) ** 2)
+    w = Value(3.0)
+    for _ in range(2):
+        w.grad = 0.0
+        fast(w, 2.0).backward()
+        w.data -= 0.1 * w.grad
+    with pytest.warns(GradientWarning, match="not set to zero"):
+        fast(w, 2.0).backward()
+
+
+def test_a_picture_of_a_compiled_result_shows_what_was_read():
+    model = tw.MLP(2, [2, 1], rng=random.Random(0))
+    result = tw.jit(lambda m, x: m(x))(model, [0.1, 0.2])
+    assert list(result._prev) == model.parameters()
+
+
+# ---- numbers that were frozen --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["a given Value", "a count", "a float beside"])
+def test_frozen_numbers_are_found_wherever_they_are(kind):
+    functions = {
+        "a given Value": lambda w, s: w * s.data,
+        "a count": lambda w, s: (w * s, int(s.data)),
+        "a float beside": lambda w, s: {"loss": w * s, "seen": w.data},
+    }
+    fast = tw.jit(functions[kind])
+    w, s = Value(1.0), Value(2.0)
+    fast(w, s)
+    fast(w, s)
+    w.data, s.data = 5.0, 4.0
+    with pytest.raises(TraceError, match=r"it reads \.data"):
+        fast(w, s)
+
+
+def test_a_chaotic_program_is_no_frozen_one():
+    def logistic(x):
+        for _ in range(200):
+            x = 3.99 * x * (1.0 - x)
+        return x * Value(1.0)
+
+    fast = tw.jit(logistic)  # rounded otherwise, its result may be any number
+    for k in range(3):
+        assert 0.0 < fast(0.3 + 0.1 * k).data < 1.0
+
+
+def test_compiled_functions_within_are_run_plainly_where_it_is_compared():
+    inner = tw.jit(lambda xs: sum(tw.exp(x) / 3.0 for x in xs))
+    outer = tw.jit(lambda xs: inner(xs) * 0.1)
+    for k in range(3):
+        xs = [0.1 * k * j for j in range(9)]
+        assert outer(xs).data == pytest.approx(sum(np.exp(xs)) / 30.0)
+    assert inner.traces == 0
+
+
+# ---- traces --------------------------------------------------------------------------------------
+
+
+def test_other_numbers_neither_trace_nor_compile(monkeypatch):
+    fast = tw.jit(loss)
+    model = tw.MLP(2, [3, 1], rng=random.Random(1))
+    rng = random.Random(0)
+    fast(model, *samples(4, rng))
+    fast(model, *samples(4, rng)).backward()
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a tape was made")
+
+    monkeypatch.setattr(Tape, "__init__", refuse)
+    for _ in range(3):
+        xs, ys = samples(4, rng)
+        assert fast(model, xs, ys).data == pytest.approx(loss(model, xs, ys).data, rel=1e-12)
+    assert fast.traces == 1
+
+
+def test_a_model_that_counts_its_calls_is_traced_again_and_warned_of():
+    class Counting(tw.MLP):
+        calls = 0
+
+    model, fast = Counting(1, [1]), tw.jit(lambda m, x: m(x))
+    for k in range(8):
+        model.calls = k
+        fast(model, [1.0])
+    model.calls = 8
+    with pytest.warns(TraceWarning, match="argument 1: calls: int 8, was int 7"):
+        fast(model, [1.0])
+
+
+def test_threads_with_models_of_their_own():
+    fast, wrong = tw.jit(loss, mode="exact"), []
+    xs, ys = samples(4, random.Random(0))
+
+    def work(seed):
+        for k in range(30):
+            # Two kinds of models, and more of them than are remembered.
+            model = tw.MLP(2, [2 + (k + seed) % 2, 1], rng=random.Random(seed * 100 + k))
+            other = tw.MLP(2, [2 + (k + seed) % 2, 1], rng=random.Random(seed * 100 + k))
+            a, b = fast(model, xs, ys), loss(other, xs, ys)
+            a.backward()
+            b.backward()
+            if a.data != b.data:
+                wrong.append((seed, k))
+            if [p.grad for p in model.parameters()] != [p.grad for p in other.parameters()]:
+                wrong.append((seed, k))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert fast.traces == 2
+
+
+# ---- derivatives within programs -----------------------------------------------------------------
+
+
+def test_derivatives_of_derivatives():
+    cube = lambda x: x**3 + 2.0 * x * x  # noqa: E731
+    assert tw.grad(tw.grad(cube))(2.0) == 16.0
+    assert tw.grad(tw.grad(tw.grad(cube)))(2.0) == 6.0
+    assert tw.hessian(tw.grad(cube))(2.0) == 6.0
+    assert tw.grad(lambda x: tw.hessian(cube)(x) * x)(2.0) == 16.0 + 12.0
+    assert tw.grad(lambda x: tw.hvp(cube)(x, x))(2.0) == 16.0 + 12.0
+
+
+def test_a_derivative_in_a_compiled_function():
+    def penalty(w, x):
+        value, (slope,) = tw.value_and_grad(lambda v: (w * v[0]).tanh())([x])
+        return value + slope * slope
+
+    fast = tw.jit(penalty, mode="exact")
+    for x in (0.3, 0.7, -0.2):
+        w, v = Value(1.3), Value(1.3)
+        result = fast(w, x)
+        result.backward()
+        at = Value(x)
+        out = (v * at).tanh()
+        (slope,) = tw.gradients(out, [at])
+        expected = out + slope * slope
+        expected.backward()
+        assert result.data == pytest.approx(expected.data, rel=1e-14)
+        assert w.grad == pytest.approx(v.grad, rel=1e-12)
+    assert fast.traces == 1
+
+
+def test_only_one_argument_is_differentiated_by_within_a_program():
+    product = tw.jit(lambda x: tw.grad(lambda a, b: a * b)(x, x))
+    assert product(3.0).data == 3.0
+
+
+def test_frozen_numbers_in_a_function_to_differentiate():
+    s = Value(2.0)
+    slope = tw.grad(lambda x: x * x * s.data)
+    assert slope(1.0) == 4.0
+    s.data = 3.0
+    with pytest.raises(TraceError, match=r"it reads \.data"):
+        slope(2.0)
+
+
+def test_whole_numbers_are_differentiated_by_like_floats():
+    assert tw.grad(lambda x: x * x)(3) == 6.0
+    assert tw.grad(lambda v: v[0] * v[1])([3.0, 2]) == [2.0, 3.0]
+    assert tw.hessian(lambda a: a[0] ** 2 * a[1])(np.array([3, 5])).tolist() == [[10, 6], [6, 0]]
+    assert tw.grad(lambda x, n: x**n)(2.0, 3) == 12.0
+
+
+def test_compiled_functions_are_copied_and_pickled_like_functions():
+    assert copy.deepcopy(halved) is halved
+    assert copy.copy(halved) is halved
+    fast = tw.jit(lambda x: x * Value(1.0))
+    assert copy.deepcopy({"loss": fast})["loss"] is fast
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(fast)
+
+
+@tw.jit
+def halved(x):
+    return x * 0.5
+
+
+def test_a_model_itself_and_its_methods_are_compiled():
+    model = tw.MLP(2, [2, 1], rng=random.Random(0))
+    for fast in (tw.jit(model, mode="exact"), tw.jit(model.__call__, mode="exact")):
+        assert fast([0.1, 0.2]).data == model([0.1, 0.2]).data
+        model.layers[0] = tw.Layer(2, 2, "relu", rng=random.Random(3))
+        assert fast([0.1, 0.2]).data == model([0.1, 0.2]).data
+        assert fast([0.3, 0.2]).data == model([0.3, 0.2]).data
+        assert fast.traces == 2
+        model.layers[0] = tw.Layer(2, 2, rng=random.Random(3))
+
+
+def test_what_is_not_a_number_is_named():
+    fast, w = tw.jit(lambda w: w * w), Value(1.0)
+    result = fast(w)
+    w.grad = None
+    with pytest.raises(NumberError, match="a Value holds NoneType None, which is not a number"):
+        result.backward()
+    w.data = "2"
+    with pytest.raises(NumberError, match="a Value holds str '2'"):
+        fast(w)
+
+
+def test_a_compiled_result_has_no_second_derivative_and_says_what_has():
+    w = Value(2.0)
+    with pytest.raises(OperationError, match=r"was compiled.*call tw\.hessian"):
+        tw.gradients(tw.jit(lambda v: v * v)(w), [w])
