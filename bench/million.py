@@ -36,7 +36,7 @@ def main(arguments=None):
     )
     seconds = time.perf_counter() - begin
     begin = time.perf_counter()
-    words = result.in_words
+    words = result.summary
     reading = time.perf_counter() - begin
     runs = len(result.runs)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

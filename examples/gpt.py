@@ -26,8 +26,8 @@ def make_model(rng):
         return tw.Matrix(rows, columns, rng=rng)
 
     return {
-        "token": tw.Table(len(LETTERS), WIDE, rng=rng),
-        "position": tw.Table(LONGEST, WIDE, rng=rng),
+        "token": tw.Embedding(len(LETTERS), WIDE, rng=rng),
+        "position": tw.Embedding(LONGEST, WIDE, rng=rng),
         "query": matrix(WIDE, WIDE),
         "key": matrix(WIDE, WIDE),
         "value": matrix(WIDE, WIDE),

@@ -43,4 +43,4 @@ result = tw.sweep(
     seeds=[42],
 )
 for run in result.runs:
-    print(f"rate {run.learning_rate:5g}   {run.in_words}")
+    print(f"rate {run.learning_rate:5g}   {run.summary}")

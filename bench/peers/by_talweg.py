@@ -50,10 +50,13 @@ def trainer(problem, **how):
 
 def native_sweep(problem, rates, steps):
     """What native code does of a sweep: weights in, losses out."""
-    from talweg.training.lane_executor import Lanes, family_of  # older versions have no such thing
+    from talweg.training.lane_executor import (  # older versions have no such thing
+        LaneExecutor,
+        family_of,
+    )
 
     optimizers = [tw.SGD(rate) for rate in rates.tolist()]
-    lanes = Lanes(
+    lanes = LaneExecutor(
         problem.model(),
         family_of(optimizers),
         samples_of(problem),

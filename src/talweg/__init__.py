@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 # The operations are public under their own names (tw.exp, tw.max, ...): `as` says so.
 from talweg import errors, losses, metrics, ops, schedules
-from talweg.autodiff.gather import pick
+from talweg._util.deprecation import warn_renamed
+from talweg.autodiff.gather import gather
 from talweg.autodiff.higher_order import gradients
 from talweg.data import Dataset, Scaling, lesson_data
 from talweg.explore.range_test import RangeTest, lr_range_test
-from talweg.explore.sharpness import Sharpness, SharpnessEvery, sharpness
+from talweg.explore.sharpness import Sharpness, SharpnessCallback, sharpness
 from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.sweep import sweep
 from talweg.explore.trainability.result import TrainabilityMap
 from talweg.explore.trainability.trainability import trainability_map
 from talweg.gradcheck import GradcheckReport, gradcheck
-from talweg.matrices import Matrix, Table
+from talweg.matrices import Embedding, Matrix
 from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
@@ -69,8 +70,15 @@ _COMPILER = {
 """The compiler's names, loaded when they are asked for: NumPy takes longer than all else."""
 
 
+_RENAMED = {"SharpnessEvery": "SharpnessCallback", "Table": "Embedding", "pick": "gather"}
+"""Deprecated names, kept for one release, and the names that replace them."""
+
+
 def __getattr__(name: str) -> Any:
-    """The compiler's names; see `_COMPILER`."""
+    """The compiler's names and the deprecated ones; see `_COMPILER` and `_RENAMED`."""
+    if name in _RENAMED:
+        warn_renamed(f"talweg.{name}", f"talweg.{_RENAMED[name]}")
+        return globals()[_RENAMED[name]]
     if name not in _COMPILER:
         raise AttributeError(f"module 'talweg' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_COMPILER[name]), name)
@@ -85,6 +93,7 @@ __all__ = [
     "AdamW",
     "Dataset",
     "EarlyStopping",
+    "Embedding",
     "GradcheckReport",
     "History",
     "Layer",
@@ -96,14 +105,14 @@ __all__ = [
     "RangeTest",
     "Scaling",
     "Sharpness",
-    "SharpnessEvery",
+    "SharpnessCallback",
     "Step",
     "SweepResult",
-    "Table",
     "TrainabilityMap",
     "Value",
     "errors",
     "explain",
+    "gather",
     "grad",
     "gradcheck",
     "gradients",
@@ -116,7 +125,6 @@ __all__ = [
     "metrics",
     "minimize",
     "ops",
-    "pick",
     "schedules",
     "sharpness",
     "sweep",

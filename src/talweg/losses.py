@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from talweg import ops
-from talweg.autodiff.gather import pick
+from talweg.autodiff.gather import gather
 from talweg.autodiff.tracing import is_tracing
 from talweg.errors import ArgumentError, ShapeError
 from talweg.value import Value
@@ -131,7 +131,7 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )
-    right = pick(prediction, target)
+    right = gather(prediction, target)
     log_sum = prediction[0] - right
     for z in prediction[1:]:
         log_sum = log_sum + ops.softplus(z - right - log_sum)

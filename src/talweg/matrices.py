@@ -1,6 +1,6 @@
 """Matrices and tables of parameters: nested lists of Values, for programs without layers.
 
-A `Table` is a matrix whose rows are picked by number, an embedding. `table[i]` works as for a
+A `Embedding` is a matrix whose rows are picked by number, an embedding. `table[i]` works as for a
 list, and also for an i that a compiled program is given anew at each call.
 """
 
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from talweg.autodiff.operation import TAKE
+from talweg.autodiff.operation import GATHER
 from talweg.errors import ArgumentError
 from talweg.nn import Module
 from talweg.value import Value, node_of
@@ -64,7 +64,7 @@ class Matrix(Module):
                 yield f"{i}.{j}", value
 
 
-class Table(Matrix):
+class Embedding(Matrix):
     """A matrix whose rows are picked by number: one row for each word, class or place.
 
     Args:
@@ -77,7 +77,7 @@ class Table(Matrix):
         ArgumentError: if there is to be no row or no column.
 
     Example:
-        >>> embedding = Table(10, 4, rng=random.Random(0))
+        >>> embedding = Embedding(10, 4, rng=random.Random(0))
         >>> embedding[3] is embedding.rows[3]
         True
     """
@@ -98,7 +98,7 @@ def _taken(
     first: Value, i: Value, columns: float, data: float, everything: tuple[Value, ...]
 ) -> Value:
     """One number of a row that is picked while a program is traced."""
-    node = node_of(TAKE, _no_step, (first, i, columns), data)
+    node = node_of(GATHER, _no_step, (first, i, columns), data)
     node._shown = everything  # it may be any of them: all are parameters of the program
     return node
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from talweg import ops
+from talweg._util.deprecation import RenamedAttribute, warn_renamed
 from talweg.errors import ArgumentError
 from talweg.schedules import Schedule, rate_at
 from talweg.value import Value
@@ -34,11 +35,20 @@ class Optimizer:
     """
 
     lr: float | Schedule
-    remembers: ClassVar[tuple[str, ...]] = ()
+    state_names: ClassVar[tuple[str, ...]] = ()
     """The names of the numbers kept for each parameter; all of them start at 0.0."""
+
+    remembers = RenamedAttribute("state_names")
 
     _states: list[State] = field(default_factory=list, init=False, repr=False, compare=False)
     _steps: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "remembers" in cls.__dict__:
+            warn_renamed(f"{cls.__name__}.remembers", f"{cls.__name__}.state_names")
+            cls.state_names = cls.remembers
+            del cls.remembers
 
     def __post_init__(self) -> None:
         if not callable(self.lr):
@@ -46,7 +56,7 @@ class Optimizer:
 
     def initial_state(self) -> State:
         """What the optimiser remembers about a parameter before the first step."""
-        return (0.0,) * len(self.remembers)
+        return (0.0,) * len(self.state_names)
 
     def update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
@@ -175,7 +185,7 @@ class RMSprop(Optimizer):
     decay: float = 0.99
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    remembers: ClassVar[tuple[str, ...]] = ("mean square gradient",)
+    state_names: ClassVar[tuple[str, ...]] = ("mean square gradient",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +231,7 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    remembers: ClassVar[tuple[str, ...]] = ("mean gradient", "mean square gradient")
+    state_names: ClassVar[tuple[str, ...]] = ("mean gradient", "mean square gradient")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -88,7 +88,7 @@ def test_without_a_file_it_is_the_published_map(run):
         "Along x: learning_rate[0], 0.001 to 1e+06, logarithmic",
         "Along y: learning_rate[1], 0.001 to 1e+06, logarithmic",
     ]
-    share, about_boundary = expected.in_words.replace("±", "+-").split("; ")
+    share, about_boundary = expected.summary.replace("±", "+-").split("; ")
     assert lines[-4:-1] == ["Picture saved to talweg-map.png", share, about_boundary.capitalize()]
     assert lines[-1].startswith("Up to learning_rate[1] 3")
     assert is_png("talweg-map.png")
@@ -112,7 +112,7 @@ def test_as_json(run):
         expected.dimension.value,
         expected.dimension.error,
     )
-    assert (about["finished"], about["in_words"]) == (1.0, expected.in_words)
+    assert (about["finished"], about["summary"]) == (1.0, expected.summary)
     assert (about["optimizer"], about["steps"], about["batch"], about["seed"]) == (
         "adam",
         30,
@@ -185,8 +185,8 @@ def test_engine_mode_and_threads_do_not_change_exact_bits(run):
     line = "map --lesson --resolution 8 --steps 9 --no-plot --json"
     eager = run(f"{line} --engine eager")[1]
     exact = run(f"{line} --engine native --mode exact --threads 2")[1]
-    assert json.loads(eager)["why_one_by_one"] == 'engine="eager" was asked for'
-    assert json.loads(exact)["why_one_by_one"] == ""
+    assert json.loads(eager)["fallback_reason"] == 'engine="eager" was asked for'
+    assert json.loads(exact)["fallback_reason"] == ""
     assert (outcomes(eager) == outcomes(exact)).all()
     words = run("map --lesson --resolution 8 --steps 9 --no-plot --engine eager")[1]
     assert "Runs were made one by one: --engine eager was asked for" in words
@@ -307,11 +307,11 @@ def made(measures, y=("initial_scale", 1.0, 2.0)):
 def test_the_limit_is_the_rate_that_parts_best():
     clear = made(lambda xs, ys: np.where(xs < 1.0, -5.0, 5.0))
     last = f"{clear.x[clear.x < 1.0][-1]:.3g}"
-    assert map_words.limit_in_words(clear) == (
+    assert map_words.describe_limit(clear) == (
         f"Up to learning_rate {last}: 100 % of the runs converged; above: 0 %"
     )
     half = made(lambda xs, ys: np.where((xs < 1.0) | (ys < 1.5), -5.0, 5.0))
-    assert map_words.limit_in_words(half) == (
+    assert map_words.describe_limit(half) == (
         f"Up to learning_rate {last}: 100 % of the runs converged; above: 50 %"
     )
 
@@ -321,7 +321,7 @@ def test_of_two_rates_it_is_the_one_that_parts_better():
         lambda xs, ys: np.where((ys < 1.0) ^ (xs > 99.0), -5.0, 5.0),
         ("learning_rate[1]", 0.01, 100.0),
     )
-    assert map_words.limit_in_words(by_y).startswith("Up to learning_rate[1] 0.75")
+    assert map_words.describe_limit(by_y).startswith("Up to learning_rate[1] 0.75")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_of_two_rates_it_is_the_one_that_parts_better():
     ids=["all", "none", "large rates only", "not by rate"],
 )
 def test_where_rates_do_not_part_runs_nothing_is_said(measures):
-    assert map_words.limit_in_words(made(measures)) == ""
+    assert map_words.describe_limit(made(measures)) == ""
 
 
 # ---- what is refused ----------------------------------------------------------------------------

@@ -96,10 +96,10 @@ def test_json_has_limits_and_words(run):
     code, out, err = run("sweep --lr 0.1,1 --json --no-plot")
     assert (code, err) == (0, "")
     about = json.loads(out)
-    limit = tw.sharpness(lesson_network(random.Random(42)), tw.lesson_data()).limit
-    assert [each["limit"] for each in about["runs"]] == [limit] * 2
-    assert about["runs"][1]["of_limit"] == 1.0 / limit
-    assert about["in_words"] == "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
+    limit = tw.sharpness(lesson_network(random.Random(42)), tw.lesson_data()).max_stable_lr
+    assert [each["max_stable_lr"] for each in about["runs"]] == [limit] * 2
+    assert about["runs"][1]["lr_over_limit"] == 1.0 / limit
+    assert about["summary"] == "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
     assert (about["file"], about["batch"], about["plots"], about["tables"]) == (None, None, [], [])
 
 
@@ -107,8 +107,8 @@ def test_engine_mode_and_threads(run):
     line = "sweep --lr 0.01,0.1 --steps 5 --no-plot --json"
     eager = json.loads(run(f"{line} --engine eager")[1])
     exact = json.loads(run(f"{line} --engine native --mode exact --threads 2")[1])
-    assert eager["why_one_by_one"] == 'engine="eager" was asked for'
-    assert exact["why_one_by_one"] == ""
+    assert eager["fallback_reason"] == 'engine="eager" was asked for'
+    assert exact["fallback_reason"] == ""
     assert [r["losses"] for r in eager["runs"]] == [r["losses"] for r in exact["runs"]]
 
 
@@ -197,7 +197,7 @@ def test_sharpness_of_a_file(run):
     data = parts[0].standardise(parts[0].input_scaling(), parts[0].target_scaling())
     model = tw.MLP(1, [16, 1], output="linear", rng=random.Random(1), scale="fan_in")
     found = tw.sharpness(model, list(data), reduction="mean", optimizer=tw.Adam(0.02))
-    assert (about["largest"], about["limit"]) == (found.largest, found.limit)
+    assert (about["largest"], about["max_stable_lr"]) == (found.largest, found.max_stable_lr)
     assert (about["file"], about["optimizer"], about["learning_rate"]) == (
         "curve.csv",
         "Adam",

@@ -24,21 +24,21 @@ from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import (
-    Cell,
-    Code,
+    AccumulateAdjoint,
     Compute,
     Element,
-    Keep,
+    ForLoop,
     Literal,
-    Repeat,
-    Share,
+    SaveForBackward,
+    ScheduledProgram,
+    VirtualRegister,
 )
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
 
 # ---- the oracle ---------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ class Case:
 
     tape: tape.Tape
     inputs: dict
-    seeds: list
+    cotangents: list
     outputs: list
     gradient: dict
 
@@ -99,7 +99,7 @@ def check_stages(case):
     assert same(tape.run(case.tape, case.inputs), case.outputs)
     program = find_loops(case.tape)
     assert same(loop_program.run(program, case.inputs), case.outputs)
-    found = adjoint.run(program, case.inputs, case.seeds)
+    found = adjoint.run(program, case.inputs, case.cotangents)
     assert same(found["w"], case.gradient["w"])
     assert same(found["x"], case.gradient["x"])
     try:
@@ -109,9 +109,9 @@ def check_stages(case):
         return None
     for scheduled in (both, one):
         scheduled_verifier.verify(scheduled, case.tape.sizes)
-        outputs, found = scheduled_program.run(scheduled, case.inputs, case.seeds)
+        outputs, found = scheduled_program.run(scheduled, case.inputs, case.cotangents)
         assert same(outputs, case.outputs)
-        assert tuple(found) == scheduled.wanted
+        assert tuple(found) == scheduled.wrt
         assert all(same(found[name], case.gradient[name]) for name in found)
     return both
 
@@ -119,11 +119,11 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Compiled(case.tape, exact=exact, wanted=("w", "x"), as_table=as_table)
+    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)
-        found = compiled.gradient(w, x, case.seeds)
+        found = compiled.gradient(w, x, case.cotangents)
         assert agree(found["w"], case.gradient["w"])
         assert agree(found["x"], case.gradient["x"])
 
@@ -335,16 +335,16 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
     case = case_of(f, [0.3, 0.4], [0.5, 0.6])
     assert len(case.tape) > 8000
-    compiled = Compiled(case.tape, exact=True)
+    compiled = Executable(case.tape, exact=True)
     assert compiled.code is None
     assert same(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
-    found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.seeds)
+    found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.cotangents)
     assert same(found["w"], case.gradient["w"])
 
 
 def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
     case = case_of(swapped, [0.1, 0.2], [0.3] * 9)
-    compiled = Compiled(case.tape, exact=True)
+    compiled = Executable(case.tape, exact=True)
     w, x = case.inputs["w"], case.inputs["x"]
     values = [tw.Value(a) for a in w]
     start = [1e-3, -1e3]
@@ -357,15 +357,15 @@ def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
 
 
 @pytest.mark.parametrize("wanted", [("w",), ("x",), ("x", "w")])
-def test_only_what_is_wanted(wanted):
+def test_only_what_is_wanted(wrt):
     case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
     w, x = case.inputs["w"], case.inputs["x"]
     for as_table in (False, True):
-        compiled = Compiled(case.tape, exact=True, wanted=wanted, as_table=as_table)
+        compiled = Executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
         for _ in range(2):
-            found = compiled.gradient(w, x, case.seeds)
-            assert tuple(found) == wanted
-            assert all(same(found[name], case.gradient[name]) for name in wanted)
+            found = compiled.gradient(w, x, case.cotangents)
+            assert tuple(found) == wrt
+            assert all(same(found[name], case.gradient[name]) for name in wrt)
 
 
 # ---- programs that are broken on purpose --------------------------------------------------------
@@ -384,8 +384,8 @@ def variants_of(statement):
         if isinstance(place, Element):
             yield moved(place)
             yield moved(place, -1)
-        elif isinstance(place, Cell):
-            yield Cell(place.number + 1000, place.derivative)
+        elif isinstance(place, VirtualRegister):
+            yield VirtualRegister(place.number + 1000, place.derivative)
 
     for f in dataclasses.fields(statement):
         now = getattr(statement, f.name)
@@ -404,7 +404,7 @@ def broken(statements):
     for k, s in enumerate(statements):
         before, after = statements[:k], statements[k + 1 :]
         yield before + after
-        if isinstance(s, Repeat):
+        if isinstance(s, ForLoop):
             for by in (-1, 1):
                 count = Affine(s.count.base + by, s.count.strides)
                 yield (*before, dataclasses.replace(s, count=count), *after)
@@ -422,7 +422,7 @@ def outcome(found, case):
     except CompilerError:
         return "refused"
     try:
-        outputs, grads = scheduled_program.run(found, case.inputs, case.seeds)
+        outputs, grads = scheduled_program.run(found, case.inputs, case.cotangents)
     except (IndexError, KeyError):
         return "stopped"
     return outputs, grads
@@ -450,11 +450,13 @@ def test_every_broken_code_is_refused_or_gives_other_numbers(f):
     assert count["stopped"] == 0  # the verifier is asked first, and knows
 
 
-def text_of(forward, backward=(), arrays=None, outputs=(), seeds=()):
-    return Code(tuple(forward), tuple(backward), arrays or {}, outputs, seeds, [], ("w",))
+def text_of(forward, backward=(), arrays=None, outputs=(), cotangents=()):
+    return ScheduledProgram(
+        tuple(forward), tuple(backward), arrays or {}, outputs, cotangents, [], ("w",)
+    )
 
 
-R0, R1 = Cell(0), Cell(1)
+R0, R1 = VirtualRegister(0), VirtualRegister(1)
 W0, W9 = Element("w", Affine(0)), Element("w", Affine(9))
 ADD = tw.ops.add
 ACROSS = Compute(ADD, (Element("w", Affine(0, (1,))), Literal(1.0)), (R0,))
@@ -465,14 +467,17 @@ ACROSS = Compute(ADD, (Element("w", Affine(0, (1,))), Literal(1.0)), (R0,))
     [
         (text_of([Compute(ADD, (R0, W0), (R1,))]), "r0 is read before it is written"),
         (text_of([], outputs=(R1,)), "r1 is read before it is written"),
-        (text_of([Keep(R0, W0)]), "r0 is read before it is written"),
+        (text_of([SaveForBackward(R0, W0)]), "r0 is read before it is written"),
         (text_of([Compute(ADD, (W9, W0), (R0,))]), "number 9 of 3"),
         (text_of([Compute(ADD, (W0, W0), (Element("a", Affine(0)),))]), "no array 'a'"),
         (text_of([Compute(ADD, (W0,), (R0,))]), "1 places for 2 operands"),
-        (text_of([Repeat(Affine(4), (ACROSS,))]), "number 3 of 3"),
-        (text_of([Repeat(Affine(3), (Compute(ADD, (W0, W0), (R0,)),))]), "not in 1 loops"),
-        (text_of([], seeds=(W9,)), "number 9 of 3"),
-        (text_of([], [Share(ADD, W0, (None, None), None, (W9, None))]), "number 9 of 3"),
+        (text_of([ForLoop(Affine(4), (ACROSS,))]), "number 3 of 3"),
+        (text_of([ForLoop(Affine(3), (Compute(ADD, (W0, W0), (R0,)),))]), "not in 1 loops"),
+        (text_of([], cotangents=(W9,)), "number 9 of 3"),
+        (
+            text_of([], [AccumulateAdjoint(ADD, W0, (None, None), None, (W9, None))]),
+            "number 9 of 3",
+        ),
     ],
 )
 def test_the_verifier_of_code_says_what_is_wrong(bad, words):
@@ -509,12 +514,12 @@ def test_the_verifier_takes_no_longer_for_more_iterations(monkeypatch):
 def test_an_adjoint_in_another_order_gives_other_numbers(monkeypatch):
     case = case_of(two_steps_back, [0.5, 0.25], [0.3, -0.4, 0.5, 0.75, 0.1])
     program = find_loops(case.tape)
-    right = adjoint.run(program, case.inputs, case.seeds)
+    right = adjoint.run(program, case.inputs, case.cotangents)
     assert same(right["w"], case.gradient["w"])
     steps = adjoint.adjoint(program)
     assert len(steps) > 1
     monkeypatch.setattr(adjoint, "adjoint", lambda _: tuple(reversed(steps)))
-    assert not same(adjoint.run(program, case.inputs, case.seeds)["w"], right["w"])
+    assert not same(adjoint.run(program, case.inputs, case.cotangents)["w"], right["w"])
 
 
 # ---- machine code for code written by hand ------------------------------------------------------
@@ -534,10 +539,10 @@ def native_outputs(found, sizes, inputs, exact=True):
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
     """Sums over a triangle: written out, as loops, and jammed where it may be."""
-    inner = Repeat(Affine(1, (1,)), (
+    inner = ForLoop(Affine(1, (1,)), (
         Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
-    outer = Repeat(Affine(n), (
+    outer = ForLoop(Affine(n), (
         Compute(tw.ops.mul, (Element("w", Affine(0, (1,))), Literal(0.5)), (R0,)),
         inner,
         Compute(ADD, (R0, R1), (R1,)),

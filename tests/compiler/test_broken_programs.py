@@ -17,18 +17,18 @@ from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import (
-    Cell,
+    AccumulateAdjoint,
     Compute,
     Element,
-    Keep,
+    ForLoop,
     Literal,
-    Repeat,
-    Share,
+    SaveForBackward,
+    VirtualRegister,
 )
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
 
 NOISE = [random.Random(k).uniform(0.1, 0.9) for k in range(50)]
@@ -43,7 +43,7 @@ class Case:
 
     tape: tape.Tape
     inputs: dict
-    seeds: list
+    cotangents: list
     outputs: list
     gradient: dict
 
@@ -89,7 +89,7 @@ def check_stages(case):
     assert same(tape.run(case.tape, case.inputs), case.outputs)
     program = find_loops(case.tape)
     assert same(loop_program.run(program, case.inputs), case.outputs)
-    found = adjoint.run(program, case.inputs, case.seeds)
+    found = adjoint.run(program, case.inputs, case.cotangents)
     assert same(found["w"], case.gradient["w"])
     assert same(found["x"], case.gradient["x"])
     try:
@@ -99,9 +99,9 @@ def check_stages(case):
         return None
     for scheduled in (both, one):
         scheduled_verifier.verify(scheduled, case.tape.sizes)
-        outputs, found = scheduled_program.run(scheduled, case.inputs, case.seeds)
+        outputs, found = scheduled_program.run(scheduled, case.inputs, case.cotangents)
         assert same(outputs, case.outputs)
-        assert tuple(found) == scheduled.wanted
+        assert tuple(found) == scheduled.wrt
         assert all(same(found[name], case.gradient[name]) for name in found)
     return both
 
@@ -109,11 +109,11 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Compiled(case.tape, exact=exact, wanted=("w", "x"), as_table=as_table)
+    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)
-        found = compiled.gradient(w, x, case.seeds)
+        found = compiled.gradient(w, x, case.cotangents)
         assert agree(found["w"], case.gradient["w"])
         assert agree(found["x"], case.gradient["x"])
 
@@ -150,8 +150,8 @@ def nested(rows, columns, length):
 def test_copies_of_nested_loops_have_cells_of_their_own(sizes):
     case = case_of(nested(*sizes), [0.4, -0.3], NOISE[:12])
     scheduled = check_stages(case)
-    outer = next(s for s in scheduled.forward if isinstance(s, Repeat) and s.parallel)
-    assert any(isinstance(s, Repeat) and s.parallel for s in outer.body)
+    outer = next(s for s in scheduled.forward if isinstance(s, ForLoop) and s.parallel)
+    assert any(isinstance(s, ForLoop) and s.parallel for s in outer.body)
     check_native(case, exact=False)
     check_native(case, exact=True)
 
@@ -205,7 +205,7 @@ def test_a_hundred_thousand_operations_in_one_expression(exact):
         return [total]
 
     case = case_of(f, [0.999], [1.0])
-    compiled = Compiled(case.tape, exact=exact)
+    compiled = Executable(case.tape, exact=exact)
     assert compiled.code is not None
     agree = same if exact else close
     assert agree(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
@@ -235,7 +235,7 @@ def changed(statements, change):
     made = []
     for s in statements:
         new = change(s)
-        if isinstance(new, Repeat):
+        if isinstance(new, ForLoop):
             new = dataclasses.replace(new, body=changed(new.body, change))
         if new is not None:
             made.append(new)
@@ -268,7 +268,7 @@ BREAKS = {
         "is read before it is written",
     ),
     "a cell that nobody writes": (
-        replaced_operand(Cell, lambda x: Cell(x.number + 1000)),
+        replaced_operand(VirtualRegister, lambda x: VirtualRegister(x.number + 1000)),
         "r10[0-9]+ is read before it is written",
     ),
     "beyond the end": (replaced_operand(Element, moved(100)), "is number 1[0-9]+ of"),
@@ -283,11 +283,11 @@ BREAKS = {
     ),
     "one iteration too many": (
         lambda s: dataclasses.replace(s, count=Affine(s.count.base + 1, s.count.strides))
-        if isinstance(s, Repeat) else s,
+        if isinstance(s, ForLoop) else s,
         "is number",
     ),
     "a recurrence in any order": (
-        lambda s: dataclasses.replace(s, parallel=True) if isinstance(s, Repeat) else s,
+        lambda s: dataclasses.replace(s, parallel=True) if isinstance(s, ForLoop) else s,
         "is read before it is written",
     ),
 }  # fmt: skip
@@ -308,7 +308,7 @@ def test_the_verifier_refuses_broken_code_that_goes_backward(case):
     scheduled = schedule(find_loops(case.tape))
 
     def elsewhere(s):
-        if not isinstance(s, Share):
+        if not isinstance(s, AccumulateAdjoint):
             return s
         targets = [moved(50)(t) if isinstance(t, Element) else t for t in s.targets]
         return dataclasses.replace(s, targets=tuple(targets))
@@ -322,12 +322,14 @@ def test_the_interpreter_of_scheduled_code_notices_other_numbers(case):
     """Whatever statement is left out, and whatever constant is changed, it shows."""
     scheduled = schedule(find_loops(case.tape))
     shares = []
-    changed(scheduled.backward, lambda s: shares.append(s) if isinstance(s, Share) else s)
+    changed(
+        scheduled.backward, lambda s: shares.append(s) if isinstance(s, AccumulateAdjoint) else s
+    )
     assert len(shares) > 5
     for left_out in shares:
         without = changed(scheduled.backward, lambda s, out=left_out: None if s is out else s)
         broken = dataclasses.replace(scheduled, backward=without)
-        _, found = scheduled_program.run(broken, case.inputs, case.seeds)
+        _, found = scheduled_program.run(broken, case.inputs, case.cotangents)
         assert not same(found["w"], case.gradient["w"])
     other = replaced_operand(Literal, lambda x: Literal(x.number + 1.0))
     broken = dataclasses.replace(scheduled, forward=changed(scheduled.forward, other))
@@ -337,18 +339,18 @@ def test_the_interpreter_of_scheduled_code_notices_other_numbers(case):
 def test_a_number_that_was_overwritten_must_have_been_kept(case):
     scheduled = schedule(find_loops(case.tape))
     kept = []
-    changed(scheduled.forward, lambda s: kept.append(s) if isinstance(s, Keep) else s)
+    changed(scheduled.forward, lambda s: kept.append(s) if isinstance(s, SaveForBackward) else s)
     assert kept
     for keep in kept:
         without = changed(scheduled.forward, lambda s, out=keep: None if s is out else s)
         broken = dataclasses.replace(scheduled, forward=without)
-        _, found = scheduled_program.run(broken, case.inputs, case.seeds)
+        _, found = scheduled_program.run(broken, case.inputs, case.cotangents)
         assert not same(found["w"], case.gradient["w"])
 
 
 def test_the_interpreter_of_the_adjoint_notices_the_wrong_order(case, monkeypatch):
     program = find_loops(case.tape)
-    assert same(adjoint.run(program, case.inputs, case.seeds)["w"], case.gradient["w"])
+    assert same(adjoint.run(program, case.inputs, case.cotangents)["w"], case.gradient["w"])
     right = adjoint.adjoint
     monkeypatch.setattr(adjoint, "adjoint", lambda program: right(program)[::-1])
-    assert not same(adjoint.run(program, case.inputs, case.seeds)["w"], case.gradient["w"])
+    assert not same(adjoint.run(program, case.inputs, case.cotangents)["w"], case.gradient["w"])

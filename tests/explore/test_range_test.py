@@ -146,7 +146,7 @@ def test_a_parabola_is_left_where_its_curvature_says(curvature):
     over = [k for k, rate in enumerate(test.learning_rates) if rate > 2.0 / curvature]
     assert lowest == over[0]
     assert len(over) <= 4
-    assert "the loss rose over 4 times its lowest" in test.in_words
+    assert "the loss rose over 4 times its lowest" in test.summary
     # Half of the loss goes by rates far below 2 / c, and each rule stays below that too.
     assert all(0.0 < rate < 2.0 / curvature for rate in test.suggestions.values())
 
@@ -223,7 +223,7 @@ def test_the_noise_of_batches_is_not_taken_for_a_descent(seed):
         assert max(test.suggestions.values()) < 1.0
     else:  # the first batches had low losses, and the test says what helps
         assert test.status == "never fell"
-        assert "a larger batch_size" in test.in_words
+        assert "a larger batch_size" in test.summary
 
 
 def test_rules_on_curves_made_by_hand():
@@ -285,9 +285,9 @@ def test_every_ending_says_why_there_is_no_suggestion(status, make, data, settin
     test = lr_range_test(model, data, **settings)
     assert test.status == status
     assert test.suggestions == {}
-    assert test.in_words.startswith(f"{status}: ")
-    assert "no suggestion" in test.in_words
-    assert words in test.in_words
+    assert test.summary.startswith(f"{status}: ")
+    assert "no suggestion" in test.summary
+    assert words in test.summary
     assert len(test.learning_rates) == len(test.losses) == len(test.smoothed) >= 1
     assert [(p.data, p.grad) for p in model.parameters()] == before
     assert test.plot().get_title("left") == f"No suggestion: {status}"
@@ -319,7 +319,7 @@ def test_ctrl_c_keeps_what_is_there(call):
     assert test.losses == whole.losses[: call - 1]
     assert test.learning_rates == whole.learning_rates[: call - 1]
     assert test.suggestions == {}
-    assert test.in_words.startswith(f"interrupted after {call - 1} steps: no suggestion")
+    assert test.summary.startswith(f"interrupted after {call - 1} steps: no suggestion")
 
 
 def test_interrupted_before_the_first_step_there_is_nothing_to_draw():
@@ -483,7 +483,7 @@ def test_what_a_result_shows(tmp_path):
     assert repr(test) == (
         "RangeTest(100 steps, steepest 0.0327, minimum / 10 0.0152, valley 0.00614)"
     )
-    assert test.in_words == (
+    assert test.summary == (
         "found: steepest 0.0327, minimum / 10 0.0152, valley 0.00614; the loss fell from 5.279 "
         "to 0.0004729, most of it by 0.152 (lr_max was reached)"
     )
@@ -586,7 +586,7 @@ def test_the_command_as_json(run, tmp_path):
         seed=1,
     )
     assert code == 0
-    for name in ("learning_rates", "losses", "smoothed", "suggestions", "status", "in_words"):
+    for name in ("learning_rates", "losses", "smoothed", "suggestions", "status", "summary"):
         assert about[name] == getattr(test, name)
     assert (about["command"], about["optimizer"], about["plots"]) == ("lr-find", "adam", [])
     assert list(tmp_path.iterdir()) == []
@@ -660,18 +660,18 @@ def test_the_command_interrupted(run, monkeypatch):
 
 def test_the_limit_is_that_of_the_weights_before_the_test_and_is_drawn():
     model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
-    limit = tw.sharpness(model, tw.lesson_data()).limit
+    limit = tw.sharpness(model, tw.lesson_data()).max_stable_lr
     test = tw.lr_range_test(model, tw.lesson_data())
     for p in model.parameters():
         p.data = 0.0  # what becomes of the model afterwards does not matter
-    assert test.limit == limit
+    assert test.max_stable_lr == limit
     labels = [text.get_text() for text in test.plot().get_legend().get_texts()]
     assert labels[-1] == "limit at the start: 0.348"
     momentum = tw.SGD(lr=0.1, momentum=0.9)
     model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
-    assert tw.lr_range_test(model, tw.lesson_data(), optimizer=momentum).limit == pytest.approx(
-        1.9 * limit
-    )
+    assert tw.lr_range_test(
+        model, tw.lesson_data(), optimizer=momentum
+    ).max_stable_lr == pytest.approx(1.9 * limit)
 
 
 def test_where_no_limit_is_known_none_is_drawn():
@@ -681,6 +681,6 @@ def test_where_no_limit_is_known_none_is_drawn():
 
     model = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
     test = tw.lr_range_test(model, tw.lesson_data(), optimizer=Own(lr=0.1))
-    assert test.limit is None
+    assert test.max_stable_lr is None
     labels = [text.get_text() for text in test.plot().get_legend().get_texts()]
     assert not any("limit" in label for label in labels)

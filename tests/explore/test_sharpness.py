@@ -100,7 +100,7 @@ def test_it_is_the_largest_eigenvalue_of_the_hessian_by_differences(name, reduct
     dense = hessian_by_differences(model, data, loss, weight)
     found = tw.sharpness(model, data, loss=loss, reduction=reduction)
     assert found.largest == pytest.approx(np.linalg.eigvalsh(dense)[-1], rel=2e-6)
-    assert found.limit == 2.0 / found.largest
+    assert found.max_stable_lr == 2.0 / found.largest
 
 
 def test_it_is_that_of_the_exact_hessian():
@@ -136,13 +136,13 @@ def test_a_hessian_of_low_rank_and_one_of_zeros():
     assert again == found  # Lanczos ends early here, and draws new vectors
     for count in (2, 50):
         flat = tw.sharpness(Weights([0.5] * count), [([1.0] * count, 0.0)], loss=lambda p, t: p - t)
-        assert (flat.largest, flat.limit) == (0.0, math.inf)
-        assert flat.in_words(3.0).startswith("nothing curves upward at these weights, so 3 is")
+        assert (flat.largest, flat.max_stable_lr) == (0.0, math.inf)
+        assert flat.summary(3.0).startswith("nothing curves upward at these weights, so 3 is")
 
 
 def test_a_loss_that_curves_downward_has_no_limit():
     found = tw.sharpness(Weights([0.5]), [([1.0], 0.0)], loss=lambda p, t: -half_square(p, t))
-    assert (found.largest, found.limit) == (-1.0, math.inf)
+    assert (found.largest, found.max_stable_lr) == (-1.0, math.inf)
 
 
 @pytest.mark.parametrize("count", [3, 40])
@@ -152,7 +152,7 @@ def test_a_curvature_that_is_0_but_for_rounding_is_0(count, size):
     data = [(row.tolist(), 0.0) for row in size * rng.normal(size=(2, count))]
     model = Weights(rng.normal(size=count))
     found = tw.sharpness(model, data, loss=lambda p, t: -half_square(p, t))
-    assert (found.largest, found.limit) == (0.0, math.inf)
+    assert (found.largest, found.max_stable_lr) == (0.0, math.inf)
 
 
 def test_what_cannot_be_compiled_is_computed_by_the_eager_engine():
@@ -214,7 +214,7 @@ def test_the_same_seed_gives_the_same_bits():
 class Frozen(Optimizer):
     """Adam's step with the divisor of the first step for ever, and without its corrections."""
 
-    remembers = ("mean", "divisor")
+    state_names = ("mean", "divisor")
 
     def __init__(self, lr, beta, l2=0.0, decay=0.0):
         super().__init__(lr)
@@ -260,7 +260,7 @@ def test_runs_converge_just_below_the_limit_and_diverge_just_above(name):
             model,
             data,
             loss=half_square,
-            optimizer=make(factor * found.limit),
+            optimizer=make(factor * found.max_stable_lr),
             steps=3000,
             engine="eager",
         )
@@ -271,7 +271,7 @@ def test_the_formulas_at_beta_nine_tenths():
     def limit(optimizer):
         return tw.sharpness(
             Weights([2.0]), bowl([4.0]), loss=half_square, optimizer=optimizer
-        ).limit
+        ).max_stable_lr
 
     assert limit(tw.SGD(1.0)) == pytest.approx(2.0 / 4.0)
     assert limit(tw.SGD(1.0, momentum=0.9)) == pytest.approx(3.8 / 4.0)
@@ -291,7 +291,7 @@ def test_the_divisor_is_that_of_adams_first_step():
 
 def follow_sine(lr, steps, **settings):
     model, optimizer = network(1, [8, 1], seed=1, output="linear"), tw.SGD(lr)
-    follow = tw.SharpnessEvery(model, SINE, steps=200, reduction="mean", optimizer=optimizer)
+    follow = tw.SharpnessCallback(model, SINE, steps=200, reduction="mean", optimizer=optimizer)
     return tw.train(
         model,
         SINE,
@@ -329,7 +329,7 @@ def test_the_limit_follows_a_schedule_momentum_and_decay():
     schedule = tw.schedules.Exponential(0.1, 0.5)
     optimizer = tw.SGD(schedule, momentum=0.5, weight_decay=0.25)
     model, data = Weights([1.0]), bowl([3.0])
-    follow = tw.SharpnessEvery(model, data, steps=1, loss=half_square, optimizer=optimizer)
+    follow = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=optimizer)
     history = tw.train(
         model, data, loss=half_square, optimizer=optimizer, steps=3, callbacks=[follow]
     )
@@ -337,7 +337,7 @@ def test_the_limit_follows_a_schedule_momentum_and_decay():
     expected = [3.0 / (0.1 * 0.5**k) - 0.25 for k in range(4)]
     assert [limit for _, limit in history.sharpness_limits] == pytest.approx(expected)
     still = tw.SGD(0.0)
-    follow = tw.SharpnessEvery(model, data, steps=1, loss=half_square, optimizer=still)
+    follow = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=still)
     history = tw.train(model, data, loss=half_square, optimizer=still, steps=1, callbacks=[follow])
     assert history.sharpness_limits == [(1, math.inf), (2, math.inf)]
     assert len(history.plot_stability().lines) == 2
@@ -348,7 +348,7 @@ def test_a_run_that_diverges_is_followed_to_its_end():
         return (p - t) ** 4
 
     model, data = Weights([3.0]), [([1.0], 0.0)]
-    follow = tw.SharpnessEvery(model, data, steps=1, loss=quartic, optimizer=tw.SGD(1.0))
+    follow = tw.SharpnessCallback(model, data, steps=1, loss=quartic, optimizer=tw.SGD(1.0))
     history = tw.train(
         model, data, loss=quartic, optimizer=tw.SGD(1.0), steps=50, callbacks=[follow]
     )
@@ -360,7 +360,7 @@ def test_a_run_that_diverges_is_followed_to_its_end():
 
 def test_the_record_is_written_to_csv(tmp_path):
     model, data = Weights([1.0]), bowl([4.0])
-    follow = tw.SharpnessEvery(model, data, steps=2, loss=half_square)
+    follow = tw.SharpnessCallback(model, data, steps=2, loss=half_square)
     history = tw.train(model, data, loss=half_square, steps=2, callbacks=[follow])
     lines = history.to_csv(tmp_path / "run.csv").read_text().splitlines()
     assert lines[0] == "step,loss,learning_rate,seconds,sharpness,sharpness_limit"
@@ -401,17 +401,17 @@ def test_without_a_record_there_is_no_picture():
 
 
 def test_in_words():
-    found = tw.Sharpness(largest=20.0, limit=0.1, gradient_norm=2.0, products=30)
-    assert found.in_words(0.05) == (
+    found = tw.Sharpness(largest=20.0, max_stable_lr=0.1, gradient_norm=2.0, products=30)
+    assert found.summary(0.05) == (
         "0.05 is 0.5 of the limit at these weights, 0.1: steps are stable here"
     )
-    assert found.in_words(0.25) == (
+    assert found.summary(0.25) == (
         "0.25 is 2.5 times the limit at these weights, 0.1: expect a spike first"
     )
     assert repr(found) == "Sharpness(largest 20, limit 0.1, gradient norm 2, 30 products)"
     for bad in (-1.0, math.inf, math.nan, "fast"):
         with pytest.raises(ArgumentError, match="lr must be a finite number of at least 0, got"):
-            found.in_words(bad)
+            found.summary(bad)
 
 
 # ---- what is refused ---------------------------------------------------------------------------
@@ -518,10 +518,10 @@ def test_one_value_twice_is_refused():
 
 def test_following_takes_sgd_and_whole_steps():
     with pytest.raises(ArgumentError, match=r"for tw\.SGD only, got Adam; .*tw\.sharpness"):
-        tw.SharpnessEvery(Weights([1.0]), ONE, optimizer=tw.Adam())
+        tw.SharpnessCallback(Weights([1.0]), ONE, optimizer=tw.Adam())
     for bad in (0, 2.5, True):
         with pytest.raises(ArgumentError, match="steps must be a whole number of at least 1"):
-            tw.SharpnessEvery(Weights([1.0]), ONE, steps=bad)
+            tw.SharpnessCallback(Weights([1.0]), ONE, steps=bad)
 
 
 # ---- the command -------------------------------------------------------------------------------
@@ -569,7 +569,7 @@ def test_the_document(run, tmp_path):
     found = json.loads(out)
     assert found["command"] == "sharpness"
     assert found["largest"] == pytest.approx(5.752864821543493, rel=1e-6)
-    assert found["limit"] == pytest.approx(2.0 / found["largest"])
+    assert found["max_stable_lr"] == pytest.approx(2.0 / found["largest"])
     assert [step for step, _ in found["sharpness"]] == [1, 3, 5]
     assert found["sharpness_limits"] == [[1, 40.0], [3, 40.0], [5, 40.0]]
     assert len(found["losses"]) == found["steps"] == 4

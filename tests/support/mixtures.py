@@ -16,12 +16,12 @@ from talweg.compiler.passes.find_loops import find_loops
 XS = [0.1 * i for i in range(20)]
 
 
-def written_out(nodes, point, lines):
+def iteration_map(nodes, point, lines):
     """The instructions of nodes, one by one, as (operation, ((space, index), ...))."""
     for node in nodes:
         if isinstance(node, loop_program.Loop):
             for i in range(node.count.at(point)):
-                written_out(node.body, (*point, i), lines)
+                iteration_map(node.body, (*point, i), lines)
         else:
             operands = [(x.space, x.index.at(point)) for x in node.operands]
             if node.result is not None:
@@ -45,7 +45,7 @@ def rolled(f, *args):
     """The program of f, after comparing it with its tape."""
     tape = trace(f, *args).tape
     program = find_loops(tape)
-    assert written_out(program.nodes, (), []) == on_the_tape(tape)
+    assert iteration_map(program.nodes, (), []) == on_the_tape(tape)
     return program
 
 

@@ -122,10 +122,10 @@ def trip_count(count, point):
 
 def computed(description, w, x):
     """All that a random program returns, for parameters and inputs of any kind."""
-    statements, wanted = description
+    statements, wrt = description
     machine = Machine(w, x)
     machine.run(statements)
-    return [machine.output(*one) for one in wanted]
+    return [machine.output(*one) for one in wrt]
 
 
 # ---- how they are written -----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from talweg.compiler.ir import loop_program, scheduled_program, tape
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.errors import NativeError
 
 
@@ -41,7 +41,7 @@ SEEDS = [1.0, -0.75, 2.5, 0.3]
 """Derivatives of a final result by the outputs of a program, over and over."""
 
 
-def backward_on_the_tape(flat, inputs, seeds):
+def backward_on_the_tape(flat, inputs, cotangents):
     """Derivatives by parameters and inputs: the tape in reverse, one operation after the other."""
     spaces = {**inputs, "c": flat.constants.tolist(), "t": []}
     for i in range(len(flat)):
@@ -49,7 +49,7 @@ def backward_on_the_tape(flat, inputs, seeds):
         places = list(zip(flat.space[i], flat.index[i], strict=True))[: op.arity]
         spaces["t"].append(op.value(*[spaces[flat.spaces[s]][k] for s, k in places]))
     grads = {name: [0.0] * len(numbers) for name, numbers in spaces.items()}
-    for (s, k), seed in zip(flat.outputs, seeds, strict=True):
+    for (s, k), seed in zip(flat.outputs, cotangents, strict=True):
         grads[flat.spaces[s]][k] += seed
     for i in reversed(range(len(flat))):
         op = flat.operations[flat.code[i]]
@@ -70,14 +70,14 @@ def close(a, b):
     )
 
 
-def check_native(flat, inputs, eager, seeds, gradient):
+def check_native(flat, inputs, eager, cotangents, gradient):
     """Compare native code in all its forms with the eager result."""
     for exact, as_table in [(True, False), (False, False), (True, True), (False, True)]:
-        compiled = Compiled(flat, exact=exact, wanted=("w", "x"), as_table=as_table)
+        compiled = Executable(flat, exact=exact, wrt=("w", "x"), as_table=as_table)
         agree = same if exact else close
         for _ in range(2):  # the second call finds memory that the first one used
             assert agree(compiled.value(inputs["w"], inputs["x"]), eager)
-            found = compiled.gradient(inputs["w"], inputs["x"], seeds)
+            found = compiled.gradient(inputs["w"], inputs["x"], cotangents)
             assert agree(found["w"] + found["x"], gradient[0] + gradient[1])
 
 
@@ -95,14 +95,14 @@ def check(f, *args, native=False):
         names = {**inputs, "c": traced.tape.constants.tolist()}
         with np.errstate(all="ignore"):
             assert same(run_text(shown, names), eager)
-    seeds = (SEEDS * len(eager))[: len(eager)]
-    w, x = gradient = backward_on_the_tape(traced.tape, inputs, seeds)
+    cotangents = (SEEDS * len(eager))[: len(eager)]
+    w, x = gradient = backward_on_the_tape(traced.tape, inputs, cotangents)
     if isinstance(traced.output, tw.Value) and traced.parameters:
         for p in traced.parameters:
             p.grad = 0.0
         traced.output.backward()
         assert same([p.grad for p in traced.parameters], w)
-    walked = adjoint.run(program, inputs, seeds)
+    walked = adjoint.run(program, inputs, cotangents)
     assert same(walked["w"], w)
     assert same(walked["x"], x)
     try:
@@ -110,10 +110,10 @@ def check(f, *args, native=False):
     except NativeError:
         pass
     else:
-        outputs, found = scheduled_program.run(scheduled, inputs, seeds)
+        outputs, found = scheduled_program.run(scheduled, inputs, cotangents)
         assert same(outputs, eager)
         assert same(found["w"], w)
         assert same(found["x"], x)
     if native:
-        check_native(traced.tape, inputs, eager, seeds, gradient)
+        check_native(traced.tape, inputs, eager, cotangents, gradient)
     return program

@@ -7,7 +7,7 @@ import pytest
 from stages import same
 
 import talweg as tw
-from talweg import Matrix, Module, Table, Value
+from talweg import Embedding, Matrix, Module, Value
 from talweg.compiler.frontend.symbolic_int import Whole
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime.executable import Compiled
@@ -19,8 +19,8 @@ class Speller(Module):
 
     def __init__(self, letters=5, wide=3, seed=0):
         rng = random.Random(seed)
-        self.letters = Table(letters, wide, std=0.5, rng=rng)
-        self.places = Table(9, wide, std=0.5, rng=rng)
+        self.letters = Embedding(letters, wide, std=0.5, rng=rng)
+        self.places = Embedding(9, wide, std=0.5, rng=rng)
         self.mix = Matrix(wide, wide, std=0.5, rng=rng)
         self.head = Matrix(letters, wide, std=0.5, rng=rng)
 
@@ -155,7 +155,7 @@ def test_misuse():
     with pytest.raises(ArgumentError, match="at least 1 row"):
         Matrix(0, 3)
     with pytest.raises(ArgumentError, match="pick takes a place from 0 to 1, got 2"):
-        tw.pick([1.0, 2.0], 2)
+        tw.gather([1.0, 2.0], 2)
 
 
 def test_matrices_are_sequences_of_rows():
@@ -164,7 +164,7 @@ def test_matrices_are_sequences_of_rows():
     assert m[-1] is m.rows[2]
     assert [p.data for p in m.parameters()] == [v.data for row in m for v in row]
     assert list(m.state_dict())[:3] == ["0.0", "0.1", "1.0"]
-    assert repr(Table(3, 2)) == "Table(3, 2)"
+    assert repr(Embedding(3, 2)) == "Table(3, 2)"
     random.seed(7)
     first = Matrix(2, 2)[1][1].data
     random.seed(7)
@@ -174,7 +174,7 @@ def test_matrices_are_sequences_of_rows():
 def test_pick_is_the_same_known_or_open():
     zs = [Value(0.3), Value(-0.5), Value(0.9)]
     for i in range(3):
-        tape = trace(lambda k: tw.pick(zs, k) * 2.0, i, integers=True).tape
+        tape = trace(lambda k: tw.gather(zs, k) * 2.0, i, integers=True).tape
         compiled = Compiled(tape, exact=True)
         w = [z.data for z in zs]
         assert compiled.value(w, [float(i)]) == (w[i] * 2.0,)
@@ -183,7 +183,7 @@ def test_pick_is_the_same_known_or_open():
 
 
 def test_a_table_among_other_code_and_as_a_table_of_operations():
-    table = Table(4, 3, std=1.0, rng=random.Random(3))
+    table = Embedding(4, 3, std=1.0, rng=random.Random(3))
     outside = Value(1.5)
 
     def f(tokens, x):
@@ -210,7 +210,7 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
 
 
 def test_a_table_is_not_read_at_a_computed_number():
-    table = Table(4, 3)
+    table = Embedding(4, 3)
     with pytest.raises(TraceError, match="read at a computed number"):
         trace(lambda k, x: sum(table[x * 1.0]) * k, 1.0, 2.0)
 

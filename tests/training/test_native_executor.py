@@ -260,7 +260,7 @@ def refused(words, model=None, data=None, **settings):
     for own, engine in ((eager, "eager"), (auto, "auto")):
         history = tw.train(own, data * 2000, engine=engine, steps=1, **settings)
     assert history.engine == "eager"
-    assert history.why_eager
+    assert history.fallback_reason
     assert [p.data for p in auto.parameters()] == [p.data for p in eager.parameters()]
 
 
@@ -305,7 +305,7 @@ def test_an_optimiser_that_needs_floats_is_refused():
 class Signed(optim.Optimizer):
     """The same, with a choice in place of the branch."""
 
-    remembers = ("steps",)
+    state_names = ("steps",)
 
     def update(self, p, g, state, lr, step):
         return p - lr * tw.where(tw.ops.lt(0.0, g), 1.0, -1.0), (state[0] + 1.0,)
@@ -330,7 +330,7 @@ def test_a_dropout_that_is_drawn_in_python_is_noticed():
 
 def test_auto_is_native_where_it_pays():
     assert trained("auto", steps=5)[0].engine == "eager"
-    assert trained("auto", steps=5)[0].why_eager.startswith("the run is too short")
+    assert trained("auto", steps=5)[0].fallback_reason.startswith("the run is too short")
     assert trained("auto", steps=5000)[0].engine == "native"
     assert math.isfinite(trained("auto", steps=5000)[0].losses[-1])
 
@@ -345,7 +345,7 @@ def test_slices_grow_but_do_not_matter():
 def test_bad_modes():
     with pytest.raises(ArgumentError, match="mode must be"):
         trained("native", "quick", steps=1)
-    assert native_executor.NativeRun.__doc__
+    assert native_executor.NativeExecutor.__doc__
 
 
 def irregular(count):
@@ -504,7 +504,7 @@ def test_a_control_c_at_any_line_leaves_whole_steps():
 class Fading(optim.Optimizer):
     """An optimiser that remembers numbers which do not start at 0."""
 
-    remembers = ("strength", "count")
+    state_names = ("strength", "count")
 
     def initial_state(self):
         return (1.0, 5.0)
@@ -579,7 +579,7 @@ def test_optimisers_that_would_be_frozen_are_refused(kind, words):
     auto = trained("auto", optimizer=kind(lr=0.01), steps=1000, callbacks=[lambda s: s.number > 5])
     random.seed(1)
     eager = trained("eager", optimizer=kind(lr=0.01), steps=6)
-    assert words[:12] in auto[0].why_eager
+    assert words[:12] in auto[0].fallback_reason
     assert auto[1:] == eager[1:]
 
 
@@ -623,7 +623,7 @@ def test_a_model_that_takes_whole_numbers_as_they_are_runs_eagerly(f):
         results.append((history.losses, [p.data for p in model.w]))
     assert results[0] == results[1]
     assert history.engine == "eager"
-    assert history.why_eager
+    assert history.fallback_reason
     with pytest.raises(NativeError, match="is not possible") as caught:
         tw.train(Rows(f), data, engine="native", steps=1)
     assert "\n" not in str(caught.value)
@@ -663,7 +663,7 @@ def test_samples_of_several_lengths():
     assert native[0].losses == eager[0].losses
     assert native[1] == eager[1]
     history, numbers = run("auto", data * 2000, steps=6)  # a batch has samples of all lengths
-    assert "another shape" in history.why_eager
+    assert "another shape" in history.fallback_reason
     assert numbers == run("eager", data * 2000, steps=6)[1]
     with pytest.raises(NativeError, match="example 1 has another shape than the first"):
         run("native", steps=1)

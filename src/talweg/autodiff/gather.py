@@ -1,6 +1,6 @@
 """Picking one of several numbers by its place, in a way that also works while tracing.
 
-`values[i]` fixes i for good when a function is compiled; `pick(values, i)` leaves it open.
+`values[i]` fixes i for good when a function is compiled; `gather(values, i)` leaves it open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from talweg.errors import ArgumentError
 from talweg.value import Value
 
 
-def pick(values: Sequence[Number], i: Any) -> Number:
+def gather(values: Sequence[Number], i: Any) -> Number:
     """The i-th of some numbers: values[i], as a number of its own.
 
     The derivative goes to the number that was picked, and nothing to the others. In a
@@ -30,10 +30,10 @@ def pick(values: Sequence[Number], i: Any) -> Number:
     Raises:
         ArgumentError: if there is no i-th number.
 
-    >>> pick([1.5, 2.5, 3.5], 1)
+    >>> gather([1.5, 2.5, 3.5], 1)
     2.5
     >>> logits = [Value(0.0), Value(1.0)]
-    >>> pick(logits, 1).backward()
+    >>> gather(logits, 1).backward()
     >>> [z.grad for z in logits]
     [0.0, 1.0]
     """

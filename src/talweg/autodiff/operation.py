@@ -324,7 +324,7 @@ EQUATION_NAMES: dict[str, Any] = {"__builtins__": _TABLE}
 LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
 CONSTANT = Op("constant", "", to_float, (), (), "A bare number that met a Value in arithmetic.")
 
-TAKE = Op(
+GATHER = Op(
     "take", "[]", to_float, ("g", "0.0", "0.0"), (lambda g, *_: g, lambda *_: 0.0, lambda *_: 0.0),
     "The number in a row of a table that is known only when a compiled program runs: take(first, "
     "row, columns) is the number row * columns places after the first.",

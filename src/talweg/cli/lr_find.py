@@ -141,11 +141,11 @@ def _say(subject: Subject, test: RangeTest, optimizer: str, steps: int, saved: P
             words=[0],
         )
         say()
-    if test.limit is not None and math.isfinite(test.limit):
-        say(f"Largest stable rate at the weights it began with: {test.limit:.3g}")
+    if test.max_stable_lr is not None and math.isfinite(test.max_stable_lr):
+        say(f"Largest stable rate at the weights it began with: {test.max_stable_lr:.3g}")
         say()
     ending.say_saved("Picture", saved)
-    words = test.in_words
+    words = test.summary
     for argument, option in _OPTIONS.items():
         words = words.replace(argument, option)
     say(f"Verdict: {words}", "bold red" if test.status == "diverged at once" else "bold")
@@ -166,8 +166,10 @@ def _document(
         "losses": test.losses,
         "smoothed": test.smoothed,
         "suggestions": test.suggestions,
-        "limit": None if test.limit is None or math.isinf(test.limit) else test.limit,
+        "max_stable_lr": None
+        if test.max_stable_lr is None or math.isinf(test.max_stable_lr)
+        else test.max_stable_lr,
         "status": test.status,
-        "in_words": test.in_words,
+        "summary": test.summary,
         "plots": [] if saved is None else [str(saved)],
     }

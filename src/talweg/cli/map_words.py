@@ -50,17 +50,17 @@ def say_map(
     closer = window.columns < 1 << window.level
     for which, axis, values in (("x", frame.x, result.x), ("y", frame.y, result.y)):
         say(f"Along {which}: {axis.name}, {_extent(axis, values, closer=closer)}")
-    if result.why_one_by_one:
-        say(f"Runs were made one by one: {in_options(result.why_one_by_one)}")
+    if result.fallback_reason:
+        say(f"Runs were made one by one: {in_options(result.fallback_reason)}")
     say()
     ending.say_saved("Picture", *plots)
     ending.say_saved("Animation", animation)
     ending.say_saved("Points", store)
-    share, _, about_boundary = result.in_words.rpartition("; ")
+    share, _, about_boundary = result.summary.rpartition("; ")
     say(share, "bold" if result.converged.any() else "bold red")
     any_terminal = about_boundary.replace("±", "+-")
     say(any_terminal[:1].upper() + any_terminal[1:])
-    about_rates = limit_in_words(result)
+    about_rates = describe_limit(result)
     if about_rates:
         say(about_rates, "bold")
 
@@ -96,9 +96,9 @@ def document(
         "dimension": dimension.value,
         "dimension_error": dimension.error,
         "finished": result.finished,
-        "in_words": result.in_words,
-        "about_learning_rates": limit_in_words(result),
-        "why_one_by_one": result.why_one_by_one,
+        "summary": result.summary,
+        "about_learning_rates": describe_limit(result),
+        "fallback_reason": result.fallback_reason,
         "plots": [str(path) for path in plots],
         "animation": None if animation is None else str(animation),
     }
@@ -126,7 +126,7 @@ def _extent(axis: Axis, values: Array, *, closer: bool) -> str:
 # ---- learning rates -----------------------------------------------------------------------------
 
 
-def limit_in_words(result: TrainabilityMap) -> str:
+def describe_limit(result: TrainabilityMap) -> str:
     """Up to which learning rate runs of a map converge, and how clear that limit is.
 
     Of all rates of either axis, the limit is the one that parts converged runs from others best:

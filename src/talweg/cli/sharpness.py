@@ -26,9 +26,9 @@ from talweg.cli.options import (
 )
 from talweg.cli.subject import Subject, subject_of
 from talweg.errors import ArgumentError
-from talweg.explore.sharpness import Sharpness, SharpnessEvery
+from talweg.explore.sharpness import Sharpness, SharpnessCallback
 from talweg.explore.sharpness import sharpness as sharpness_of
-from talweg.explore.verdicts import in_words
+from talweg.explore.verdicts import summary
 from talweg.optim import Optimizer
 from talweg.training.eager_executor import Model
 from talweg.training.history import History
@@ -116,7 +116,7 @@ def sharpness(
         "optimizer": chosen,
     }
     start = sharpness_of(model, subject.samples, **whole)
-    follow = SharpnessEvery(model, subject.samples, steps=every, **whole) if along else None
+    follow = SharpnessCallback(model, subject.samples, steps=every, **whole) if along else None
     if not as_json:
         _say_start(subject, model, chosen, start, rate)
     history, saved = None, None
@@ -148,9 +148,9 @@ def _say_start(
     say(f"Largest curvature at the start: {start.largest:.6g}")
     say(f"Length of the gradient: {start.gradient_norm:.6g}")
     name = type(optimizer).__name__
-    say(f"Largest stable learning rate of {name}: {start.limit:.6g}", "bold")
+    say(f"Largest stable learning rate of {name}: {start.max_stable_lr:.6g}", "bold")
     say()
-    say(f"Learning rate {start.in_words(lr)}.")
+    say(f"Learning rate {start.summary(lr)}.")
 
 
 def _say_run(history: History, saved: Path | None) -> None:
@@ -168,7 +168,7 @@ def _say_run(history: History, saved: Path | None) -> None:
             f"looks{first}"
         )
     finished = history.status == "finished"
-    ending.say_verdict(history, in_words(history.losses) if finished else history.verdict)
+    ending.say_verdict(history, summary(history.losses) if finished else history.verdict)
     ending.say_saved("Picture", saved)
 
 
@@ -189,10 +189,10 @@ def _document(
         "optimizer": type(optimizer).__name__,
         "learning_rate": lr,
         "largest": start.largest,
-        "limit": start.limit,
+        "max_stable_lr": start.max_stable_lr,
         "gradient_norm": start.gradient_norm,
         "products": start.products,
-        "in_words": start.in_words(lr),
+        "summary": start.summary(lr),
         "plots": [] if saved is None else [str(saved)],
     }
     if history is not None:

@@ -46,7 +46,7 @@ def say_sweep(
     say()
     ending.say_saved("Picture", *plots)
     ending.say_saved("Table", *saved)
-    closing = result.in_words
+    closing = result.summary
     style = "bold red" if result.best is None else "bold"
     say(closing[:1].upper() + closing[1:], style)
 
@@ -68,11 +68,11 @@ def _say_table(result: SweepResult) -> None:
             six(run.history.losses[0]),
             six(run.history.losses[-1]),
             six(run.best_loss),
-            run.in_words,
+            run.summary,
         ]
         for run in runs
     ]
-    shares = [f"{share:.3g}" for share in result.of_limit[: len(runs)].tolist()]
+    shares = [f"{share:.3g}" for share in result.lr_over_limit[: len(runs)].tolist()]
     wider = [[*row[:-1], share, row[-1]] for row, share in zip(rows, shares, strict=True)]
     wide_header = [*header[:-1], "of limit", header[-1]]
     if set(shares) != {"nan"} and fits([wide_header, *wider]):
@@ -87,9 +87,9 @@ def _say_table(result: SweepResult) -> None:
 
 def _about_the_limit(result: SweepResult) -> str:
     """The words for the first run above its limit at the start, or else for the last run."""
-    above = (result.of_limit > 1.0).tolist()
+    above = (result.lr_over_limit > 1.0).tolist()
     k = above.index(True) if True in above else len(result) - 1
-    return result.limit_in_words(k) if len(result) else ""
+    return result.describe_limit(k) if len(result) else ""
 
 
 def document(
@@ -101,7 +101,7 @@ def document(
 ) -> dict[str, Any]:
     """A sweep for programs; for the arguments see `say_sweep`."""
     best = result.best
-    limits, shares = result.limits.tolist(), result.of_limit.tolist()
+    limits, shares = result.max_stable_lrs.tolist(), result.lr_over_limit.tolist()
     return {
         "command": "sweep",
         "file": None if subject.file is None else str(subject.file),
@@ -116,16 +116,16 @@ def document(
                 "final_loss": run.history.losses[-1],
                 "best_loss": run.best_loss,
                 "verdict": run.verdict,
-                "in_words": run.in_words,
-                "limit": limits[k],
-                "of_limit": shares[k],
+                "summary": run.summary,
+                "max_stable_lr": limits[k],
+                "lr_over_limit": shares[k],
                 "losses": run.history.losses,
             }
             for k, run in enumerate(result.runs)
         ],
         "best_learning_rate": None if best is None else best.learning_rate,
-        "in_words": result.in_words,
-        "why_one_by_one": result.why_one_by_one,
+        "summary": result.summary,
+        "fallback_reason": result.fallback_reason,
         "plots": [str(path) for path in plots],
         "tables": [str(path) for path in saved],
     }

@@ -12,7 +12,7 @@ from talweg.cli import ending, lesson
 from talweg.cli.console import print_json, say, six, table
 from talweg.data import Dataset, lesson_data
 from talweg.errors import ArgumentError
-from talweg.explore.verdicts import in_words
+from talweg.explore.verdicts import summary
 from talweg.losses import LOSSES
 from talweg.metrics import numbers_of
 from talweg.model_file import Predictor
@@ -140,7 +140,7 @@ def _say_after(data: Dataset, history: History, predictions: Sequence[float]) ->
     )
     say()
     finished = history.status == "finished"
-    ending.say_verdict(history, in_words(history.losses) if finished else history.verdict)
+    ending.say_verdict(history, summary(history.losses) if finished else history.verdict)
 
 
 def _document(
@@ -167,7 +167,7 @@ def _document(
         "targets": data.targets,
         "status": history.status,
         "verdict": history.verdict,
-        "in_words": in_words(history.losses) if history.status == "finished" else history.verdict,
+        "summary": summary(history.losses) if history.status == "finished" else history.verdict,
         "plots": [] if plot is None else [str(plot)],
         "model": None if saved is None else str(saved),
     }

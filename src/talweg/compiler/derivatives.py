@@ -27,7 +27,7 @@ from talweg.compiler.frontend.signature import Flat, Seen, flatten
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import Check
 from talweg.compiler.jit import Mode
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.errors import ArgumentError, ShapeError, TraceError
 from talweg.value import Value
 
@@ -176,9 +176,9 @@ def hvp(f: Callable[..., Any], *, argnum: int = 0, mode: Mode = "default") -> Ca
             _require_length(factors, argnum, len(inner.by))
             along = sum([g * v for g, v in zip(inner.first(), factors, strict=True)], Value(0.0))
             return inner.shaped(gradients(along, inner.by))
-        call, seeds = differentiated.call(own, kwargs), _numbers(vector, lambda v: v.data)
-        _require_length(seeds, argnum, call.count)
-        return call.shaped(call.program.second(call)(call.flat, seeds)[1])
+        call, cotangents = differentiated.call(own, kwargs), _numbers(vector, lambda v: v.data)
+        _require_length(cotangents, argnum, call.count)
+        return call.shaped(call.program.second(call)(call.flat, cotangents)[1])
 
     return product
 
@@ -294,7 +294,7 @@ class _Native:
     def __init__(self, f: Callable[..., Any], traced: Trace, flat: Flat, exact: bool) -> None:
         places = flat.places
         self.sources = [places.get(p, p) for p in traced.parameters]
-        self.compiled = Compiled(traced.tape, exact=exact, wanted=("w", "x"))
+        self.compiled = Executable(traced.tape, exact=exact, wrt=("w", "x"))
         self.check = Check(f, traced, flat, self._parameters(flat), ())
 
     def _parameters(self, flat: Flat) -> bytes:
@@ -307,10 +307,10 @@ class _Native:
         if self.check.is_open:
             self.check(self._parameters(flat), flat, args, kwargs)
 
-    def __call__(self, flat: Flat, seeds: Sequence[float]) -> tuple[tuple[float, ...], Shares]:
+    def __call__(self, flat: Flat, cotangents: Sequence[float]) -> tuple[tuple[float, ...], Shares]:
         """The outputs, and the derivatives of the sum of seed times output."""
         w, x = self._parameters(flat), b"".join(flat.chunks)
-        outputs, shares = self.compiled.value_and_gradient(w, x, seeds)
+        outputs, shares = self.compiled.value_and_gradient(w, x, cotangents)
         by_value = [0.0] * len(flat.values)
         for place, share in zip(self.sources, shares["w"], strict=True):
             if isinstance(place, int):

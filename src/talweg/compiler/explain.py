@@ -27,7 +27,7 @@ from talweg.compiler.ir.loop_program import (
 )
 from talweg.compiler.ir.tape import CONSTANT, RESULT, verify
 from talweg.compiler.passes.find_loops import find_loops
-from talweg.compiler.passes.use_def import Index, Link, Links, here
+from talweg.compiler.passes.use_def import Index, UseDef, UseDefChains, here
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
           "lt": (0, "<"), "le": (0, "<=")}  # fmt: skip
@@ -105,13 +105,13 @@ class _Writer:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.links = Links(program)
+        self.links = UseDefChains(program)
         self.returned = [
             self.links.locate(k) if program.tape.spaces[s] == RESULT else None
             for s, k in program.tape.outputs
         ]
         self.returned_nodes = {id(found[0]) for found in self.returned if found is not None}
-        self.readers: dict[int, list[tuple[Instruction, Link]]] = {}
+        self.readers: dict[int, list[tuple[Instruction, UseDef]]] = {}
         for node, link in self.links.all():
             for made_by in (link.made_by, link.start):
                 if made_by is not None:
@@ -158,7 +158,7 @@ class _Writer:
         if self.kept.get(id(node)) != "all":
             self.kept[id(node)] = which
 
-    def _is_last(self, link: Link) -> bool:
+    def _is_last(self, link: UseDef) -> bool:
         """Whether a link reads what its loop leaves behind when it ends."""
         count = self.links.around[id(link.made_by)][-1].count
         last = link.point[-1]
@@ -168,7 +168,7 @@ class _Writer:
             and last == Affine(count.base - 1, (0,) * len(last.strides))
         )
 
-    def _reads_what_is_left(self, node: Instruction, link: Link) -> bool:
+    def _reads_what_is_left(self, node: Instruction, link: UseDef) -> bool:
         """Whether the variable still holds what is read: just after its loop, or within it."""
         reader, made_by = self.links.around[id(node)], self.links.around[id(link.made_by)]
         if reader == made_by:

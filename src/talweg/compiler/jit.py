@@ -26,7 +26,7 @@ from talweg.compiler.frontend.signature import Flat, Seen, difference, flatten
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.frontend.trace_guard import Check, emptied
 from talweg.compiler.ir.tape import CONSTANT, RESULT, restricted
-from talweg.compiler.runtime.executable import Compiled, Numbers
+from talweg.compiler.runtime.executable import Executable, Numbers
 from talweg.errors import ArgumentError, NumberError, TraceWarning
 from talweg.value import Value, node_of
 
@@ -226,7 +226,7 @@ class _Program:
         own = dict.fromkeys(o for o in traced.tape.outputs if traced.tape.spaces[o[0]] == RESULT)
         self.outputs = list(own)
         self.compiled = self.part((True,) * len(own)) if own else None
-        self.parts: dict[tuple[bool, ...], Compiled] = {}
+        self.parts: dict[tuple[bool, ...], Executable] = {}
         self.follows = False
         name = getattr(f, "__name__", "function")
         self.record = Op("compiled", name, to_float, (), (), f"What {name} computed, compiled.")
@@ -250,12 +250,12 @@ class _Program:
         places = flat.places
         return tuple([(places[v], k) for k, v in enumerate(self.captured) if v in places])
 
-    def part(self, reached: tuple[bool, ...]) -> Compiled:
+    def part(self, reached: tuple[bool, ...]) -> Executable:
         """The program of some of the results alone."""
         outputs = [o for o, wanted in zip(self.outputs, reached, strict=True) if wanted]
         same = outputs == list(self.tape.outputs)
         tape = self.tape if same else restricted(self.tape, outputs)
-        return Compiled(tape, exact=self.exact)
+        return Executable(tape, exact=self.exact)
 
     def _reading(self, flat: Flat) -> _Reading:
         """What is read at a call; worked out anew only if the Values may be others."""
@@ -315,14 +315,14 @@ def _reading(read: tuple[Value, ...]) -> _Reading:
 class _Call:
     """One call: what its way backward needs."""
 
-    __slots__ = ("program", "read", "seeds", "shares", "w", "x")
+    __slots__ = ("cotangents", "program", "read", "shares", "w", "x")
 
     def __init__(self, program: _Program, read: tuple[Value, ...], w: bytes, x: bytes) -> None:
         self.program = program
         self.read = read
         self.w = w
         self.x = x
-        self.seeds: dict[int, float] = {}
+        self.cotangents: dict[int, float] = {}
         self.shares: Sequence[float] | None = None
 
     def step(self, node: Value) -> None:
@@ -338,9 +338,9 @@ class _Call:
         program.follows = usual
         _put(sums, read)
 
-    def _sums(self, compiled: Compiled, seeds: Numbers, start: bytes) -> Sequence[float]:
+    def _sums(self, compiled: Executable, cotangents: Numbers, start: bytes) -> Sequence[float]:
         """The derivatives of what was read, added to what was there before."""
-        return compiled.gradient(self.w, self.x, seeds, {"w": start})["w"]
+        return compiled.gradient(self.w, self.x, cotangents, {"w": start})["w"]
 
     def results(self, numbers: Sequence[float], operands: tuple[Value, ...]) -> Any:
         """The nest that the function returns.
@@ -371,18 +371,18 @@ class _Call:
         return rebuilt(program.output, float, result)
 
     def _leave(self, k: int, node: Value) -> None:
-        self.seeds[k] = node.grad
+        self.cotangents[k] = node.grad
 
     def _step_of_hub(self, _: Value) -> None:
         program, read = self.program, self.read
-        reached = tuple([k in self.seeds for k in range(len(program.outputs))])
-        seeds = [self.seeds[k] for k in sorted(self.seeds)]
-        self.seeds = {}
+        reached = tuple([k in self.cotangents for k in range(len(program.outputs))])
+        cotangents = [self.cotangents[k] for k in sorted(self.cotangents)]
+        self.cotangents = {}
         if reached not in program.parts:
             whole = program.compiled if all(reached) else None
             program.parts[reached] = whole or program.part(reached)
         start = program.packed(_grad, read)
-        _put(self._sums(program.parts[reached], seeds, start), read)
+        _put(self._sums(program.parts[reached], cotangents, start), read)
 
 
 _double = struct.Struct("=d").pack

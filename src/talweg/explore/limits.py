@@ -63,4 +63,4 @@ def limit_at_start(
         found = sharpness(model, samples, loss=loss, reduction=reduction, optimizer=optimizer)
     except TalwegError:  # it says why there is none; the runs of the sweep went on all the same
         return None
-    return found.limit
+    return found.max_stable_lr

@@ -193,7 +193,7 @@ def suggestions(
     }
 
 
-def in_words(
+def summary(
     kind: Status,
     rates: Sequence[float],
     smoothed: Sequence[float],

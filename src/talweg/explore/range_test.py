@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from talweg import losses
 from talweg._util.atomic_files import write_whole
+from talweg._util.deprecation import RenamedAttribute
 from talweg.autodiff.backward import inner_nodes
 from talweg.errors import ArgumentError
 from talweg.explore import range_rules
@@ -68,7 +69,7 @@ class RangeTest:
         suggestions: rates by the name of their rule; empty unless the status is "found".
         status: "found", "still falling at lr_max", "never fell", "diverged at once" or
             "interrupted"; the rules are in `talweg.explore.range_rules`.
-        in_words: the same in a sentence: why the test ended, and without suggestions also why
+        summary: the same in a sentence: why the test ended, and without suggestions also why
             there are none and what to try.
         limit_of: finds the limit.
 
@@ -82,11 +83,14 @@ class RangeTest:
     smoothed: list[float]
     suggestions: dict[str, float]
     status: Status
-    in_words: str
+    summary: str
     limit_of: Callable[[], float | None] | None = field(default=None, repr=False, compare=False)
 
+    in_words = RenamedAttribute("summary")
+    limit = RenamedAttribute("max_stable_lr")
+
     @cached_property
-    def limit(self) -> float | None:
+    def max_stable_lr(self) -> float | None:
         """The largest stable rate at the weights that the test began with; None if unknown.
 
         It is that of `tw.sharpness` for the test's optimiser, and is found when it is asked for.
@@ -113,7 +117,7 @@ class RangeTest:
             self.losses,
             self.smoothed,
             self.suggestions,
-            limit=self.limit if self.losses else None,
+            limit=self.max_stable_lr if self.losses else None,
             title=title,
             ax=ax,
         )
@@ -145,7 +149,7 @@ class RangeTest:
         rows = [("steps", str(len(self.losses))), ("status", self.status)]
         rows += [(name, f"{rate:.3g}") for name, rate in self.suggestions.items()]
         cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{v}</td></tr>" for k, v in rows)
-        return f"<table>{cells}</table><p>{html.escape(self.in_words)}</p>"
+        return f"<table>{cells}</table><p>{html.escape(self.summary)}</p>"
 
 
 def lr_range_test(
@@ -275,7 +279,7 @@ def _result(history: History, smoothing: float, steps: int, stop_factor: float) 
         ending = f"the loss was {seen[-1]:g} at {rates[-1]:.3g}"
     elif stopped:
         ending = f"the loss rose over {stop_factor:g} times its lowest at {rates[-1]:.3g}"
-    words = range_rules.in_words(kind, rates, smoothed, smoothing, found, ending)
+    words = range_rules.summary(kind, rates, smoothed, smoothing, found, ending)
     return RangeTest(rates, seen, smoothed, found, kind, words)
 
 

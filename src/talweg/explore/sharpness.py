@@ -5,7 +5,7 @@ descent along a direction of curvature h multiplies the distance to its lowest p
 1 - lr h: beyond lr = 2/h every step lands further away than the last. The largest curvature,
 the largest eigenvalue of the Hessian of the training loss, sets the limit: the *sharpness*.
 
-Start reading at `sharpness`; `SharpnessEvery` follows the number along a training run.
+Start reading at `sharpness`; `SharpnessCallback` follows the number along a training run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from talweg import losses
+from talweg._util.deprecation import RenamedAttribute
 from talweg.errors import ArgumentError
 from talweg.explore.curvature import Curvature
 from talweg.optim import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -36,18 +37,21 @@ class Sharpness:
 
     Attributes:
         largest: the largest eigenvalue of the Hessian, in units of loss / weight**2.
-        limit: the largest learning rate at which steps of the optimiser are stable in every
+        max_stable_lr: the largest learning rate at which steps of the optimiser are stable in every
             direction; inf where nothing curves upward.
         gradient_norm: the length of the gradient.
         products: how many products of the Hessian and a vector it took.
     """
 
     largest: float
-    limit: float
+    max_stable_lr: float
     gradient_norm: float
     products: int
 
-    def in_words(self, lr: float) -> str:
+    in_words = RenamedAttribute("summary")
+    limit = RenamedAttribute("max_stable_lr")
+
+    def summary(self, lr: float) -> str:
         """What to expect of a learning rate at these weights.
 
         Args:
@@ -60,16 +64,17 @@ class Sharpness:
             ArgumentError: if it is not a number of at least 0.
 
         Example:
-            >>> Sharpness(largest=20.0, limit=0.1, gradient_norm=1.0, products=8).in_words(0.18)
+            >>> found = Sharpness(20.0, max_stable_lr=0.1, gradient_norm=1.0, products=8)
+            >>> found.summary(0.18)
             '0.18 is 1.8 times the limit at these weights, 0.1: expect a spike first'
         """
         if not (isinstance(lr, (int, float)) and 0.0 <= lr < math.inf):
             raise ArgumentError(f"lr must be a finite number of at least 0, got {lr!r}")
-        return beside_limit(lr, self.limit, "at these weights")
+        return beside_limit(lr, self.max_stable_lr, "at these weights")
 
     def __repr__(self) -> str:
         return (
-            f"Sharpness(largest {self.largest:.6g}, limit {self.limit:.4g}, gradient norm "
+            f"Sharpness(largest {self.largest:.6g}, limit {self.max_stable_lr:.4g}, gradient norm "
             f"{self.gradient_norm:.4g}, {self.products} products)"
         )
 
@@ -132,7 +137,7 @@ def sharpness(
     batches and of `clip_norm`.
 
     The limit is that of these weights. Along a run λ changes, and often grows until it meets the
-    limit (Cohen et al.): see `SharpnessEvery`.
+    limit (Cohen et al.): see `SharpnessCallback`.
 
     Args:
         model: see `train`; it is only looked at.
@@ -161,9 +166,9 @@ def sharpness(
         >>> import random
         >>> from talweg import MLP, lesson_data
         >>> found = sharpness(MLP(3, [4, 4, 1], rng=random.Random(42)), lesson_data())
-        >>> round(found.largest, 4), round(found.limit, 4)
+        >>> round(found.largest, 4), round(found.max_stable_lr, 4)
         (5.7529, 0.3477)
-        >>> found.in_words(0.05)
+        >>> found.summary(0.05)
         '0.05 is 0.144 of the limit at these weights, 0.348: steps are stable here'
     """
     chosen = _known(SGD(lr=0.05) if optimizer is None else optimizer)
@@ -177,7 +182,7 @@ def sharpness(
     return Sharpness(largest, limit, math.hypot(*gradient.tolist()), curvature.products)
 
 
-class SharpnessEvery:
+class SharpnessCallback:
     """A callback for `train` that follows the sharpness along a run.
 
     It appends to `history.sharpness` the sharpness λ of the weights that a step starts from,
@@ -206,7 +211,7 @@ class SharpnessEvery:
         >>> import random
         >>> from talweg import MLP, lesson_data, train
         >>> model = MLP(3, [4, 4, 1], rng=random.Random(42))
-        >>> follow = SharpnessEvery(model, lesson_data(), steps=25)
+        >>> follow = SharpnessCallback(model, lesson_data(), steps=25)
         >>> history = train(model, lesson_data(), steps=50, callbacks=[follow])
         >>> [(step, round(largest, 3)) for step, largest in history.sharpness]
         [(1, 5.753), (26, 4.547), (51, 1.748)]

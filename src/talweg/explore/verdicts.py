@@ -131,7 +131,7 @@ def _rules(losses: Array, stop_at: float | None) -> Array:
     return codes
 
 
-def in_words(losses: Sequence[float], stop_at: float | None = None) -> str:
+def summary(losses: Sequence[float], stop_at: float | None = None) -> str:
     """The verdict with the numbers that led to it.
 
     Args:
@@ -142,9 +142,9 @@ def in_words(losses: Sequence[float], stop_at: float | None = None) -> str:
         DataError: if there are no losses.
 
     Example:
-        >>> in_words([5.0, 8.0, 8.0, 8.0, 8.0])
+        >>> summary([5.0, 8.0, 8.0, 8.0, 8.0])
         'stuck at 8, above the start'
-        >>> in_words([5.0, 2.0, 0.4], stop_at=0.5)
+        >>> summary([5.0, 2.0, 0.4], stop_at=0.5)
         'converged to 0.4, in 3 steps'
     """
     kind = verdict(losses, stop_at)

@@ -52,7 +52,8 @@ def sharpness(
     """
     if not found:
         raise ArgumentError(
-            "there is no sharpness to draw; train with callbacks=[tw.SharpnessEvery(model, data)]"
+            "there is no sharpness to draw; "
+            "train with callbacks=[tw.SharpnessCallback(model, data)]"
         )
     ax = ax or new_axes()
     ax.set_yscale(_scale([y for _, y in [*found, *limits]]))

@@ -1,6 +1,6 @@
 """A training run, step by step, by the eager engine.
 
-Start reading at `EagerRun.step`: forward, loss, backward, update.
+Start reading at `EagerExecutor.step`: forward, loss, backward, update.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Model(Protocol):
         """All Values that training may change, in a fixed order."""
 
 
-class EagerRun:
+class EagerExecutor:
     """The state of a training run: the parameters, what the optimiser remembers, the record.
 
     Args:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from talweg._util.atomic_files import write_whole
+from talweg._util.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +33,13 @@ class History:
             last entry, at `steps` + 1, is that of the weights after the last update.
         metrics: for each metric by name, (step, number) likewise.
         sharpness: (step, largest curvature of the loss at the weights that the step starts
-            from), if a `SharpnessEvery` looked.
+            from), if a `SharpnessCallback` looked.
         sharpness_limits: for each of these (step, curvature above which the step's learning
             rate is unstable).
         status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
         verdict: the same in a sentence, with the reason.
         engine: what computed it: "eager", "native" or "native, exact".
-        why_eager: why it was not native code, if the choice was left to `train`.
+        fallback_reason: why it was not native code, if the choice was left to `train`.
         best_step: the step with the lowest validation loss, or training loss without
             validation data; None before the first.
 
@@ -58,7 +59,9 @@ class History:
     status: Status = "running"
     verdict: str = ""
     engine: str = "eager"
-    why_eager: str = ""
+    fallback_reason: str = ""
+
+    why_eager = RenamedAttribute("fallback_reason")
 
     @property
     def steps(self) -> int:
@@ -100,7 +103,7 @@ class History:
             The Axes.
 
         Raises:
-            ArgumentError: if no sharpness was recorded: see `talweg.SharpnessEvery`.
+            ArgumentError: if no sharpness was recorded: see `talweg.SharpnessCallback`.
         """
         from talweg.plotting import sharpness
 

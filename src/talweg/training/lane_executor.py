@@ -1,11 +1,11 @@
 """Many training runs of one program by native code, with a model in each SIMD lane.
 
-`Lanes` asks of many runs what `NativeRun` asks of one, and that all their models are one
-program: the first one is traced, and each other one is tried against the trace
-(`Lanes.weights_of`). `runtime/lane_trainer.py` then trains them, each from its own weights, at
-its own learning rates, and with its own numbers for settings of the optimiser.
+`LaneExecutor` asks of many runs what `NativeExecutor` asks of one, and that all their models are
+one program: the first one is traced, and each other one is tried against the trace
+(`LaneExecutor.weights_of`). `runtime/lane_trainer.py` then trains them, each from its own
+weights, at its own learning rates, and with its own numbers for settings of the optimiser.
 
-Start reading at `Lanes`, then `Lanes.train`.
+Start reading at `LaneExecutor`, then `LaneExecutor.train`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from talweg import ops
 from talweg.autodiff.operation import Number
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, Sweeper, Swept
+from talweg.compiler.runtime.lane_trainer import Batches, LaneTrainer, Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
 from talweg.training import loop
 from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.native_executor import NativeRun, moved
+from talweg.training.native_executor import NativeExecutor, moved
 from talweg.value import Value
 
 Loss = Callable[[Model, Sample], Any]
 """The loss of a model on one sample."""
 
 
-class Lanes(NativeRun):
+class LaneExecutor(NativeExecutor):
     """A program that trains models side by side.
 
     Args:
@@ -93,7 +93,7 @@ class Lanes(NativeRun):
         if self.batch_size == 1 and len(self.samples) > 1:  # else that has been asked before
             self._refuse_mixed_batches()
         try:
-            self.sweeper = Sweeper(
+            self.sweeper = LaneTrainer(
                 shape.tape,
                 np.array([numbers for _, numbers in self.numbers]),
                 update=self.family.update,

@@ -18,7 +18,7 @@ from talweg._util.progress import progress_bar
 from talweg.autodiff.backward import inner_nodes
 from talweg.errors import ArgumentError, NativeError
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import Batch, EagerRun, Model
+from talweg.training.eager_executor import Batch, EagerExecutor, Model
 from talweg.training.early_stopping import EarlyStopping, Watch
 from talweg.training.history import History
 from talweg.value import Value
@@ -140,7 +140,7 @@ def _run(
     f: Callable[[Any], Any],
     examples: Sequence[Any],
     as_floats: bool,
-) -> EagerRun:
+) -> EagerExecutor:
     """A run by the engine asked for; if that is "auto", by native code where it can and pays."""
     given: dict[str, Any] = {
         "model": model,
@@ -150,20 +150,20 @@ def _run(
         "optimizer": settings.optimizer or SGD(lr=0.05),
         "clip_norm": settings.clip_norm,
     }
-    run = EagerRun(**given)
+    run = EagerExecutor(**given)
     if settings.engine == "eager":
         return run
     in_all = settings.steps * (settings.batch_size or len(examples))
     if settings.engine == "auto" and in_all * operations(run) < WORTH_COMPILING:
-        run.history.why_eager = "the run is too short to be worth compiling"
+        run.history.fallback_reason = "the run is too short to be worth compiling"
         return run
     from talweg.training.native_executor import (
-        NativeRun,  # loads NumPy and LLVM, which eager runs do without
+        NativeExecutor,  # loads NumPy and LLVM, which eager runs do without
     )
 
     drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
     try:
-        return NativeRun(
+        return NativeExecutor(
             **given,
             mode=settings.mode,
             batch_size=settings.batch_size,
@@ -173,13 +173,13 @@ def _run(
     except NativeError as reason:
         if settings.engine == "native":
             raise NativeError(f'engine="native" is not possible: {reason}') from None
-        run.history.why_eager = str(reason)
+        run.history.fallback_reason = str(reason)
         return run
     finally:
         random.setstate(drawn)
 
 
-def operations(run: EagerRun) -> int:
+def operations(run: EagerExecutor) -> int:
     """How many operations the loss of the first example takes; 0 if it has none."""
     drawn = random.getstate()
     try:

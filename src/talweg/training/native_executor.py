@@ -5,7 +5,7 @@ The loss of an example is traced and compiled once for each shape that examples 
 does in its own way is asked of it here too: f is called in Python once, to be traced, and then
 a few times more to see that nothing was frozen into the trace that may change.
 
-Start reading at `NativeRun`, then `NativeRun.take`.
+Start reading at `NativeExecutor`, then `NativeExecutor.take`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from talweg.compiler.frontend.signature import Seen, flatten
 from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array, Tape
-from talweg.compiler.runtime.executable import Compiled
-from talweg.compiler.runtime.per_sample_trainer import SlowTrainer
+from talweg.compiler.runtime.executable import Executable
+from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
 from talweg.compiler.runtime.trainer import Trainer
 from talweg.errors import CompilerError, NativeError, TalwegError, TraceError
 from talweg.schedules import rate_at
-from talweg.training.eager_executor import Batch, EagerRun
+from talweg.training.eager_executor import Batch, EagerExecutor
 from talweg.value import Value
 
 _SLICE = 0.05
@@ -42,8 +42,8 @@ _SLICE = 0.05
 progress bar."""
 
 
-class NativeRun(EagerRun):
-    """A training run whose steps are native code; see `EagerRun`.
+class NativeExecutor(EagerExecutor):
+    """A training run whose steps are native code; see `EagerExecutor`.
 
     Args:
         mode: "default" or "exact".
@@ -51,7 +51,7 @@ class NativeRun(EagerRun):
         as_floats: whether whole numbers in samples are meant as numbers like others.
         threads: how many threads may share the samples of a large batch; None for one for each
             core.
-        **settings: those of `EagerRun`.
+        **settings: those of `EagerExecutor`.
 
     Raises:
         NativeError: if the model, the loss or the samples cannot be compiled.
@@ -199,7 +199,7 @@ class NativeRun(EagerRun):
         """The numbers of everything that is read."""
         return [p.data for p in [*self.parameters, *self.others]]
 
-    def _trainer(self, shape: _Shape) -> Trainer | SlowTrainer:
+    def _trainer(self, shape: _Shape) -> Trainer | PerSampleTrainer:
         """Native code for a shape, with all examples of it."""
         for i in self._all_of(shape):
             self._shape(i)
@@ -216,7 +216,7 @@ class NativeRun(EagerRun):
             "clip_norm": self.clip_norm,
             "exact": self.exact,
         }
-        trainer: Trainer | SlowTrainer
+        trainer: Trainer | PerSampleTrainer
         try:
             trainer = Trainer(
                 shape.tape, rows, batch=self.batch_size, threads=self.threads, **settings
@@ -224,7 +224,7 @@ class NativeRun(EagerRun):
         except CompilerError:
             raise
         except NativeError:  # no loops, or none that could be compiled: a table, then
-            trainer = SlowTrainer(shape.tape, rows, **settings)
+            trainer = PerSampleTrainer(shape.tape, rows, **settings)
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
@@ -297,7 +297,7 @@ class NativeRun(EagerRun):
             return [rate_at(lr, first + k) for k in range(count)]
         return [lr] * count
 
-    def _keep_pace(self, trainer: Trainer | SlowTrainer, steps: int, seconds: float) -> None:
+    def _keep_pace(self, trainer: Trainer | PerSampleTrainer, steps: int, seconds: float) -> None:
         """Take as many steps at once as fit into a slice, but at most twice as many as before."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
         self.pace = max(1, min(int(fitting), 2 * max(steps, self.pace), trainer.most_steps))
@@ -366,13 +366,13 @@ class _Shape:
     tape: Tape
     examples: list[int] = field(default_factory=list)
     rows: dict[int, int] = field(default_factory=dict)
-    trainer: Trainer | SlowTrainer | None = None
-    _valuer: Compiled | None = None
+    trainer: Trainer | PerSampleTrainer | None = None
+    _valuer: Executable | None = None
 
-    def valuer(self, exact: bool) -> Compiled:
+    def valuer(self, exact: bool) -> Executable:
         """The program as a function of parameters and numbers."""
         if self._valuer is None:
-            self._valuer = Compiled(self.tape, exact=exact)
+            self._valuer = Executable(self.tape, exact=exact)
         return self._valuer
 
 

@@ -29,8 +29,8 @@ def test_training_with_the_lanes_of(lanes, target, multiply_add, absent, monkeyp
     monkeypatch.setattr(llvm, "lanes", lambda: lanes)
     monkeypatch.setattr(llvm, "compile", lambda ir: (texts.append(ir), compiled(ir))[1])
     losses, weights = trained("native")
-    wanted, moved = trained("eager")
-    assert losses == pytest.approx(wanted, rel=1e-11)
+    wrt, moved = trained("eager")
+    assert losses == pytest.approx(wrt, rel=1e-11)
     assert weights == pytest.approx(moved, rel=1e-10)
 
     (ir,) = texts

@@ -59,7 +59,9 @@ def test_a_program_shorter_or_longer_than_its_tape_is_noticed():
     tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 50), XS).tape
     n = len(tape)
     for parts in ([(0, n - 1)], [(0, 3), (4, n)], [(0, 4), (3, n)]):
-        wrong = loop_program.Program(tuple([loop_program.Straight(a, b) for a, b in parts]), tape)
+        wrong = loop_program.Program(
+            tuple([loop_program.StraightLine(a, b) for a, b in parts]), tape
+        )
         with pytest.raises(CompilerError, match="loops: "):
             loop_program.verify(wrong)
     short = find_loops(long_loop())

@@ -71,8 +71,8 @@ def test_dask_trains_one_by_one_too(client):
     asked = {"steps": 4, "clip_norm": 1.0, "seeds": [1, 2]}
     alone = tw.sweep(Network(), LESSON, RATES[:5], **asked)
     far = tw.sweep(Network(), LESSON, RATES[:5], executor=client, **asked)
-    assert alone.why_one_by_one == far.why_one_by_one == "clip_norm is set, which needs runs one " \
-        "by one"  # fmt: skip
+    reason = "clip_norm is set, which needs runs one by one"
+    assert alone.fallback_reason == far.fallback_reason == reason
     assert [run.history.losses for run in alone.runs] == [run.history.losses for run in far.runs]
 
 

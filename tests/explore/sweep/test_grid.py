@@ -12,7 +12,7 @@ from talweg import MLP, lesson_data, sweep
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
 from talweg.training import train
-from talweg.training.lane_executor import Family, Lanes, family_of
+from talweg.training.lane_executor import Family, LaneExecutor, family_of
 
 LESSON = lesson_data()
 MOONS = [([math.cos(k), math.sin(2.0 * k)], (-1.0) ** k * 0.8) for k in range(23)]
@@ -107,7 +107,7 @@ def test_momentum_width_and_scale(engine):
         same(run, history)
         ends.add(history.status)
     assert ends == {"finished", "diverged"}
-    assert result.why_one_by_one == ("" if engine == "native" else 'engine="eager" was asked for')
+    assert result.fallback_reason == ("" if engine == "native" else 'engine="eager" was asked for')
 
 
 @pytest.mark.parametrize("optimizer", [tw.Adam, tw.RMSprop, tw.AdamW])
@@ -152,7 +152,7 @@ def test_batches_are_those_of_train(mode, reduction):
         network, MOONS, [0.01, 0.02, 0.03], seeds=[1, 2], grid=grid, steps=14, engine="native",
         mode=mode, reduction=reduction,
     )  # fmt: skip
-    assert result.why_one_by_one == ""
+    assert result.fallback_reason == ""
     for run in result.runs:
         history = alone(
             run.settings, tw.SGD(run.learning_rate), 14,
@@ -199,7 +199,7 @@ def test_a_width_that_native_code_refuses_is_trained_one_by_one(monkeypatch):
 
     monkeypatch.setattr("talweg.explore.sweep.sweep.WORTH_COMPILING", 0)
     result = sweep(sometimes, MOONS, [0.01, 0.02], grid={"width": [2, 3]}, steps=4)
-    assert "reads .data" in result.why_one_by_one
+    assert "reads .data" in result.fallback_reason
     assert len(result.runs) == 4
     with pytest.raises(NativeError, match=r"reads \.data"):
         sweep(sometimes, MOONS, [0.01], grid={"width": [2, 3]}, steps=4, engine="native")
@@ -237,7 +237,7 @@ def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
 
 
 def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step():
-    lanes = Lanes(
+    lanes = LaneExecutor(
         network(random.Random(1)), Family(tw.SGD(0.1)), MOONS[:5],
         lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=False, mode="exact",
     )  # fmt: skip
@@ -258,7 +258,7 @@ def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step(
 
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
-    from talweg.compiler.runtime.lane_trainer import Sweeper
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer
 
     model, steps, models = network(random.Random(3)), 6, 11
     numbers = [p.data for p in model.parameters()]
@@ -266,7 +266,7 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
     assert list(traced.parameters) == model.parameters()
     samples = np.array([[*x, y] for x, y in MOONS[:4]])
     ends = [4, 9, len(numbers)]
-    made = Sweeper(
+    made = LaneTrainer(
         traced.tape, samples, update=lambda _: tw.SGD(1.0, momentum=0.5).update, start=(0.0,),
         ends=ends, exact=True, scheduled=scheduled,
     )  # fmt: skip
@@ -298,7 +298,7 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
 
 
 def test_several_threads_run_one_program_at_once():
-    lanes = Lanes(
+    lanes = LaneExecutor(
         network(random.Random(1)), family_of([tw.SGD(0.1), tw.SGD(0.2)]), MOONS,
         lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
     )  # fmt: skip
@@ -320,7 +320,7 @@ def test_several_threads_run_one_program_at_once():
 
 
 def test_asked_to_stop_it_comes_back_and_says_so():
-    lanes = Lanes(
+    lanes = LaneExecutor(
         network(random.Random(1)), Family(tw.SGD(0.1)), MOONS,
         lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
     )  # fmt: skip

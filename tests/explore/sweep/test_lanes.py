@@ -88,7 +88,7 @@ def test_exact_mode_gives_the_bits_of_the_eager_engine(name, reduction):
         (RATES[0], 3),
         (RATES[4], 1),
     ]
-    assert result.why_one_by_one == ""
+    assert result.fallback_reason == ""
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
@@ -145,7 +145,7 @@ def sweeper_of_line(**settings):
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [1.0, 0.5, 0.0])
     assert list(traced.parameters) == list(numbers)
     samples = np.array([[*x, y] for x, y in LINE])
-    return lane_trainer.Sweeper(
+    return lane_trainer.LaneTrainer(
         traced.tape, samples, update=lambda _: tw.SGD(0.1).update, **settings
     )
 
@@ -153,7 +153,7 @@ def sweeper_of_line(**settings):
 def test_a_picked_row_of_a_table_is_each_models_own():
     class Rows:
         def __init__(self, rng):
-            self.table = tw.Table(5, 2, rng=rng)
+            self.table = tw.Embedding(5, 2, rng=rng)
             self.layer = line(rng)
 
         def parameters(self):
@@ -219,10 +219,10 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
 
 def test_auto_takes_lanes_where_it_pays():
     many_rates = sweep(lesson_model, LESSON, RATES, steps=50)
-    assert many_rates.why_one_by_one == ""
+    assert many_rates.fallback_reason == ""
     assert many_rates.runs[3].history.engine == "native"
     few = sweep(lesson_model, LESSON, RATES[:2], steps=5)
-    assert few.why_one_by_one == "the sweep is too short to be worth compiling"
+    assert few.fallback_reason == "the sweep is too short to be worth compiling"
     eager = sweep(lesson_model, LESSON, RATES[:2], steps=5, engine="eager")
     assert eager.runs[0].history.engine == "eager"
 
@@ -322,7 +322,7 @@ def test_what_does_not_fit_is_refused_or_made_one_by_one(make, settings, reason,
     monkeypatch.setattr("talweg.explore.sweep.sweep.WORTH_COMPILING", 0)
     result = sweep(make, LINE, [0.01, 0.03], **asked)
     assert len(result.runs) == 8
-    assert re.search(reason, result.why_one_by_one)
+    assert re.search(reason, result.fallback_reason)
 
 
 def test_zeros_in_the_first_sample_do_not_hide_another_program():
@@ -353,14 +353,14 @@ def test_samples_of_several_programs_are_refused_also_one_at_a_time():
 
 
 def test_weights_are_what_they_were_after_a_model_was_tried():
-    from talweg.training.lane_executor import Lanes, family_of
+    from talweg.training.lane_executor import LaneExecutor, family_of
 
     def loss(model, sample):
         return tw.losses.squared_error(model(sample[0]), sample[1])
 
     first, other = line(random.Random(1)), line(random.Random(2))
     drawn = [p.data for p in other.parameters()]
-    lanes = Lanes(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
+    lanes = LaneExecutor(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
     assert lanes.weights_of(other) == drawn == [p.data for p in other.parameters()]
 
 

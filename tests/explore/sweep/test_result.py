@@ -20,7 +20,7 @@ from talweg.explore.sweep.columns import column, crossed, groups
 from talweg.explore.sweep.conclusion import by_rate, stability
 from talweg.explore.sweep.result import ENDS, SweepResult
 from talweg.explore.sweep.run import Run
-from talweg.explore.verdicts import VERDICTS, in_words, verdict, verdicts
+from talweg.explore.verdicts import VERDICTS, summary, verdict, verdicts
 from talweg.training.history import History
 
 NAN, INF = math.nan, math.inf
@@ -112,7 +112,7 @@ def test_a_loss_at_the_target_has_converged():
     assert verdict(losses, stop_at=3.0) == "converged"
     assert verdict([3.0], stop_at=3.0) == "converged"  # not stuck
     assert verdict([5.0, NAN], stop_at=9.0) == "diverged"
-    assert in_words(losses, 3.0) == "converged to 3, in 3 steps"
+    assert summary(losses, 3.0) == "converged to 3, in 3 steps"
     stopped = [run([5.0, 2.9], status="stopped early", stop_at=3.0), run([5.0, 4.0, 3.5])]
     result = SweepResult.of_runs(stopped, steps=3)
     assert result.verdicts == [each.verdict for each in result.runs] == ["converged", "descending"]
@@ -195,7 +195,7 @@ def test_a_sweep_without_runs():
     assert repr(result) == "SweepResult(0 runs of 4 steps, none finished)"
     assert result.interrupted
     assert result.table.height == 0
-    assert result.in_words == "no run was finished"
+    assert result.summary == "no run was finished"
     assert "no run was finished" in result._repr_html_()
     with pytest.raises(ArgumentError, match="no runs to draw"):
         result.plot()
@@ -218,12 +218,12 @@ def test_where():
         for seed in (1, 2)
         for m, layers in ((0.0, (4,)), (0.9, (4, 4)))
     ]
-    result = SweepResult.of_runs(runs, 10, why_one_by_one="because", limit_of=lambda k: 1.0 + k)
+    result = SweepResult.of_runs(runs, 10, fallback_reason="because", limit_of=lambda k: 1.0 + k)
     some = result.where(momentum=0.9, seed=[2, 7])
     assert [each.settings for each in some.runs] == [runs[3].settings, runs[7].settings]
     assert some.runs[1].history is runs[7].history
-    assert some.limits.tolist() == [4.0, 4.0]
-    assert some.why_one_by_one == "because"
+    assert some.max_stable_lrs.tolist() == [4.0, 4.0]
+    assert some.fallback_reason == "because"
     assert len(result.where()) == 8
     assert len(result.where(layers=(4, 4))) == len(result.where(learning_rate=0.1)) == 4
     assert some.where(seed=2).losses.shape == (2, 10)
@@ -262,10 +262,10 @@ def test_the_table_has_one_row_a_run():
         "best_loss": [last, 5.0, 5.0],
         "verdict": ["converged", "diverged", "stuck"],
         "status": ["finished", "diverged", "interrupted"],
-        "limit": [0.5, 2.0, None],
-        "of_limit": [0.2, 5.0, None],
+        "max_stable_lr": [0.5, 2.0, None],
+        "lr_over_limit": [0.2, 5.0, None],
     }
-    assert "limit" not in a_sweep().table.columns
+    assert "max_stable_lr" not in a_sweep().table.columns
 
 
 def test_files_hold_the_table(tmp_path):
@@ -317,7 +317,7 @@ def test_a_notebook_shows_picture_and_first_rows():
     assert "script" not in [tag for tag, _ in page.seen]
     assert "<script>&" in page.text
     assert "and 15 more" in page.text
-    assert page.text.endswith(result.in_words)
+    assert page.text.endswith(result.summary)
     assert "more" not in Page(of_words("stuck", "stuck")._repr_html_()).text
 
 
@@ -341,17 +341,17 @@ def test_a_limit_is_found_once_for_all_rates():
     runs = [run([5.0, 4.0], lr, seed) for lr in (0.1, 1.0) for seed in (1, 2)]
     result = SweepResult.of_runs(runs, steps=2, limit_of=limit_of)
     assert asked == []
-    np.testing.assert_array_equal(result.limits, [0.25, NAN, 0.25, NAN])
-    np.testing.assert_array_equal(result.of_limit, [0.4, NAN, 4.0, NAN])
-    assert result.limit_in_words(0) == (
+    np.testing.assert_array_equal(result.max_stable_lrs, [0.25, NAN, 0.25, NAN])
+    np.testing.assert_array_equal(result.lr_over_limit, [0.4, NAN, 4.0, NAN])
+    assert result.describe_limit(0) == (
         "0.1 is 0.4 of the limit at the start, 0.25: steps are stable here"
     )
-    assert result.limit_in_words(1) == ""
-    assert result.limit_in_words(2) == (
+    assert result.describe_limit(1) == ""
+    assert result.describe_limit(2) == (
         "1 is 4 times the limit at the start, 0.25: expect a spike first"
     )
     assert asked == [0, 1]
-    assert np.isnan(of_words("stuck").limits).all()
+    assert np.isnan(of_words("stuck").max_stable_lrs).all()
 
 
 def test_a_sweep_finds_the_limits_that_sharpness_finds():
@@ -373,10 +373,10 @@ def test_a_sweep_finds_the_limits_that_sharpness_finds():
             tw.lesson_data(),
             reduction="mean",
             optimizer=tw.SGD(0.1, momentum=0.5),
-        ).limit
+        ).max_stable_lr
         for seed in (1, 2)
     ]
-    assert result.limits.tolist() == expected * 2
+    assert result.max_stable_lrs.tolist() == expected * 2
 
 
 def test_where_there_is_no_limit_it_is_unknown():
@@ -469,10 +469,10 @@ GOOD, SLOW, SHAKY, FLAT, OFF = "converged", "descending", "oscillating", "stuck"
 )
 def test_closing_words(words, expected):
     result = of_words(*words)
-    assert result.in_words.endswith(f"; {expected}")
+    assert result.summary.endswith(f"; {expected}")
     best = result.best
     named = "no best rate: all diverged" if best is None else f"best rate {best.learning_rate:g}"
-    assert result.in_words == f"{named}; {expected}"
+    assert result.summary == f"{named}; {expected}"
     assert (
         stability(
             np.array([0.01 * 2**k for k in range(len(words))]),
@@ -484,13 +484,13 @@ def test_closing_words(words, expected):
 
 def test_closing_words_go_by_the_rates_not_by_their_order():
     shuffled = of_words(GOOD, FLAT, SLOW, rates=[0.1, 1.0, 0.01])
-    assert shuffled.in_words == "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
+    assert shuffled.summary == "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
 
 
 def test_closing_words_go_by_most_seeds():
     words = [GOOD, GOOD, FLAT, FLAT, GOOD, FLAT, OFF, OFF, GOOD]
     result = of_words(*words, seeds=3)
-    assert result.in_words == (
+    assert result.summary == (
         "best rate 0.01; stable up to 0.01; from 0.02 on it gets stuck or diverges"
     )
     # The single best run is that of a lucky seed; the rate is that of the median.
@@ -498,20 +498,20 @@ def test_closing_words_go_by_most_seeds():
     runs += [run([5.0, last], 0.2, k) for k, last in enumerate((0.9, 4.0, 4.0))]
     lucky = SweepResult.of_runs(runs, steps=2)
     assert lucky.best.learning_rate == 0.2
-    assert lucky.in_words.startswith("best rate 0.1;")
+    assert lucky.summary.startswith("best rate 0.1;")
 
 
 def test_runs_that_were_cut_short_do_not_count():
     runs = [run(CURVES[GOOD], 0.1), run(CURVES[FLAT], 0.2, status="interrupted")]
     result = SweepResult.of_runs(runs, steps=10)
-    assert result.in_words == "best rate 0.1; 0.1 is the only rate tried, and there it converges"
+    assert result.summary == "best rate 0.1; 0.1 is the only rate tried, and there it converges"
     nothing = SweepResult.of_runs(runs[1:], steps=10)
-    assert nothing.in_words == "no run was finished"
+    assert nothing.summary == "no run was finished"
 
 
 def test_neighbouring_rates_are_told_apart():
     result = of_words(SLOW, FLAT, rates=[0.12341, 0.12349])
-    assert "stable up to 0.1234; at 0.1235 " in result.in_words
+    assert "stable up to 0.1234; at 0.1235 " in result.summary
 
 
 def test_each_combination_of_settings_has_its_words():
@@ -521,16 +521,16 @@ def test_each_combination_of_settings_has_its_words():
         for lr, word in zip((0.1, 1.0), words, strict=True)
     ]
     result = SweepResult.of_runs(runs, steps=10)
-    assert result.in_words == (
+    assert result.summary == (
         "best rate 0.1 with momentum 0.9; momentum 0: stable at all 2 rates tried, up to 1; "
         "momentum 0.9: stable up to 0.1; at 1 it diverges"
     )
     one = result.where(momentum=0.9)
-    assert one.in_words == "best rate 0.1; stable up to 0.1; at 1 it diverges"
+    assert one.summary == "best rate 0.1; stable up to 0.1; at 1 it diverges"
     many = SweepResult.of_runs(
         [run(CURVES[SLOW], 0.1, width=w, batch_size=b) for w in range(4) for b in (None, 2)], 10
     )
-    assert many.in_words == (
+    assert many.summary == (
         "best rate 0.1 with width 0, batch size None; "
         "8 combinations of width and batch size: result.where selects some of them"
     )

@@ -9,7 +9,7 @@ import pytest
 import talweg as tw
 from talweg import MLP, lesson_data, sweep
 from talweg.errors import ArgumentError, DataError, TalwegError
-from talweg.explore.verdicts import in_words, verdict
+from talweg.explore.verdicts import summary, verdict
 from talweg.training import train
 
 NAN, INF = math.nan, math.inf
@@ -36,7 +36,7 @@ def test_the_lessons_four_rates(lesson):
     last = [f"{loss:.6f}" for loss in lesson.losses[:, -1]]
     assert last == ["3.346645", "0.401654", "0.011888", "8.000000"]
     assert lesson.verdicts == ["descending", "descending", "converged", "stuck"]
-    assert [run.in_words for run in lesson.runs] == [
+    assert [run.summary for run in lesson.runs] == [
         "still descending at 3.347",
         "still descending at 0.4017",
         "converged to 0.01189",
@@ -239,7 +239,7 @@ def noisy(losses, size):
 def test_verdicts(losses, expected):
     assert verdict(losses) == expected
     assert verdict([x * 1024.0 for x in losses]) == expected  # no rule knows a scale
-    assert in_words(losses).split()[0] in (expected, "still")
+    assert summary(losses).split()[0] in (expected, "still")
 
 
 def test_the_thresholds_of_the_rules():
@@ -261,16 +261,16 @@ def test_the_thresholds_of_the_rules():
 
 
 def test_verdicts_in_words():
-    assert in_words([1.0, 2.0, NAN, INF]) == "diverged at step 3"
-    assert in_words([1.0, 2.0, 1234.56]) == "diverged to 1235"
-    assert in_words([8.0] * 5) == "stuck at 8, where it began"
-    assert in_words([4.0, *[1.0, 2.0] * 9]) == "oscillating between 1 and 2"
-    assert in_words([5.0, 0.01]) == "converged to 0.01"
-    assert in_words([5.0, 3.0]) == "still descending at 3"
+    assert summary([1.0, 2.0, NAN, INF]) == "diverged at step 3"
+    assert summary([1.0, 2.0, 1234.56]) == "diverged to 1235"
+    assert summary([8.0] * 5) == "stuck at 8, where it began"
+    assert summary([4.0, *[1.0, 2.0] * 9]) == "oscillating between 1 and 2"
+    assert summary([5.0, 0.01]) == "converged to 0.01"
+    assert summary([5.0, 3.0]) == "still descending at 3"
 
 
 def test_no_losses_no_verdict():
-    for function in (verdict, in_words):
+    for function in (verdict, summary):
         with pytest.raises(DataError, match="needs at least one loss"):
             function([])
     assert issubclass(DataError, TalwegError)
@@ -283,5 +283,5 @@ def test_a_run_that_ends_on_a_gradient_that_is_not_finite_has_diverged():
     assert result.runs[0].history.status == "diverged"
     assert all(map(math.isfinite, result.runs[0].history.losses))
     assert result.verdicts[0] == "diverged"
-    assert result.runs[0].in_words.startswith("diverged at step")
+    assert result.runs[0].summary.startswith("diverged at step")
     assert result.best is result.runs[1]

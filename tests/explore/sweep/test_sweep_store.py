@@ -57,10 +57,10 @@ def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monk
 def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
     tmp_path, small_tasks, monkeypatch
 ):
-    from talweg.explore.sweep.lane_batch import SideBySide
+    from talweg.explore.sweep.lane_batch import LaneBatch
 
     whole = tw.sweep(network, LESSON, RATES, **asked())
-    done, call = [], SideBySide.__call__
+    done, call = [], LaneBatch.__call__
 
     def three(self, task):
         done.append(task)
@@ -68,7 +68,7 @@ def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
             raise KeyboardInterrupt
         return call(self, task)
 
-    monkeypatch.setattr(SideBySide, "__call__", three)
+    monkeypatch.setattr(LaneBatch, "__call__", three)
     result = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **asked())
     assert result.interrupted
     assert len(result.runs) == 48

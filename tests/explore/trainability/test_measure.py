@@ -110,7 +110,7 @@ def test_dimension_of_known_curves(converged, expected, tolerance):
     assert found.value == pytest.approx(expected, abs=tolerance)
     assert found.sizes == (2, 4, 8, 16, 32, 64)
     assert 0.0 <= found.error < 0.05
-    assert found.in_words.startswith(f"the boundary's box-counting dimension is {found.value:.2f}")
+    assert found.summary.startswith(f"the boundary's box-counting dimension is {found.value:.2f}")
 
 
 def test_dimension_counts_boxes():
@@ -123,9 +123,9 @@ def test_dimension_counts_boxes():
 
 def test_no_dimension():
     same = box_counting_dimension(np.ones((64, 64), bool))
-    assert (same.value, same.in_words) == (None, "there is no boundary in this picture")
+    assert (same.value, same.summary) == (None, "there is no boundary in this picture")
     small = box_counting_dimension(ROWS[:16, :16] > 7)
-    assert (small.value, small.in_words) == (None, "16 x 16 points are too few to tell a dimension")
+    assert (small.value, small.summary) == (None, "16 x 16 points are too few to tell a dimension")
 
 
 # ---- where to look closer ----------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from mean_field_runs import Runs
 
 import talweg as tw
-from talweg.compiler.runtime.lane_trainer import Sweeper
+from talweg.compiler.runtime.lane_trainer import LaneTrainer
 from talweg.errors import NativeError
 from talweg.explore.trainability.axes import axis
 from talweg.explore.trainability.mean_field import default_problem
@@ -77,13 +77,13 @@ def test_points_may_come_in_any_order_and_number():
 def test_few_points_at_once_where_runs_are_long(monkeypatch):
     of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
     whole = PointJob(of, "default").prepare()(points(of))
-    counts, run = [], Sweeper.run
+    counts, run = [], LaneTrainer.run
 
     def counted(self, weights, *args, **more):
         counts.append(len(weights))
         return run(self, weights, *args, **more)
 
-    monkeypatch.setattr(Sweeper, "run", counted)
+    monkeypatch.setattr(LaneTrainer, "run", counted)
     monkeypatch.setattr("talweg.explore.trainability.point_lanes._LOSSES", 10 * of.steps)
     assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
     assert sum(counts) == len(whole)
@@ -179,7 +179,7 @@ def test_the_bits_do_not_depend_on_who_computes_them(how, tmp_path):
         threads = int(how.removeprefix("threads="))
         other = tw.trainability_map(MAKE, DATA, resolution=128, threads=threads, **asked)
     assert other.measure.tolist() == whole.measure.tolist()
-    assert other.why_one_by_one == ""
+    assert other.fallback_reason == ""
 
 
 def test_after_ctrl_c_the_same_map_can_be_zoomed(monkeypatch):
@@ -213,9 +213,9 @@ def test_what_native_code_cannot_do_is_done_one_by_one_and_said():
     asked = {"resolution": 8, "steps": 3}
     found = tw.trainability_map(ReadsData, DATA, **asked)
     eager = tw.trainability_map(ReadsData, DATA, engine="eager", **asked)
-    assert "reads .data" in found.why_one_by_one
-    assert found.zoom(x=1.0, y=1.0).why_one_by_one == found.why_one_by_one
-    assert eager.why_one_by_one == 'engine="eager" was asked for'
+    assert "reads .data" in found.fallback_reason
+    assert found.zoom(x=1.0, y=1.0).fallback_reason == found.fallback_reason
+    assert eager.fallback_reason == 'engine="eager" was asked for'
     assert found.measure.tolist() == eager.measure.tolist()
     with pytest.raises(NativeError, match=r"reads \.data"):
         tw.trainability_map(ReadsData, DATA, engine="native", **asked)

@@ -253,7 +253,7 @@ def test_no_samples():
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     stopped = map_of(Runs(stop_at=5000, error=KeyboardInterrupt), 7, tmp_path / "map")
     assert stopped.finished == 0.25  # the level before: 64 x 64
-    assert stopped.in_words.startswith("25 % computed; ")
+    assert stopped.summary.startswith("25 % computed; ")
     assert "25 % computed" in repr(stopped)
     assert stopped.dimension.value is None
     coarse = map_of(Runs(), 6)
@@ -383,11 +383,11 @@ def test_words(whole):
     share = round(100 * whole.converged.mean())
     assert repr(whole) == f"TrainabilityMap(64 x 64 runs of 40 steps, {share} % converged)"
     pattern = rf"{share} % of the runs converged; .* dimension is \d\.\d\d ± \d\.\d\d"
-    assert re.fullmatch(pattern, whole.in_words)
+    assert re.fullmatch(pattern, whole.summary)
     html = unescape(whole._repr_html_())
     assert html.startswith('<img alt="')
     assert 'src="data:image/png;base64,iVBOR' in html
-    assert whole.in_words in html
+    assert whole.summary in html
 
 
 def test_colours_are_ranks():

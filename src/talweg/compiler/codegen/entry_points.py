@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from talweg.compiler.codegen.builder import Function, Module, Name
 from talweg.compiler.codegen.lower import Body, Layout
 from talweg.compiler.ir.loop_program import Affine
-from talweg.compiler.ir.scheduled_program import Code, Element
+from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram
 
-TABLE = ("w", "x", "c", "out", "seeds", "dw", "dx", "work")
+TABLE = ("w", "x", "c", "out", "cotangents", "dw", "dx", "work")
 """What the pointers in the table point to."""
 
 _SMALL = 4096
@@ -23,7 +23,7 @@ _SMALL = 4096
 of them."""
 
 
-def kernels(code: Code, exact: bool) -> str:
+def kernels(code: ScheduledProgram, exact: bool) -> str:
     """The IR of `value` and `gradient`.
 
     Args:
@@ -40,12 +40,12 @@ def kernels(code: Code, exact: bool) -> str:
     return str(module)
 
 
-def work_size(code: Code) -> int:
+def work_size(code: ScheduledProgram) -> int:
     """How many numbers the memory to work in must hold."""
     return 0 if _on_stack(code) else sum(map(padded, code.arrays.values()))
 
 
-def _on_stack(code: Code) -> bool:
+def _on_stack(code: ScheduledProgram) -> bool:
     return sum(code.arrays.values()) <= _SMALL
 
 
@@ -54,7 +54,7 @@ def padded(size: int) -> int:
     return -(-size // 8) * 8
 
 
-def _kernel(module: Module, name: str, code: Code, backward: bool) -> None:
+def _kernel(module: Module, name: str, code: ScheduledProgram, backward: bool) -> None:
     """A function that fetches the pointers, and one that gets them, known to be apart."""
     arrays = {} if _on_stack(code) else dict(code.arrays)
     shell = Function(module, f"define void @{name}(ptr %table)")
@@ -76,7 +76,7 @@ def _kernel(module: Module, name: str, code: Code, backward: bool) -> None:
 
 
 def with_arrays(
-    function: Function, code: Code, pointers: Mapping[str, Name], samples: int = 1
+    function: Function, code: ScheduledProgram, pointers: Mapping[str, Name], samples: int = 1
 ) -> dict[str, Name]:
     """The pointers to all arrays; those that have none yet are put on the stack."""
     stacked = {
@@ -115,7 +115,7 @@ def counted(f: Function, count: Name, body: Callable[[Name], None]) -> None:
     f.start(after)
 
 
-def _write(body: Body, code: Code, backward: bool) -> None:
+def _write(body: Body, code: ScheduledProgram, backward: bool) -> None:
     copy = body.copies[0]
     body.statements(code.forward, body.copies)
     for k, place in enumerate(code.outputs):
@@ -123,13 +123,13 @@ def _write(body: Body, code: Code, backward: bool) -> None:
     if not backward:
         return
     clear(body, code)
-    for k, target in enumerate(code.seeds):
+    for k, target in enumerate(code.cotangents):
         if target is not None:
-            body.add(target, body.read(Element("seeds", Affine(k)), copy), copy)
+            body.add(target, body.read(Element("cotangents", Affine(k)), copy), copy)
     body.statements(code.backward, body.copies)
 
 
-def clear(body: Body, code: Code) -> None:
+def clear(body: Body, code: ScheduledProgram) -> None:
     """Set the arrays that collect derivatives of results to zero."""
     function, layout = body.function, body.layout
     name = "llvm.memset.p0.i64"

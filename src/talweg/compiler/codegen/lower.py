@@ -20,17 +20,17 @@ from typing import Any
 from talweg.compiler.codegen.builder import Emitter, Function, Name, Symbol
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import (
-    Cell,
+    AccumulateAdjoint,
     Compute,
     Element,
-    Keep,
+    ForLoop,
+    Gather,
     Literal,
     Operand,
-    Picked,
-    Place,
-    Repeat,
-    Share,
+    SaveForBackward,
     Statement,
+    StorageLocation,
+    VirtualRegister,
 )
 from talweg.errors import CompilerError
 
@@ -146,13 +146,13 @@ class Body:
     def statements(self, statements: Sequence[Statement], copies: Sequence[Copy]) -> None:
         """Write statements, each for all copies."""
         for s in statements:
-            if isinstance(s, Repeat):
+            if isinstance(s, ForLoop):
                 self.repeat(s, copies)
                 continue
             for copy in copies:
                 if isinstance(s, Compute):
                     self.compute(s, copy)
-                elif isinstance(s, Keep):
+                elif isinstance(s, SaveForBackward):
                     self.write(s.target, self.read(s.source, copy), copy)
                 else:
                     self.share(s, copy)
@@ -163,7 +163,7 @@ class Body:
         for target in s.targets:
             self.write(target, result, copy)
 
-    def share(self, s: Share, copy: Copy) -> None:
+    def share(self, s: AccumulateAdjoint, copy: Copy) -> None:
         """One step backward of one copy."""
         e = self.emitter
         g = Symbol(e, self.read(s.source, copy))
@@ -185,7 +185,7 @@ class Body:
             return x.number
         return Symbol(self.emitter, self.read(x, copy))
 
-    def repeat(self, s: Repeat, copies: Sequence[Copy]) -> None:
+    def repeat(self, s: ForLoop, copies: Sequence[Copy]) -> None:
         """A loop: written out if it is short, jammed if it may be, else as it is."""
         if any(s.count.strides):
             for copy in copies:  # each copy's trip count is its own
@@ -204,9 +204,9 @@ class Body:
             tail = [c.inside(Linear(begin + k), s.cells, k) for c in copies for k in range(rest)]
             self.statements(s.body, tail)
 
-    def jam_width(self, s: Repeat, copies: int) -> int:
+    def jam_width(self, s: ForLoop, copies: int) -> int:
         """How many iterations of a loop to compute side by side."""
-        has_loop = any(isinstance(inner, Repeat) for inner in s.body)
+        has_loop = any(isinstance(inner, ForLoop) for inner in s.body)
         if not (self.jam and s.parallel and has_loop):
             return 1
         return max(1, min(_JAM, s.count.base, 8 // copies))
@@ -259,28 +259,28 @@ class Body:
         """The number in a place."""
         if isinstance(x, Literal):
             return self.emitter.constant(x.number)
-        if isinstance(x, Cell):
+        if isinstance(x, VirtualRegister):
             return self.function.new(f"load {self.emitter.number_type}, ptr {self.cell(x, copy)}")
-        if isinstance(x, Picked):
+        if isinstance(x, Gather):
             return self.picked(x, copy)
         address = self.address(x, copy)
         if x.array in self.layout.broadcast:
             return self.emitter.broadcast(self.function.new(f"load double, ptr {address}, align 8"))
         return self.load(address)
 
-    def write(self, place: Place, number: Name, copy: Copy) -> None:
+    def write(self, place: StorageLocation, number: Name, copy: Copy) -> None:
         """Put a number in a place."""
         kind = self.emitter.number_type
-        if isinstance(place, Picked):
+        if isinstance(place, Gather):
             raise CompilerError(f"lower: {place} cannot be written to, only added to")
-        if isinstance(place, Cell):
+        if isinstance(place, VirtualRegister):
             self.function.put(f"store {kind} {number}, ptr {self.cell(place, copy)}")
         else:
             self.store(number, self.address(place, copy))
 
-    def add(self, place: Place, number: Name, copy: Copy) -> None:
+    def add(self, place: StorageLocation, number: Name, copy: Copy) -> None:
         """Add a number to the one in a place."""
-        if isinstance(place, Picked):
+        if isinstance(place, Gather):
             for k, address in enumerate(self.picked_addresses(place, copy)):
                 before = self.function.new(f"load double, ptr {address}, align 8")
                 total = self.scalar.add(before, self.emitter.lane(number, k))
@@ -288,7 +288,7 @@ class Body:
             return
         self.write(place, self.emitter.add(self.read(place, copy), number), copy)
 
-    def picked(self, x: Picked, copy: Copy) -> Name:
+    def picked(self, x: Gather, copy: Copy) -> Name:
         """The numbers that the samples pick from a table, one address a lane."""
         f, e = self.function, self.emitter
         numbers = [
@@ -302,7 +302,7 @@ class Body:
             result = f.new(f"insertelement {e.number_type} {result}, double {number}, i64 {k}")
         return result
 
-    def picked_addresses(self, x: Picked, copy: Copy) -> list[Name]:
+    def picked_addresses(self, x: Gather, copy: Copy) -> list[Name]:
         """Where each sample's number of a table lies."""
         f, lanes = self.function, self.emitter.lanes
         is_gathered = x.array in self.layout.gathered
@@ -325,7 +325,7 @@ class Body:
         kind = self.emitter.number_type
         self.function.put(f"store {kind} {number}, ptr {address}, align {self.size}")
 
-    def cell(self, x: Cell, copy: Copy) -> Name:
+    def cell(self, x: VirtualRegister, copy: Copy) -> Name:
         """The variable that is a copy's cell."""
         key = (x, copy.block, copy.own.get(x.number, ()))
         if key not in self.cells:
@@ -374,7 +374,7 @@ def operations(statements: Sequence[Statement]) -> int:
     """How many operations statements take, all loops run through."""
     total = 0
     for s in statements:
-        if isinstance(s, Repeat):
+        if isinstance(s, ForLoop):
             total += 10**9 if any(s.count.strides) else s.count.base * operations(s.body)
         else:
             total += 1

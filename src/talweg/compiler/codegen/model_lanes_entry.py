@@ -70,7 +70,7 @@ def _samples(module: Module, plan: Plan, name: str, count: int) -> None:
     for copy in body.copies:
         part = body.offset("%parts", Linear(body.size * copy.block))
         body.store(body.read(code.outputs[0], copy), part)
-        if code.seeds[0] is not None:
-            body.add(code.seeds[0], weight_of(plan, e, "%weight"), copy)
+        if code.cotangents[0] is not None:
+            body.add(code.cotangents[0], weight_of(plan, e, "%weight"), copy)
     body.statements(code.backward, body.copies)
     f.put("ret void")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from talweg.autodiff.operation import Number
 from talweg.compiler.codegen.entry_points import padded
 from talweg.compiler.codegen.sample_lanes_plan import SMALL, Update
-from talweg.compiler.ir.scheduled_program import Code
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
 
 TABLE = (
     "p", "rates", "settings", "alive", "reached", "done", "last", "losses",
@@ -50,7 +50,7 @@ class Plan:
             come one by one.
     """
 
-    code: Code
+    code: ScheduledProgram
     update: Callable[[tuple[Number, ...]], Update]
     remembered: int
     ends: tuple[int, ...]

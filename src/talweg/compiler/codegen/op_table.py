@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from talweg.autodiff.operation import TAKE, Op
+from talweg.autodiff.operation import GATHER, Op
 from talweg.compiler.codegen.builder import Emitter, Function, Module, Name, Symbol
 from talweg.compiler.codegen.entry_points import TABLE, counted
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Array, Tape
@@ -133,7 +133,7 @@ class _Walker:
         f.start(after)
 
     def _compute(self, op: Op, addresses: list[Name], result: Name) -> None:
-        if op is TAKE:
+        if op is GATHER:
             picked = self._load(self.numbers, self._picked(addresses))
             self._store(picked, self.numbers, result)
             return
@@ -143,7 +143,7 @@ class _Walker:
     def _share(self, op: Op, addresses: list[Name], result: Name) -> None:
         e = self.emitter
         g = Symbol(e, self._load(self.derivatives, result))
-        if op is TAKE:
+        if op is GATHER:
             self._add(g.name, self.derivatives, self._picked(addresses))
             return
         operands = [Symbol(e, self._load(self.numbers, a)) for a in addresses]
@@ -165,7 +165,9 @@ class _Walker:
         self._store(self._load(self.numbers, self._output_address(k)), self.given["out"], k)
 
     def _seed(self, k: Name) -> None:
-        self._add(self._load(self.given["seeds"], k), self.derivatives, self._output_address(k))
+        self._add(
+            self._load(self.given["cotangents"], k), self.derivatives, self._output_address(k)
+        )
 
     def _output_address(self, k: Name) -> Name:
         f = self.function

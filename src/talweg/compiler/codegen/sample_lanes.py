@@ -106,8 +106,8 @@ def _block(module: Module, plan: Plan) -> None:
             weight = e.select(filled, weight, e.constant(0.0))
         part = body.offset("%parts", Linear(body.size * copy.block))
         body.store(loss if plan.exact else e.add(body.load(part), loss), part)
-        if code.seeds[0] is not None:
-            body.add(code.seeds[0], weight, copy)
+        if code.cotangents[0] is not None:
+            body.add(code.cotangents[0], weight, copy)
     body.statements(code.backward, body.copies)
     f.put("ret void")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from talweg.autodiff.operation import Number
 from talweg.compiler.codegen.entry_points import padded
-from talweg.compiler.ir.scheduled_program import Code
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
 
 Update = Callable[
     [Number, Number, tuple[Number, ...], Number, Number], tuple[Number, tuple[Number, ...]]
@@ -53,7 +53,7 @@ class Plan:
             is code without a loop, and its derivatives need no memory.
     """
 
-    code: Code
+    code: ScheduledProgram
     update: Update
     remembered: int
     trained: int

@@ -320,7 +320,7 @@ class _Reader:
             return (type(x), len(parts), *parts)
         if hasattr(x, "__next__"):
             raise TraceError(
-                f"{_place_in_words(self.where)} holds a {type(x).__name__}, which can be gone "
+                f"{_describe_place(self.where)} holds a {type(x).__name__}, which can be gone "
                 "through only once; give a list: list(...)"
             )
         if hasattr(x, "__dict__") or hasattr(x, "parameters"):
@@ -328,7 +328,7 @@ class _Reader:
         return ("the object", Same(x))
 
 
-def _place_in_words(where: int | str) -> str:
+def _describe_place(where: int | str) -> str:
     return f"argument {where + 1}" if isinstance(where, int) else f"argument {where!r}"
 
 
@@ -354,7 +354,7 @@ def difference(key: Key, other: Key) -> str:
     pairs += [(name, a, b) for (name, a), (_, b) in zip(named, old_named, strict=True)]
     for where, new, old in pairs:
         if new != old:
-            return f"{_place_in_words(where)}: {_differing(new, old)}"
+            return f"{_describe_place(where)}: {_differing(new, old)}"
     return "which Values are the same"
 
 
@@ -368,7 +368,7 @@ def _differing(new: Key, old: Key) -> str:
         first = next((a, b) for a, b in zip(new, old, strict=True) if a != b)
         if all(map(_is_key, first)):
             return _differing(*first)
-    return f"{_in_words(new)}, was {_in_words(old)}"
+    return f"{_described(new)}, was {_described(old)}"
 
 
 def _is_key(x: Any) -> bool:
@@ -387,7 +387,7 @@ def _opened(key: Key) -> Key:
     return key
 
 
-def _in_words(key: Key) -> str:
+def _described(key: Key) -> str:
     if not isinstance(key, tuple) or not key:
         return repr(key)
     if key == NUMBER:

@@ -1,8 +1,8 @@
 """Whole numbers while a function is traced.
 
 A token of a text, a class to predict: whole numbers that pick something and may be others at
-the next call. `Whole` stands for one. `Table[i]` and `pick(values, i)` leave it open. Any other
-use of it as a number, as an index or a count, makes it part of the program, which is noted.
+the next call. `SymbolicInt` stands for one. `Embedding[i]` and `gather(values, i)` leave it open.
+Any other use as a number, as an index or a count, makes it part of the program, which is noted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from talweg.value import Value
 
 
-class Whole(Value):
+class SymbolicInt(Value):
     """A whole number that may stay open.
 
     Attributes:
@@ -55,11 +55,11 @@ def _fixing(name: str) -> Callable[..., Any]:
     of_int = getattr(int, name)
     forward = getattr(Value, f"__{name[3:]}", None) if name.startswith("__r") else None
 
-    def method(self: Whole, *others: Any) -> Any:
-        if others and isinstance(others[0], Value) and not isinstance(others[0], Whole):
+    def method(self: SymbolicInt, *others: Any) -> Any:
+        if others and isinstance(others[0], Value) and not isinstance(others[0], SymbolicInt):
             # Python asks the subclass first, so `value * whole` arrives here as __rmul__.
             return forward(others[0], self) if forward else of_value(self, *others)
-        plain = [operator.index(x) if isinstance(x, Whole) else x for x in others]
+        plain = [operator.index(x) if isinstance(x, SymbolicInt) else x for x in others]
         if plain and isinstance(plain[0], float):
             return getattr(float, name)(float(self), *plain)
         return of_int(self.__index__(), *plain)
@@ -72,4 +72,4 @@ for _name in (
     "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv",
     "mod", "rmod", "pow", "rpow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne",
 ):  # fmt: skip
-    setattr(Whole, f"__{_name}__", _fixing(f"__{_name}__"))
+    setattr(SymbolicInt, f"__{_name}__", _fixing(f"__{_name}__"))

@@ -27,10 +27,10 @@ import numpy as np
 
 from talweg._util.gc_pause import collection_paused
 from talweg.autodiff.backward import by_serial
-from talweg.autodiff.operation import TAKE
+from talweg.autodiff.operation import GATHER
 from talweg.autodiff.tracing import tracing
 from talweg.compiler.frontend.pytree import rebuilt
-from talweg.compiler.frontend.symbolic_int import Whole
+from talweg.compiler.frontend.symbolic_int import SymbolicInt
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
 from talweg.value import Value
@@ -101,7 +101,7 @@ def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
         )
     nodes = _nodes_since(begin, results)
     inputs = {x._serial: i for i, x in enumerate(stand_ins)}
-    takes = [node for node in nodes if node._record is TAKE]
+    takes = [node for node in nodes if node._record is GATHER]
     read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
     read = chain(read, *[node._shown for node in takes])
     older = {x._serial: x for x in read if x._serial < begin and x._serial not in inputs}
@@ -114,7 +114,7 @@ def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
         made_outside,
         [x.data for x in stand_ins],
         output,
-        {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, Whole) and x.is_fixed},
+        {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, SymbolicInt) and x.is_fixed},
         _rows(takes, inputs),
         tables,
     )
@@ -156,7 +156,7 @@ def _with_stand_ins(thing: Any, made: list[Value], integers: bool) -> Any:
         return made[-1]
 
     def whole(x: int) -> Value:
-        made.append(Whole(x))
+        made.append(SymbolicInt(x))
         return made[-1]
 
     return rebuilt(thing, stand_in, lambda value: value, whole if integers else None)

@@ -9,7 +9,7 @@ is an affine function of the loop variables, outermost first,
 Results are numbered as on the tape: the n-th operation computed writes result n.
 
 A program without a pattern may have millions of instructions in no loop. They stay on the
-tape, as a `Straight`, and become nodes only where somebody looks at them.
+tape, as a `StraightLine`, and become nodes only where somebody looks at them.
 
 Start reading at `Program`; `run` says what one means, `verify` what it must satisfy.
 """
@@ -101,7 +101,7 @@ Node: TypeAlias = Instruction | Loop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Straight:
+class StraightLine:
     """Instructions in a row that are in no loop: on the tape, those from begin up to end."""
 
     begin: int
@@ -118,7 +118,7 @@ class Program:
         tape: where it comes from, with the constants, the outputs and the sizes of spaces.
     """
 
-    parts: tuple[Node | Straight, ...]
+    parts: tuple[Node | StraightLine, ...]
     tape: Tape
 
     @cached_property
@@ -126,8 +126,8 @@ class Program:
         """The instructions and loops, in order; written down when first asked for."""
         nodes: list[Node] = []
         for part in self.parts:
-            if isinstance(part, Straight):
-                nodes += straight_instructions(part, (), Affine(part.begin), self.tape)
+            if isinstance(part, StraightLine):
+                nodes += straight_line_instructions(part, (), Affine(part.begin), self.tape)
             else:
                 nodes.append(part)
         return tuple(nodes)
@@ -135,7 +135,7 @@ class Program:
     @property
     def size(self) -> int:
         """How many instructions and loops are written down."""
-        straight = sum(p.end - p.begin - 1 for p in self.parts if isinstance(p, Straight))
+        straight = sum(p.end - p.begin - 1 for p in self.parts if isinstance(p, StraightLine))
         return straight + len(self.parts) + sum(1 for _, around in self._within_loops() if around)
 
     @property
@@ -160,8 +160,8 @@ def _walk(
             yield from _walk(node.body, (*around, node))
 
 
-def straight_instructions(
-    part: Straight, advance: Sequence[Sequence[int]], begin: Affine | None, tape: Tape
+def straight_line_instructions(
+    part: StraightLine, advance: Sequence[Sequence[int]], begin: Affine | None, tape: Tape
 ) -> Iterator[Instruction]:
     """The nodes of instructions in a row; the arguments are those of `passes/find_loops.py`."""
     rows = slice(part.begin, part.end)
@@ -188,7 +188,7 @@ def verify(program: Program) -> None:
     """
     tape, done = program.tape, 0
     for part in program.parts:
-        if not isinstance(part, Straight):
+        if not isinstance(part, StraightLine):
             for rows in pieces(_tables([part], 0, tape)[0]):
                 done = _compare(rows, done, tape)
         elif part.begin == done:

@@ -1,10 +1,11 @@
 """The scheduled program: loops over registers and memory, forward and backward.
 
 What `schedule` makes of the loops, and `lower` turns into LLVM IR. Each operand is a number
-in a register (`Cell`), in memory (`Element`), or written into the code (`Literal`). A cell is
-overwritten in each iteration; the schedule has made sure that nobody misses the old number.
+in a register (`VirtualRegister`), in memory (`Element`), or written into the code (`Literal`).
+A register is overwritten in each iteration; the schedule makes sure that no later instruction reads
+the old number.
 
-Start reading at `Code`; `run` says what one means.
+Start reading at `ScheduledProgram`; `run` says what one means.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from talweg.compiler.ir.tape import CONSTANT
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class VirtualRegister:
     """A register; `d` in front of its name if it collects a derivative."""
 
     number: int
@@ -41,7 +42,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
+class Gather:
     """One number of an array that is read as a table: which row, an input tells.
 
     Attributes:
@@ -70,8 +71,8 @@ class Literal:
         return repr(self.number)
 
 
-Place: TypeAlias = Cell | Element | Picked
-Operand: TypeAlias = Cell | Element | Picked | Literal
+StorageLocation: TypeAlias = VirtualRegister | Element | Gather
+Operand: TypeAlias = VirtualRegister | Element | Gather | Literal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,17 +81,17 @@ class Compute:
 
     op: Op
     operands: tuple[Operand, ...]
-    targets: tuple[Place, ...]
+    targets: tuple[StorageLocation, ...]
 
     def __str__(self) -> str:
         return f"{' = '.join(map(str, self.targets))} = {self.op.name} {_listed(self.operands)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keep:
+class SaveForBackward:
     """Put a number that a cell is about to lose into memory, for going backward."""
 
-    source: Cell
+    source: VirtualRegister
     target: Element
 
     def __str__(self) -> str:
@@ -98,7 +99,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Share:
+class AccumulateAdjoint:
     """One step backward: take g out of `source`, add a share of it to each operand's derivative.
 
     Attributes:
@@ -110,10 +111,10 @@ class Share:
     """
 
     op: Op
-    source: Place
+    source: StorageLocation
     operands: tuple[Operand | None, ...]
     out: Operand | None
-    targets: tuple[Place | None, ...]
+    targets: tuple[StorageLocation | None, ...]
 
     def __str__(self) -> str:
         shares = [
@@ -127,7 +128,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Repeat:
+class ForLoop:
     """`count` times the body.
 
     Attributes:
@@ -144,11 +145,11 @@ class Repeat:
     cells: frozenset[int] = frozenset()
 
 
-Statement: TypeAlias = Compute | Keep | Share | Repeat
+Statement: TypeAlias = Compute | SaveForBackward | AccumulateAdjoint | ForLoop
 
 
 @dataclass(frozen=True, eq=False)
-class Code:
+class ScheduledProgram:
     """A program that knows where each number lives.
 
     Attributes:
@@ -156,10 +157,10 @@ class Code:
         backward: computes the derivatives, after `forward`.
         arrays: the sizes of the arrays of results and of their derivatives, by name.
         outputs: where the outputs are found after `forward`.
-        seeds: where the derivatives by the outputs are put before `backward`; None for an
+        cotangents: where the derivatives by the outputs are put before `backward`; None for an
             output through which nothing flows back.
         constants: the numbers of the array `c`.
-        wanted: the spaces by whose numbers derivatives are computed; those by `w` are
+        wrt: the spaces by whose numbers derivatives are computed; those by `w` are
             collected in the array `dw`, and so on.
     """
 
@@ -167,9 +168,9 @@ class Code:
     backward: tuple[Statement, ...]
     arrays: Mapping[str, int]
     outputs: tuple[Operand, ...]
-    seeds: tuple[Place | None, ...]
+    cotangents: tuple[StorageLocation | None, ...]
     constants: Sequence[float]
-    wanted: tuple[str, ...]
+    wrt: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = [f"{name}: {size} numbers" for name, size in self.arrays.items()]
@@ -180,7 +181,7 @@ class Code:
 
 def _lines(statements: Sequence[Statement], depth: int, around: int = 0) -> Iterator[str]:
     for s in statements:
-        if isinstance(s, Repeat):
+        if isinstance(s, ForLoop):
             side_by_side = "  # in any order" if s.parallel else ""
             head = f"for {variable(around)} in range({s.count}):{side_by_side}"
             yield "    " * depth + head
@@ -197,31 +198,33 @@ def _listed(operands: Sequence[Operand]) -> str:
 
 
 def run(
-    code: Code, inputs: Mapping[str, Sequence[float]], seeds: Sequence[float] | None = None
+    code: ScheduledProgram,
+    inputs: Mapping[str, Sequence[float]],
+    cotangents: Sequence[float] | None = None,
 ) -> tuple[list[float], dict[str, list[float]]]:
     """What scheduled code means.
 
     Args:
         code: the program.
         inputs: the numbers of every space but the constants.
-        seeds: the derivative of the final result by each output; None to go forward only.
+        cotangents: the derivative of the final result by each output; None to go forward only.
 
     Returns:
-        The outputs, and the derivatives by the numbers of each space in `code.wanted`.
+        The outputs, and the derivatives by the numbers of each space in `code.wrt`.
     """
     memory = {name: list(numbers) for name, numbers in inputs.items()}
     memory[CONSTANT] = list(code.constants)
     memory |= {name: [0.0] * size for name, size in code.arrays.items()}
-    memory |= {"d" + name: [0.0] * len(memory[name]) for name in code.wanted}
+    memory |= {"d" + name: [0.0] * len(memory[name]) for name in code.wrt}
     machine = _Machine(memory)
     machine.run(code.forward, ())
     outputs = [machine.read(x, ()) for x in code.outputs]
-    if seeds is not None:
-        for place, seed in zip(code.seeds, seeds, strict=True):
+    if cotangents is not None:
+        for place, seed in zip(code.cotangents, cotangents, strict=True):
             if place is not None:
                 machine.add(place, seed, ())
         machine.run(code.backward, ())
-    return outputs, {name: memory["d" + name] for name in code.wanted}
+    return outputs, {name: memory["d" + name] for name in code.wrt}
 
 
 class _Machine:
@@ -229,23 +232,23 @@ class _Machine:
 
     def __init__(self, memory: dict[str, list[float]]) -> None:
         self.memory = memory
-        self.cells: dict[Cell, float] = {}
+        self.cells: dict[VirtualRegister, float] = {}
 
     def run(self, statements: Sequence[Statement], point: tuple[int, ...]) -> None:
         for s in statements:
-            if isinstance(s, Repeat):
+            if isinstance(s, ForLoop):
                 for i in range(s.count.at(point)):
                     self.run(s.body, (*point, i))
             elif isinstance(s, Compute):
                 result = s.op.value(*[self.read(x, point) for x in s.operands])
                 for target in s.targets:
                     self.write(target, result, point)
-            elif isinstance(s, Keep):
+            elif isinstance(s, SaveForBackward):
                 self.write(s.target, self.read(s.source, point), point)
             else:
                 self.share(s, point)
 
-    def share(self, s: Share, point: tuple[int, ...]) -> None:
+    def share(self, s: AccumulateAdjoint, point: tuple[int, ...]) -> None:
         g = self.read(s.source, point)
         self.write(s.source, 0.0, point)
         # What no derivative mentions is not read: it may be anything, here 0.
@@ -258,20 +261,20 @@ class _Machine:
     def read(self, x: Operand, point: tuple[int, ...]) -> float:
         if isinstance(x, Literal):
             return x.number
-        if isinstance(x, (Element, Picked)):
+        if isinstance(x, (Element, Gather)):
             return self.memory[x.array][self.index(x, point)]
         return self.cells.get(x, 0.0) if x.derivative else self.cells[x]
 
-    def index(self, x: Element | Picked, point: tuple[int, ...]) -> int:
+    def index(self, x: Element | Gather, point: tuple[int, ...]) -> int:
         if isinstance(x, Element):
             return x.index.at(point)
         return x.index.at(point) + x.columns * int(self.memory["x"][x.row.at(point)])
 
-    def write(self, place: Place, number: float, point: tuple[int, ...]) -> None:
-        if isinstance(place, (Element, Picked)):
+    def write(self, place: StorageLocation, number: float, point: tuple[int, ...]) -> None:
+        if isinstance(place, (Element, Gather)):
             self.memory[place.array][self.index(place, point)] = number
         else:
             self.cells[place] = number
 
-    def add(self, place: Place, number: float, point: tuple[int, ...]) -> None:
+    def add(self, place: StorageLocation, number: float, point: tuple[int, ...]) -> None:
         self.write(place, self.read(place, point) + number, point)

@@ -14,21 +14,21 @@ from collections.abc import Mapping, Sequence
 
 from talweg.compiler.ir.loop_program import Affine, Point
 from talweg.compiler.ir.scheduled_program import (
-    Cell,
-    Code,
     Compute,
     Element,
-    Keep,
+    ForLoop,
+    Gather,
     Operand,
-    Picked,
-    Repeat,
+    SaveForBackward,
+    ScheduledProgram,
     Statement,
+    VirtualRegister,
 )
 from talweg.compiler.ir.tape import CONSTANT
 from talweg.errors import CompilerError
 
 
-def verify(code: Code, sizes: Mapping[str, int]) -> None:
+def verify(code: ScheduledProgram, sizes: Mapping[str, int]) -> None:
     """Check that scheduled code reads only what is there.
 
     Args:
@@ -41,12 +41,12 @@ def verify(code: Code, sizes: Mapping[str, int]) -> None:
             too few; and at a loop said to be parallel that reads a cell of another iteration.
     """
     known = {**sizes, CONSTANT: len(code.constants), **code.arrays}
-    known |= {"d" + name: sizes[name] for name in code.wanted}
+    known |= {"d" + name: sizes[name] for name in code.wrt}
     visit = _Visit(known)
     visit.statements(code.forward, ())
     for output in code.outputs:
         visit.read(output, (), "return")
-    for seed in code.seeds:
+    for seed in code.cotangents:
         visit.place(seed, (), "seed")
     visit.is_forward = False
     visit.statements(code.backward, ())
@@ -62,7 +62,7 @@ class _Visit:
 
     def statements(self, statements: Sequence[Statement], point: Point) -> None:
         for s in statements:
-            if isinstance(s, Repeat):
+            if isinstance(s, ForLoop):
                 self.repeat(s, point)
             elif isinstance(s, Compute):
                 self.count(s.operands, s.op.arity, s)
@@ -70,7 +70,7 @@ class _Visit:
                     self.read(x, point, s)
                 for target in s.targets:
                     self.write(target, point, s)
-            elif isinstance(s, Keep):
+            elif isinstance(s, SaveForBackward):
                 self.read(s.source, point, s)
                 self.write(s.target, point, s)
             else:
@@ -81,7 +81,7 @@ class _Visit:
                 for known in (*s.operands, s.out):
                     self.read(known, point, s)
 
-    def repeat(self, s: Repeat, point: Point) -> None:
+    def repeat(self, s: ForLoop, point: Point) -> None:
         """The first two iterations of a loop, and the last."""
         count = _at(s.count, point, "a loop")
         for i in sorted({0, 1, count - 1} & set(range(count))):
@@ -95,18 +95,18 @@ class _Visit:
             raise CompilerError(f"code: {len(places)} places for {arity} operands in: {s}")
 
     def read(self, x: Operand | None, point: Point, s: object) -> None:
-        if isinstance(x, Cell) and not x.derivative and x.number not in self.written:
+        if isinstance(x, VirtualRegister) and not x.derivative and x.number not in self.written:
             raise CompilerError(f"code: {x} is read before it is written, at {point} in: {s}")
         self.place(x, point, s)
 
     def write(self, x: Operand, point: Point, s: object) -> None:
-        if isinstance(x, Cell) and not x.derivative:
+        if isinstance(x, VirtualRegister) and not x.derivative:
             self.written.add(x.number)
         self.place(x, point, s)
 
     def place(self, x: Operand | None, point: Point, s: object) -> None:
         """An element must be one of an array; everything else has no place to be wrong about."""
-        if isinstance(x, Picked):
+        if isinstance(x, Gather):
             self.place(Element("x", x.row), point, s)
             x = Element(x.array, x.index)  # in the first row; how many there are, inputs say
         if not isinstance(x, Element):

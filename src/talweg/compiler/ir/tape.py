@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.autodiff.operation import TAKE, Op
+from talweg.autodiff.operation import GATHER, Op
 from talweg.errors import CompilerError
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -147,13 +147,13 @@ def run(tape: Tape, inputs: Mapping[str, Sequence[float]]) -> list[float]:
 
 def computed(op: Op, places: Sequence[tuple[Sequence[float], int]]) -> float:
     """The result of an operation on operands given as places (numbers, index)."""
-    if op is TAKE:
+    if op is GATHER:
         return taken(places)[0]
     return op.value(*[numbers[k] for numbers, k in places])
 
 
 def taken(places: Sequence[tuple[Sequence[float], int]]) -> tuple[float, int]:
-    """The number that a `TAKE` finds in its table, and at which index."""
+    """The number that a `GATHER` finds in its table, and at which index."""
     (table, first), (numbers, row), (constants, columns) = places
     index = first + int(numbers[row]) * int(constants[columns])
     return table[index], index

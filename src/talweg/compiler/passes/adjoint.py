@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from talweg.autodiff.operation import TAKE
+from talweg.autodiff.operation import GATHER
 from talweg.compiler.ir.loop_program import Affine, Instruction, Loop, Node, Point, Program
 from talweg.compiler.ir.tape import CONSTANT, RESULT, computed, taken
 
@@ -109,14 +109,14 @@ def as_text(steps: Sequence[Step], depth: int = 0) -> Iterator[str]:
 
 
 def run(
-    program: Program, inputs: Mapping[str, Sequence[float]], seeds: Sequence[float]
+    program: Program, inputs: Mapping[str, Sequence[float]], cotangents: Sequence[float]
 ) -> dict[str, list[float]]:
     """What the adjoint of a program means: compute it, one operation after the other.
 
     Args:
         program: the loops.
         inputs: the numbers of every space but the constants and the results.
-        seeds: the derivative of the final result by each output.
+        cotangents: the derivative of the final result by each output.
 
     Returns:
         For every space the derivatives by its numbers.
@@ -128,7 +128,7 @@ def run(
     _run_forward(program.nodes, (), spaces, numbers, aliases)
     grads = {name: [0.0] * len(numbers_in) for name, numbers_in in spaces.items()}
     state = _State(spaces, numbers, aliases, grads)
-    for (space, index), seed in zip(program.tape.outputs, seeds, strict=True):
+    for (space, index), seed in zip(program.tape.outputs, cotangents, strict=True):
         state.add(program.tape.spaces[space], index, seed)
     _run_backward(adjoint(program), (), state)
     return grads
@@ -172,7 +172,7 @@ def _run_forward(
             continue
         number = numbers[id(node), point] = len(spaces[RESULT])
         places = [(spaces[x.space], x.index.at(point)) for x in node.operands]
-        if node.op is TAKE:
+        if node.op is GATHER:
             aliases[number] = (node.operands[0].space, taken(places)[1])
         spaces[RESULT].append(computed(node.op, places))
 

@@ -13,8 +13,8 @@ from talweg.compiler.ir.loop_program import (
     Loop,
     Node,
     Program,
-    Straight,
-    straight_instructions,
+    StraightLine,
+    straight_line_instructions,
     verify,
 )
 from talweg.compiler.ir.tape import NONE, Tape
@@ -39,7 +39,7 @@ def find_loops(tape: Tape) -> Program:
 
 def _program(terms: Sequence[Term], tape: Tape) -> Program:
     parts = [
-        part if isinstance(part, Straight) else _loop(part, (), Affine(part.begin), tape)
+        part if isinstance(part, StraightLine) else _loop(part, (), Affine(part.begin), tape)
         for part in _parts(terms, 0)
     ]
     return Program(tuple(parts), tape)
@@ -67,7 +67,7 @@ def find_loops_within(tape: Tape, longest: int) -> Program | None:
     return found
 
 
-def _parts(terms: Sequence[Term], begin: int) -> Iterator[Straight | Rolled]:
+def _parts(terms: Sequence[Term], begin: int) -> Iterator[StraightLine | Rolled]:
     """Loops, and the instructions between them together.
 
     Args:
@@ -80,11 +80,11 @@ def _parts(terms: Sequence[Term], begin: int) -> Iterator[Straight | Rolled]:
             end = term + 1
             continue
         if begin < end:
-            yield Straight(begin, end)
+            yield StraightLine(begin, end)
         yield term
         begin = end = term.begin + term.length
     if begin < end:
-        yield Straight(begin, end)
+        yield StraightLine(begin, end)
 
 
 def _loop(
@@ -107,9 +107,11 @@ def _loop(
         if begin is not None and rolled.form.is_regular:
             length = rolled.length // rolled.count
             first = Affine(begin.base + part.begin - rolled.begin, (*begin.strides, length))
-        if isinstance(part, Straight):
+        if isinstance(part, StraightLine):
             size = int((tape.space[part.begin : part.end] != NONE).sum())
-            body += straight_instructions(part, [a[at : at + size] for a in inside], first, tape)
+            body += straight_line_instructions(
+                part, [a[at : at + size] for a in inside], first, tape
+            )
         else:
             size = len(part.indices)
             body.append(_loop(part, [a[at : at + size] for a in inside], first, tape))

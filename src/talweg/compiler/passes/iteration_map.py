@@ -1,6 +1,6 @@
 """The loops written out: for every operation of the tape, which instruction and iteration made it.
 
-Start reading at `written_out`.
+Start reading at `iteration_map`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from talweg.compiler.ir.tape import Array
 
 
 @dataclass(frozen=True, eq=False)
-class WrittenOut:
+class IterationMap:
     """Where each operation of a tape stands in the loops.
 
     Attributes:
@@ -31,13 +31,13 @@ class WrittenOut:
     points: Array
 
 
-def written_out(program: Program) -> WrittenOut:
+def iteration_map(program: Program) -> IterationMap:
     """Write the loops of a program out."""
     found = [(node, loops) for node, loops in program.walk() if isinstance(node, Instruction)]
     numbers = {id(node): i for i, (node, _) in enumerate(found)}
     deepest = max((len(loops) for _, loops in found), default=0)
     owner, points = _nodes(program.nodes, (), numbers, deepest)
-    return WrittenOut([node for node, _ in found], [loops for _, loops in found], owner, points)
+    return IterationMap([node for node, _ in found], [loops for _, loops in found], owner, points)
 
 
 def _nodes(

@@ -28,38 +28,38 @@ from functools import cache
 
 import numpy as np
 
-from talweg.autodiff.operation import OPERANDS, TAKE, Op
+from talweg.autodiff.operation import GATHER, OPERANDS, Op
 from talweg.compiler.ir.loop_program import Affine, Loop, Node, Program
 from talweg.compiler.ir.scheduled_program import (
-    Cell,
-    Code,
+    AccumulateAdjoint,
     Compute,
     Element,
-    Keep,
+    ForLoop,
+    Gather,
     Literal,
     Operand,
-    Picked,
-    Place,
-    Repeat,
-    Share,
+    SaveForBackward,
+    ScheduledProgram,
     Statement,
+    StorageLocation,
+    VirtualRegister,
 )
 from talweg.compiler.ir.scheduled_verifier import verify
 from talweg.compiler.ir.tape import CONSTANT, RESULT, Array
 from talweg.compiler.passes.adjoint import Backward, Step, adjoint, substituted
-from talweg.compiler.passes.iteration_map import WrittenOut, written_out
+from talweg.compiler.passes.iteration_map import IterationMap, iteration_map
 from talweg.errors import NativeError
 
 Slot = tuple[int, int]
 """An operand: the number of the instruction in the text, and which of its operands."""
 
 
-def schedule(program: Program, wanted: Sequence[str] = ("w",)) -> Code:
+def schedule(program: Program, wrt: Sequence[str] = ("w",)) -> ScheduledProgram:
     """Decide where each number of a program and of its adjoint lives.
 
     Args:
         program: the loops.
-        wanted: the spaces by whose numbers derivatives are asked for.
+        wrt: the spaces by whose numbers derivatives are asked for.
 
     Returns:
         The scheduled code.
@@ -67,7 +67,7 @@ def schedule(program: Program, wanted: Sequence[str] = ("w",)) -> Code:
     Raises:
         NativeError: if the index of an array would not be an affine function.
     """
-    code = _Schedule(program, tuple(wanted)).code()
+    code = _Schedule(program, tuple(wrt)).code()
     verify(code, program.tape.sizes)
     return code
 
@@ -88,17 +88,17 @@ def mentioned(op: Op, operand: int) -> frozenset[str]:
 class _Schedule:
     """What is known about the places of a program's numbers."""
 
-    def __init__(self, program: Program, wanted: tuple[str, ...]) -> None:
+    def __init__(self, program: Program, wrt: tuple[str, ...]) -> None:
         self.program = program
         self.tape = program.tape
-        self.wanted = wanted
-        self.written: WrittenOut = written_out(program)
+        self.wrt = wrt
+        self.written: IterationMap = iteration_map(program)
         self.instructions = self.written.instructions
         self.number = {id(node): i for i, node in enumerate(self.instructions)}
         self.positions = _split(self.written.owner, len(self.instructions))
         self.inside = self._insides()
         self.producers = self._producers()
-        self.takes = {i for i, node in enumerate(self.instructions) if node.op is TAKE}
+        self.takes = {i for i, node in enumerate(self.instructions) if node.op is GATHER}
         self._refuse_mixed_takes()
         self.group = self._groups()
         self.group_of_result = self.group[self.written.owner]
@@ -190,7 +190,7 @@ class _Schedule:
         space = self.instructions[number].operands[operand].space
         if space == RESULT:
             return bool(needs[self.producers[number, operand]].any())
-        return space in self.wanted
+        return space in self.wrt
 
     def _mentioned(self, number: int) -> frozenset[str]:
         """Which of its operands and its result an instruction needs to go backward."""
@@ -250,14 +250,14 @@ class _Schedule:
         if any(s == result and self.written.owner[k] in self.takes for s, k in self.tape.outputs):
             raise NativeError("a number taken from a table is returned as it is")
 
-    def _picked(self, number: int, j: int, array: str) -> Picked:
+    def _picked(self, number: int, j: int, array: str) -> Gather:
         """The place in a table that an operand is taken from."""
         read, points = self._read(number, j), self._points_of(number)
         first, row = (affine(points, self.tape.index[read, k]) for k in range(2))
         columns = self.tape.constants[self.tape.index[read, 2]]
         if first is None or row is None or (columns != columns[0]).any():
             raise NativeError(f"operand {j} of instruction {number} steps unevenly through a table")
-        return Picked(array, first, row, int(columns[0]))
+        return Gather(array, first, row, int(columns[0]))
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -337,16 +337,16 @@ class _Schedule:
         group = int(self.group[maker])
         if group in self.addresses and (backward or not self.has_cell[group]):
             return self._element(f"a{group}", number, read, group)
-        return Cell(group)
+        return VirtualRegister(group)
 
-    def _derivative(self, number: int, maker: int, read: Array) -> Place:
+    def _derivative(self, number: int, maker: int, read: Array) -> StorageLocation:
         """Where the derivative by a result is collected."""
         group = int(self.group[maker])
         if self.has_cell[group]:
-            return Cell(group, derivative=True)
+            return VirtualRegister(group, derivative=True)
         return self._element(f"da{group}", number, read, group)
 
-    def _target(self, number: int, j: int) -> Place | None:
+    def _target(self, number: int, j: int) -> StorageLocation | None:
         """Where a share of the derivative by an operand goes."""
         if not self._flows(number, j, self.differentiated):
             return None
@@ -359,16 +359,16 @@ class _Schedule:
 
     # ---- the code ----------------------------------------------------------------------------
 
-    def code(self) -> Code:
+    def code(self) -> ScheduledProgram:
         """The program and its adjoint with a place for every number."""
-        return Code(
+        return ScheduledProgram(
             forward=self._forward(self.program.nodes),
             backward=self._backward(adjoint(self.program)),
             arrays=self.sizes,
             outputs=tuple([self._output(s, k) for s, k in self.tape.outputs]),
-            seeds=tuple([self._seed(s, k) for s, k in self.tape.outputs]),
+            cotangents=tuple([self._seed(s, k) for s, k in self.tape.outputs]),
             constants=self.tape.constants.tolist(),
-            wanted=self.wanted,
+            wrt=self.wrt,
         )
 
     def _forward(self, nodes: Sequence[Node]) -> tuple[Statement, ...]:
@@ -377,7 +377,7 @@ class _Schedule:
             if isinstance(node, Loop):
                 body = self._forward(node.body)
                 statements.append(
-                    Repeat(node.count, body, self.parallel[id(node)], self._written_in(node))
+                    ForLoop(node.count, body, self.parallel[id(node)], self._written_in(node))
                 )
             else:
                 number = self.number[id(node)]
@@ -385,7 +385,7 @@ class _Schedule:
                     continue
                 slots = [(number, j) for j in range(len(node.operands))]
                 statements += [
-                    Keep(Cell(self._group_at(slot)), self.keeps[slot])
+                    SaveForBackward(VirtualRegister(self._group_at(slot)), self.keeps[slot])
                     for slot in slots
                     if slot in self.keeps
                 ]
@@ -394,7 +394,7 @@ class _Schedule:
 
     def _compute(self, number: int) -> Compute:
         node, group = self.instructions[number], int(self.group[number])
-        targets: list[Place] = [Cell(group)] if self.has_cell[group] else []
+        targets: list[StorageLocation] = [VirtualRegister(group)] if self.has_cell[group] else []
         if group in self.addresses:
             read = self.positions[number]
             targets.append(self._element(f"a{group}", number, read, group))
@@ -409,7 +409,7 @@ class _Schedule:
                 if body:
                     parallel = self.parallel[id(step.loop)]
                     written = self._written_in(step.loop)
-                    statements.append(Repeat(step.count, body, parallel, written))
+                    statements.append(ForLoop(step.count, body, parallel, written))
             elif self._goes_backward(self.number[id(step.instruction)]):
                 statements.append(self._share(step))
         return tuple(statements)
@@ -417,7 +417,7 @@ class _Schedule:
     def _goes_backward(self, number: int) -> bool:
         return bool(self.differentiated[number]) and number not in self.takes
 
-    def _share(self, step: Backward) -> Share:
+    def _share(self, step: Backward) -> AccumulateAdjoint:
         number = self.number[id(step.instruction)]
         node, names = step.instruction, self._mentioned(number)
         itself = self.positions[number]
@@ -425,7 +425,7 @@ class _Schedule:
             self._operand(number, j, backward=True) if OPERANDS[j] in names else None
             for j in range(len(node.operands))
         ]
-        share = Share(
+        share = AccumulateAdjoint(
             op=node.op,
             source=self._derivative(number, number, itself),
             operands=tuple(operands),
@@ -442,18 +442,18 @@ class _Schedule:
             return Element(name, Affine(index))
         group = int(self.group_of_result[index])
         if self.has_cell[group]:
-            return Cell(group)
+            return VirtualRegister(group)
         return Element(f"a{group}", Affine(int(self.addresses[group][index])))
 
-    def _seed(self, space: int, index: int) -> Place | None:
+    def _seed(self, space: int, index: int) -> StorageLocation | None:
         name = self.tape.spaces[space]
-        if name in self.wanted:
+        if name in self.wrt:
             return Element("d" + name, Affine(index))
         if name != RESULT or not self.differentiated[self.written.owner[index]]:
             return None
         group = int(self.group_of_result[index])
         if self.has_cell[group]:
-            return Cell(group, derivative=True)
+            return VirtualRegister(group, derivative=True)
         return Element(f"da{group}", Affine(int(self.addresses[group][index])))
 
     # ---- loops whose iterations are independent ----------------------------------------------
@@ -529,15 +529,15 @@ def affine(points: Array, values: Array) -> Affine | None:
     return Affine(base, tuple(strides.tolist()))
 
 
-def _moved(share: Share, where: Sequence[Affine]) -> Share:
+def _moved(share: AccumulateAdjoint, where: Sequence[Affine]) -> AccumulateAdjoint:
     """A share with its indices as functions of the adjoint's loop variables."""
 
     def moved(x: Operand | None) -> Operand | None:
         if isinstance(x, Element):
             return Element(x.array, substituted(x.index, where))
-        if isinstance(x, Picked):
+        if isinstance(x, Gather):
             row = substituted(x.row, where)
-            return Picked(x.array, substituted(x.index, where), row, x.columns)
+            return Gather(x.array, substituted(x.index, where), row, x.columns)
         return x
 
     places: Mapping[str, object] = {
@@ -546,4 +546,4 @@ def _moved(share: Share, where: Sequence[Affine]) -> Share:
         "out": moved(share.out),
         "targets": tuple(map(moved, share.targets)),
     }
-    return Share(share.op, **places)  # type: ignore[arg-type]  # moved() keeps each kind
+    return AccumulateAdjoint(share.op, **places)  # type: ignore[arg-type]  # moved() keeps each kind

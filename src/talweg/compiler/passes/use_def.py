@@ -1,7 +1,7 @@
 """Which instruction a reference to a result reads.
 
 On the tape a result has a number; in the loops it has an instruction and an iteration. For
-each reference `Links` solves one for the other: it looks up what is read in the first
+each reference `UseDefChains` solves one for the other: it looks up what is read in the first
 iteration of the loops around the reader, one step along each of them, and in the last, and
 finds
 
@@ -45,7 +45,7 @@ Index: TypeAlias = Affine | Digit
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class UseDef:
     """Which instruction a reference to a result reads.
 
     Attributes:
@@ -61,21 +61,21 @@ class Link:
     start: Instruction | None = None
 
 
-class Links:
+class UseDefChains:
     """For every reference to a result, what it reads."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.starts: dict[int, list[int]] = {}  # of bodies that are the same in all iterations
         self.around = {id(node): loops for node, loops in program.walk()}
-        self.links: dict[tuple[int, int], Link] = {}
+        self.links: dict[tuple[int, int], UseDef] = {}
         for node, loops in program.walk():
             if isinstance(node, Instruction):
                 for j, operand in enumerate(node.operands):
                     if operand.space == RESULT:
                         self.links[id(node), j] = self._link(operand.index, loops)
 
-    def all(self) -> Iterator[tuple[Instruction, Link]]:
+    def all(self) -> Iterator[tuple[Instruction, UseDef]]:
         """Every reference to a result: its reader and its link, in order of the text."""
         for node, _ in self.program.walk():
             if isinstance(node, Instruction):
@@ -83,7 +83,7 @@ class Links:
                     if (id(node), j) in self.links:
                         yield node, self.links[id(node), j]
 
-    def of(self, node: Instruction, operand: int) -> Link:
+    def of(self, node: Instruction, operand: int) -> UseDef:
         """What an operand, a reference to a result, reads."""
         return self.links[id(node), operand]
 
@@ -124,7 +124,7 @@ class Links:
             return count * self._starts(node.body, (*point, 0))[-1]
         return sum(self._starts(node.body, (*point, i))[-1] for i in range(count))
 
-    def _link(self, index: Affine, loops: Sequence[Loop]) -> Link:
+    def _link(self, index: Affine, loops: Sequence[Loop]) -> UseDef:
         zero = (0,) * len(loops)
         made_by, origin = self.locate(index.base)
         counts = [loop.count.at(zero[:k]) for k, loop in enumerate(loops)]
@@ -140,10 +140,10 @@ class Links:
                 ]
             )
             if all(tuple([a.at(c) for a in point]) == p for c, (_, p) in found.items()):
-                return Link(made_by, point)
+                return UseDef(made_by, point)
             digits = self._digits(index, made_by, {c: p for c, (_, p) in found.items()})
             if digits:
-                return Link(made_by, digits)
+                return UseDef(made_by, digits)
         return self._carried(index, loops, counts, made_by)
 
     def _digits(
@@ -173,22 +173,22 @@ class Links:
 
     def _carried(
         self, index: Affine, loops: Sequence[Loop], counts: list[int], start: Instruction
-    ) -> Link:
+    ) -> UseDef:
         """A link to the previous iteration of the innermost loop, if it is one."""
         if not loops or counts[-1] < 2:
-            return Link(None)
+            return UseDef(None)
         for before in ((0,) * (len(loops) - 1), tuple([c - 1 for c in counts[:-1]])):
             handed_on = None
             for i in (1, counts[-1] - 1):
                 node, point = self.locate(index.at((*before, i)))
                 same_loop = self.around[id(node)] and self.around[id(node)][-1] is loops[-1]
                 if not same_loop or point != (*before, i - 1) or handed_on not in (None, node):
-                    return Link(None)
+                    return UseDef(None)
                 handed_on = node
             node, _ = self.locate(index.at((*before, 0)))
             if node is not start:
-                return Link(None)
-        return Link(handed_on, start=start)
+                return UseDef(None)
+        return UseDef(handed_on, start=start)
 
 
 def _unit(k: int, dimensions: int) -> Point:

@@ -1,10 +1,10 @@
 """A traced program as native code that can be called with numbers.
 
-`Compiled` takes a tape through all stages (roll, schedule, lower, compile) and calls what
+`Executable` takes a tape through all stages (roll, schedule, lower, compile) and calls what
 comes out. It knows nothing of Values: numbers go in, numbers come out. A program in which no
 loops are found, or too few, runs as a table of operations instead (`codegen/op_table.py`).
 
-Start reading at `Compiled`.
+Start reading at `Executable`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from talweg.compiler.codegen import entry_points, op_table
 from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT
-from talweg.compiler.ir.scheduled_program import Code
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import CONSTANT, Tape, verify
 from talweg.compiler.passes.find_loops import find_loops_within
 from talweg.compiler.passes.scheduling import schedule
@@ -28,13 +28,13 @@ Numbers: TypeAlias = Sequence[float] | bytes
 """Numbers, or the bytes of doubles in this machine's order, which are copied as they are."""
 
 
-class Compiled:
+class Executable:
     """Native code for one tape.
 
     Args:
         tape: the program.
         exact: whether every bit must be that of the eager engine.
-        wanted: the spaces by whose numbers derivatives are asked for: "w", "x" or both.
+        wrt: the spaces by whose numbers derivatives are asked for: "w", "x" or both.
         as_table: do not look for loops, run it as a table in any case.
 
     Attributes:
@@ -48,13 +48,13 @@ class Compiled:
         tape: Tape,
         *,
         exact: bool = False,
-        wanted: Sequence[str] = ("w",),
+        wrt: Sequence[str] = ("w",),
         as_table: bool = False,
     ) -> None:
         verify(tape)
         self.tape = tape
-        self.wanted = tuple(wanted)
-        self.code = None if as_table else _loops(tape, wanted)
+        self.wrt = tuple(wrt)
+        self.code = None if as_table else _loops(tape, wrt)
         if self.code is None:
             ir = op_table.kernels(tape, exact)
             self._constants = op_table.contents(tape)
@@ -74,7 +74,7 @@ class Compiled:
             **{"d" + name: size for name, size in sizes.items()},
             CONSTANT: len(self._constants),
             "out": outputs,
-            "seeds": outputs,
+            "cotangents": outputs,
             "work": work,
         }
         self._formats = {name: struct.Struct(f"={n}d") for name, n in self._sizes.items()}
@@ -89,34 +89,42 @@ class Compiled:
         return outputs
 
     def gradient(
-        self, w: Numbers, x: Numbers, seeds: Numbers, start: Mapping[str, Numbers] | None = None
+        self,
+        w: Numbers,
+        x: Numbers,
+        cotangents: Numbers,
+        start: Mapping[str, Numbers] | None = None,
     ) -> dict[str, tuple[float, ...]]:
         """The derivatives, by everything wanted, of the sum of seed times output.
 
         Args:
             w: the parameters.
             x: the inputs.
-            seeds: one number for each output.
+            cotangents: one number for each output.
             start: for some of the spaces the numbers to which derivatives are added, in the
                 order in which the eager engine adds them; 0.0 for the others.
 
         Returns:
             The derivatives by the numbers of each wanted space, by its name.
         """
-        return self.value_and_gradient(w, x, seeds, start)[1]
+        return self.value_and_gradient(w, x, cotangents, start)[1]
 
     def value_and_gradient(
-        self, w: Numbers, x: Numbers, seeds: Numbers, start: Mapping[str, Numbers] | None = None
+        self,
+        w: Numbers,
+        x: Numbers,
+        cotangents: Numbers,
+        start: Mapping[str, Numbers] | None = None,
     ) -> tuple[tuple[float, ...], dict[str, tuple[float, ...]]]:
         """The outputs, and the derivatives as `gradient` returns them."""
         memory = self._memory(w, x)
-        self._fill(memory, "seeds", seeds)
-        for name in self.wanted:
+        self._fill(memory, "cotangents", cotangents)
+        for name in self.wrt:
             begin = start[name] if start and name in start else bytes(8 * self._sizes[name])
             self._fill(memory, "d" + name, begin)
         self._gradient(memory.address)
         outputs = self._read(memory, "out")
-        derivatives = {name: self._read(memory, "d" + name) for name in self.wanted}
+        derivatives = {name: self._read(memory, "d" + name) for name in self.wrt}
         self._free.append(memory)
         return outputs, derivatives
 
@@ -139,12 +147,12 @@ class Compiled:
         return self._formats[name].unpack_from(memory.bytes, memory.offsets[name])
 
 
-def _loops(tape: Tape, wanted: Sequence[str]) -> Code | None:
+def _loops(tape: Tape, wrt: Sequence[str]) -> ScheduledProgram | None:
     """The scheduled loops of a tape, or None if it has no loops worth the name."""
     found = find_loops_within(tape, LONGEST_TEXT)
     if found is None:
         return None
     try:
-        return schedule(found, wanted)
+        return schedule(found, wrt)
     except NativeError:
         return None

@@ -1,10 +1,10 @@
 """Many training runs by native code: parameters and learning rates in, losses out.
 
-A `Sweeper` is the compiled program. Each call of `run` has a memory of its own, in which
+A `LaneTrainer` is the compiled program. Each call of `run` has a memory of its own, in which
 `codegen/model_lanes_entry.py` works: several threads may call it at the same time. It knows
 nothing of models; `talweg.training.lane_executor` does.
 
-Start reading at `Sweeper.run`.
+Start reading at `LaneTrainer.run`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Swept:
-    """What `Sweeper.run` did.
+    """What `LaneTrainer.run` did.
 
     Attributes:
         losses: the loss of each step before its update, shape (models, steps); nan after the
@@ -83,7 +83,7 @@ class Swept:
         return _by_model(self.in_lanes["last"], len(self.steps))
 
 
-class Sweeper:
+class LaneTrainer:
     """Native training of many models with one program on one set of samples.
 
     Args:
@@ -181,7 +181,7 @@ class Sweeper:
             >>> w = Value(0.0)
             >>> traced = trace(lambda x: (w * x[0] - x[1]) * (w * x[0] - x[1]), [1.0, 2.0])
             >>> sgd = lambda settings: SGD(0.1).update
-            >>> sweeper = Sweeper(traced.tape, np.array([[1.0, 2.0]]), update=sgd)
+            >>> sweeper = LaneTrainer(traced.tape, np.array([[1.0, 2.0]]), update=sgd)
             >>> sweeper.run(np.zeros((2, 1)), np.array([0.25, 0.5]), 3).losses.tolist()
             [[4.0, 1.0, 0.25], [4.0, 0.0, 0.0]]
         """

@@ -13,11 +13,11 @@ import numpy as np
 
 from talweg.compiler.codegen.sample_lanes_plan import Update
 from talweg.compiler.ir.tape import Array, Tape
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import Taken
 
 
-class SlowTrainer:
+class PerSampleTrainer:
     """Training of one program on one set of samples, sample by sample.
 
     Args:
@@ -51,7 +51,7 @@ class SlowTrainer:
         clip_norm: float | None = None,
         exact: bool = False,
     ) -> None:
-        self.compiled = Compiled(tape, exact=exact, as_table=True)
+        self.compiled = Executable(tape, exact=exact, as_table=True)
         self.samples = samples
         self.update = update
         self.mean = mean

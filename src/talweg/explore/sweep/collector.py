@@ -1,6 +1,6 @@
 """What has come back from the tasks of a sweep, in memory or on disk, and the result of it.
 
-Start reading at `Gathered`.
+Start reading at `Collector`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from talweg import losses
 from talweg.explore.limits import limit_at_start
 from talweg.explore.sweep.columns import crossed
-from talweg.explore.sweep.lane_batch import ENGINES, Trained, empty, reached_in_words
+from talweg.explore.sweep.lane_batch import ENGINES, Trained, describe_reached, empty
 from talweg.explore.sweep.result import ENDS, SweepResult
-from talweg.training.eager_executor import EagerRun
+from talweg.training.eager_executor import EagerExecutor
 from talweg.training.history import History, Status
 from talweg.training.lane_executor import first_rates
 from talweg.training.loop import fall
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from talweg.explore.sweep.specification import Specification
 
 
-class Gathered:
+class Collector:
     """The finished runs of a sweep. It is a context, which closes the store.
 
     Args:
@@ -66,7 +66,7 @@ class Gathered:
             done = -(-asked.count // chunk) - len(self._missing)
             self.finished = min(asked.count, done * chunk)
 
-    def __enter__(self) -> Gathered:
+    def __enter__(self) -> Collector:
         return self
 
     def __exit__(
@@ -201,7 +201,7 @@ class _Records:
         if status == "diverged":
             return self._why_diverged(history, settings, of_run)
         if status == "stopped early" and asked.stop_at is not None:
-            return reached_in_words(history, asked.stop_at)
+            return describe_reached(history, asked.stop_at)
         batches = asked.given_to_train(settings).get("batch_size") is not None
         return f"{status} {taken} steps; {fall(history, batches=batches)}"
 
@@ -209,7 +209,7 @@ class _Records:
         self, history: History, settings: dict[str, Any], of_run: dict[str, Any]
     ) -> str:
         model = self.asked.model_of(settings)
-        run = EagerRun(
+        run = EagerExecutor(
             model,
             self.asked.samples,
             lambda sample: None,

@@ -4,7 +4,7 @@ A task is a range of runs. Those of them that are one program, and with batches 
 seed, are trained at once by native code (`training/lane_executor.py`), which is compiled when the
 program is first met. What that cannot train is trained one by one, by `talweg.train`.
 
-Start reading at `SideBySide.__call__`.
+Start reading at `LaneBatch.__call__`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from talweg.explore.sweep.result import ENDS
 from talweg.optim import Optimizer
 from talweg.training.eager_executor import parameters_of
 from talweg.training.history import History
-from talweg.training.lane_executor import Lanes
+from talweg.training.lane_executor import LaneExecutor
 from talweg.training.train import train
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def empty(runs: int, steps: int) -> dict[str, Array]:
     }
 
 
-class SideBySide:
+class LaneBatch:
     """What trains runs of a sweep in this process; see `talweg.explore.tasks.Work`.
 
     Args:
@@ -81,7 +81,7 @@ class SideBySide:
         self.specification = specification
         routes = specification.routes
         self._of_weights = [n for n in specification.grid if routes[n] in ("model", "scale")]
-        self._lanes: dict[Program, Lanes] = {}
+        self._lanes: dict[Program, LaneExecutor] = {}
         self._weights: dict[Any, list[float]] = {}
         self._making = threading.Lock()  # models are made, and traced, by one thread at a time
         self._stopped = threading.Event()
@@ -157,7 +157,7 @@ class SideBySide:
             done["size"][rows] = swept.gradients[np.arange(len(rows)), worst]
         return True
 
-    def _lanes_of(self, run: _Run) -> Lanes:
+    def _lanes_of(self, run: _Run) -> LaneExecutor:
         """The native code of a run's program."""
         specification = self.specification
         with self._making:
@@ -165,7 +165,7 @@ class SideBySide:
                 given, settings = specification.given_to_train(run.settings), dict(run.settings)
                 if specification.routes.get("initial_scale") == "scale":
                     settings["initial_scale"] = 1.0
-                self._lanes[run.program] = Lanes(
+                self._lanes[run.program] = LaneExecutor(
                     specification.model_of(settings),
                     specification.families[run.program],
                     specification.samples,
@@ -176,7 +176,7 @@ class SideBySide:
                 )
             return self._lanes[run.program]
 
-    def _weights_of(self, run: _Run, lanes: Lanes) -> list[float]:
+    def _weights_of(self, run: _Run, lanes: LaneExecutor) -> list[float]:
         """The first weights of a run."""
         specification = self.specification
         key = (run.program, run.places["seed"], *[run.places[name] for name in self._of_weights])
@@ -228,7 +228,7 @@ class SideBySide:
         )
         stopped = history.status == "stopped early"
         if stop_at is not None and stopped and history.losses[-1] <= stop_at:
-            history.verdict = reached_in_words(history, stop_at)
+            history.verdict = describe_reached(history, stop_at)
         taken = history.steps
         done["losses"][row, :taken] = history.losses
         done["taken"][row] = taken
@@ -254,7 +254,7 @@ class _Run:
     program: Program
 
 
-def reached_in_words(history: History, stop_at: float) -> str:
+def describe_reached(history: History, stop_at: float) -> str:
     """The verdict on a run whose loss reached its target."""
     return (
         f"stopped at step {history.steps}: the loss {history.losses[-1]:.6g} is not above "

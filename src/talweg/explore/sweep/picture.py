@@ -77,7 +77,7 @@ def _curves(result: SweepResult, ax: Axes | None) -> Axes:
             _labels(result, few), result.losses, result.lengths.tolist(), strict=True
         )
     ]
-    return curves.rates(runs, limit=_median(result.limits), title=TITLE, ax=ax)
+    return curves.rates(runs, limit=_median(result.max_stable_lrs), title=TITLE, ax=ax)
 
 
 def _labels(result: SweepResult, few: bool) -> list[str]:
@@ -98,7 +98,7 @@ def _labels(result: SweepResult, few: bool) -> list[str]:
         for rate, row in zip(rates, rows, strict=True)
     ]
     if few:
-        above = result.of_limit.tolist()
+        above = result.lr_over_limit.tolist()
         labels = [
             f"{label}: {times:.2g} × limit" if times > 1.0 else label
             for label, times in zip(labels, above, strict=True)
@@ -144,7 +144,7 @@ def _line(result: SweepResult, settings: dict[str, Any], runs: Array) -> Line:
     found = by_rate(rates, codes, losses)
     spread = np.where(codes == VERDICTS.index("diverged"), np.inf, losses)
     few = len(result) <= _MOST_POINTS
-    limits = result.limits[runs]
+    limits = result.max_stable_lrs[runs]
     known = limits[np.isfinite(limits)]
     return Line(
         name=name_of(settings),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg._util.atomic_files import write_whole
+from talweg._util.deprecation import RenamedAttribute
 from talweg.errors import ArgumentError
 from talweg.explore import verdicts
 from talweg.explore.sharpness import beside_limit
@@ -59,7 +60,7 @@ class SweepResult:
         lengths: how many losses each run has.
         ends: how each run ended, as a place in `ENDS`.
         history_of: makes the record of a run from its number.
-        why_one_by_one: why they were not trained all at once by native code; empty if they were.
+        fallback_reason: why they were not trained all at once by native code; empty if they were.
         interrupted: whether some runs are missing or cut short.
         stop_at: the loss at which a run was to stop, if there was one.
         limit_of: finds for a run, by its number, the largest stable learning rate at its first
@@ -72,10 +73,15 @@ class SweepResult:
     lengths: Array = field(repr=False)
     ends: Array = field(repr=False)
     history_of: Callable[[int], History] = field(repr=False)
-    why_one_by_one: str = ""
+    fallback_reason: str = ""
     interrupted: bool = False
     stop_at: float | None = None
     limit_of: Callable[[int], float | None] | None = field(default=None, repr=False)
+
+    in_words = RenamedAttribute("summary")
+    why_one_by_one = RenamedAttribute("fallback_reason")
+    limits = RenamedAttribute("max_stable_lrs")
+    of_limit = RenamedAttribute("lr_over_limit")
 
     @classmethod
     def of_runs(
@@ -83,7 +89,7 @@ class SweepResult:
         runs: Sequence[Run],
         steps: int,
         *,
-        why_one_by_one: str = "",
+        fallback_reason: str = "",
         interrupted: bool = False,
         limit_of: Callable[[int], float | None] | None = None,
     ) -> SweepResult:
@@ -92,7 +98,7 @@ class SweepResult:
         Args:
             runs: the runs, each with at least one loss, all with the same `stop_at`.
             steps: how many steps each was to make.
-            why_one_by_one: see `SweepResult`.
+            fallback_reason: see `SweepResult`.
             interrupted: whether runs are missing; one that was cut short is noticed here.
             limit_of: see `SweepResult`.
 
@@ -117,7 +123,7 @@ class SweepResult:
             np.array([run.history.steps for run in runs], dtype=np.int64),
             np.array(ends, dtype=np.int8),
             lambda k: runs[k].history,
-            why_one_by_one,
+            fallback_reason,
             interrupted or _INTERRUPTED in ends,
             runs[0].stop_at if runs else None,
             limit_of,
@@ -219,7 +225,7 @@ class SweepResult:
     # ---- the limit at the start -------------------------------------------------------------
 
     @cached_property
-    def limits(self) -> Array:
+    def max_stable_lrs(self) -> Array:
         """The largest stable learning rate at the first weights of each run; nan where unknown.
 
         It is that of `talweg.sharpness` for the run's optimiser, and is found once for all runs
@@ -237,14 +243,14 @@ class SweepResult:
         return known[place]
 
     @property
-    def of_limit(self) -> Array:
+    def lr_over_limit(self) -> Array:
         """The learning rate of each run, as a multiple of its limit; nan where that is unknown."""
         import numpy as np
 
         rates: Array = np.asarray(self.settings["learning_rate"], dtype=np.float64)
-        return rates / self.limits
+        return rates / self.max_stable_lrs
 
-    def limit_in_words(self, k: int) -> str:
+    def describe_limit(self, k: int) -> str:
         """What to expect of a run's learning rate at its first weights.
 
         Args:
@@ -254,7 +260,7 @@ class SweepResult:
             One sentence such as "0.18 is 1.8 times the limit at the start, 0.1: expect a spike
             first"; empty where the limit is unknown.
         """
-        limit = float(self.limits[k])
+        limit = float(self.max_stable_lrs[k])
         if math.isnan(limit):
             return ""
         return beside_limit(float(self.settings["learning_rate"][k]), limit, "at the start")
@@ -308,7 +314,7 @@ class SweepResult:
             self.lengths[rows],
             self.ends[rows],
             lambda k: self.history_of(number[k]),
-            self.why_one_by_one,
+            self.fallback_reason,
             self.interrupted,
             self.stop_at,
             None if limit_of is None else lambda k: limit_of(number[k]),
@@ -317,7 +323,7 @@ class SweepResult:
     # ---- shown --------------------------------------------------------------------------
 
     @property
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """The verdict of the whole sweep; the rules are in `talweg.explore.sweep.conclusion`.
 
         For example "best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable".
@@ -329,7 +335,7 @@ class SweepResult:
         """A polars DataFrame with one row a run.
 
         Its columns are the settings, steps, first_loss, final_loss, best_loss, verdict, status
-        and, where a limit is known, limit (the largest stable rate at the start) and of_limit
+        and, where a limit is known, limit (the largest stable rate at the start) and lr_over_limit
         (the rate as a multiple of it).
         """
         return table.table(self)

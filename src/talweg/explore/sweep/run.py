@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
+from talweg._util.deprecation import RenamedAttribute
 from talweg.explore import verdicts
 from talweg.explore.verdicts import Verdict
 from talweg.training.history import History
@@ -33,6 +34,8 @@ class Run:
     history: History
     stop_at: float | None = None
 
+    in_words = RenamedAttribute("summary")
+
     @property
     def learning_rate(self) -> Any:
         """The rate it was trained at."""
@@ -56,13 +59,13 @@ class Run:
         return verdicts.verdict(self.history.losses, self.stop_at)
 
     @property
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """The verdict with the numbers that led to it."""
         if self.history.status == "diverged":
             return f"diverged at step {self.history.steps}"
         if self.history.status == "interrupted":
             return f"interrupted after {self.history.steps} steps"
-        return verdicts.in_words(self.history.losses, self.stop_at)
+        return verdicts.summary(self.history.losses, self.stop_at)
 
     @property
     def best_loss(self) -> float:

@@ -30,7 +30,7 @@ from talweg.optim import Optimizer
 from talweg.training.eager_executor import Model, Sample, parameters_of
 
 if TYPE_CHECKING:
-    from talweg.explore.sweep.lane_batch import SideBySide
+    from talweg.explore.sweep.lane_batch import LaneBatch
     from talweg.training.lane_executor import Family
 
 Route: TypeAlias = Literal["model", "optimizer", "scale", "train"]
@@ -101,11 +101,11 @@ class Specification:
         """Whether steps of some runs do not take all samples."""
         return "batch_size" in self.settings or "batch_size" in self.choices
 
-    def prepare(self) -> SideBySide:
+    def prepare(self) -> LaneBatch:
         """What trains the runs in this process."""
-        from talweg.explore.sweep.lane_batch import SideBySide
+        from talweg.explore.sweep.lane_batch import LaneBatch
 
-        return SideBySide(self)
+        return LaneBatch(self)
 
     # ---- one run ------------------------------------------------------------------------------
 

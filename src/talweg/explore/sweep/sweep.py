@@ -24,12 +24,12 @@ from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.specification import Specification, route
 from talweg.explore.tasks import completed
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import EagerRun, Model, Sample
+from talweg.training.eager_executor import EagerExecutor, Model, Sample
 from talweg.training.loop import WORTH_COMPILING, Engine, Mode, Settings, operations
 from talweg.training.train import samples_of, train
 
 if TYPE_CHECKING:
-    from talweg.explore.sweep.lane_batch import SideBySide
+    from talweg.explore.sweep.lane_batch import LaneBatch
 
 
 def sweep(
@@ -56,7 +56,7 @@ def sweep(
     verdicts as `train` gives one by one. Models that are one program for all seeds are compiled
     once; another width is another program. Of the settings of `train`, native code takes `loss`,
     `reduction`, `batch_size` and `seed`. Where it cannot, runs are made one by one, and
-    `result.why_one_by_one` says why.
+    `result.fallback_reason` says why.
 
     Args:
         make_model: makes a model whose weights are drawn from the `random.Random` it gets.
@@ -199,7 +199,7 @@ def _check(asked: Specification, progress: bool) -> None:
         )
 
 
-def _prepared(asked: Specification) -> tuple[Specification, SideBySide, str]:
+def _prepared(asked: Specification) -> tuple[Specification, LaneBatch, str]:
     """The sweep with its native programs if it has any, what does it, and why it has none."""
     try:
         asked.refuse_what_is_not_for_lanes()
@@ -232,7 +232,7 @@ def _operations(asked: Specification, settings: Mapping[str, Any]) -> int:
     """How many operations the loss of the first sample takes."""
     model, loss = asked.model_of(settings), asked.loss_of(settings)
     return operations(
-        EagerRun(
+        EagerExecutor(
             model,
             asked.samples,
             lambda sample: loss(model, sample),
@@ -245,7 +245,7 @@ def _operations(asked: Specification, settings: Mapping[str, Any]) -> int:
 
 def _gather(
     asked: Specification,
-    work: SideBySide,
+    work: LaneBatch,
     why: str,
     *,
     executor: Any,
@@ -253,13 +253,13 @@ def _gather(
     progress: bool,
 ) -> SweepResult:
     """Hand out the runs, and keep what comes back."""
-    from talweg.explore.sweep.collector import Gathered  # loads NumPy, which checks do without
+    from talweg.explore.sweep.collector import Collector  # loads NumPy, which checks do without
 
     threads = 1
     if asked.in_lanes and executor is None:
         threads = asked.threads or cores()
     chunk = _runs_of_a_task(asked, threads, executor is not None, store is not None)
-    with Gathered(asked, chunk, store, why) as gathered:
+    with Collector(asked, chunk, store, why) as gathered:
         tasks = [gathered.runs_of(number) for number in gathered.missing()]
         numbers = gathered.missing()
         try:

@@ -42,10 +42,13 @@ def table(result: SweepResult) -> pl.DataFrame:
         "verdict": pl.Series(VERDICTS, dtype=pl.String).gather(result.codes),
         "status": pl.Series(result.how_ended, dtype=pl.String),
     }
-    limits = result.limits
+    limits = result.max_stable_lrs
     if not np.isnan(limits).all():
         known = pl.Series(limits, nan_to_null=True)
-        columns |= {"limit": known, "of_limit": pl.Series(result.of_limit, nan_to_null=True)}
+        columns |= {
+            "max_stable_lr": known,
+            "lr_over_limit": pl.Series(result.lr_over_limit, nan_to_null=True),
+        }
     return pl.DataFrame(columns)
 
 
@@ -65,7 +68,7 @@ def as_html(result: SweepResult) -> str:
     parts = [f"<p>{html.escape(repr(result))}</p>"]
     if len(result):
         parts = [_picture(result), _rows(result)]
-    parts.append(f"<p>{html.escape(result.in_words)}</p>")
+    parts.append(f"<p>{html.escape(result.summary)}</p>")
     return "".join(parts)
 
 

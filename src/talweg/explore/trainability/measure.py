@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from talweg._util.deprecation import RenamedAttribute
 from talweg.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -87,14 +88,16 @@ class Dimension:
         error: the standard error of the slope that it is; None with the value.
         sizes: the sides of the boxes, in pixels.
         counts: how many boxes of each size have boundary in them.
-        in_words: the same in words; without a value why there is none.
+        summary: the same in words; without a value why there is none.
     """
 
     value: float | None
     error: float | None
     sizes: tuple[int, ...]
     counts: tuple[int, ...]
-    in_words: str
+    summary: str
+
+    in_words = RenamedAttribute("summary")
 
 
 def boundary(converged: Array) -> Array:
@@ -130,7 +133,7 @@ def box_counting_dimension(converged: Array) -> Dimension:
 
     Example:
         >>> import numpy as np
-        >>> box_counting_dimension(np.indices((64, 64))[0] > 40).in_words
+        >>> box_counting_dimension(np.indices((64, 64))[0] > 40).summary
         "the boundary's box-counting dimension is 1.00 ± 0.00"
     """
     edge = boundary(converged)

@@ -23,7 +23,7 @@ from talweg.errors import NativeError
 from talweg.explore.trainability.axes import LAYERED, Axis
 from talweg.explore.trainability.measure import convergence_measure
 from talweg.explore.trainability.point_runs import Plan, parameters_of_axis
-from talweg.training.lane_executor import Family, Lanes, family_of, first_rates
+from talweg.training.lane_executor import Family, LaneExecutor, family_of, first_rates
 
 if TYPE_CHECKING:
     from talweg.compiler.ir.tape import Array
@@ -79,7 +79,7 @@ class PointLanes:
         self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
         self.ranges = self._ranges()
         self._refuse_hidden_settings()
-        self._lanes: dict[tuple[str, ...], Lanes] = {}
+        self._lanes: dict[tuple[str, ...], LaneExecutor] = {}
         self._making = threading.Lock()
         self._stopped = threading.Event()
         self._lanes_of({a.setting: a.low for a in self.axes if a.setting not in LAYERED})
@@ -134,13 +134,13 @@ class PointLanes:
         if len(varied) > len(own):
             raise NativeError(f"what varies in the optimiser is not only {own[0].name}: {varied}")
 
-    def _lanes_of(self, numbers: dict[str, Any]) -> Lanes:
+    def _lanes_of(self, numbers: dict[str, Any]) -> LaneExecutor:
         """The native code for points at which these numbers of the optimiser are zero or not."""
         plan, varied = self.plan, tuple([name for name, x in numbers.items() if x])
         with self._making:
             if varied not in self._lanes:
                 optimizer = replace(plan.optimizer, **numbers)
-                self._lanes[varied] = Lanes(
+                self._lanes[varied] = LaneExecutor(
                     self.model,
                     Family(optimizer, varied, callable(optimizer.lr)),
                     plan.samples,

@@ -17,7 +17,7 @@ from talweg.explore.trainability.axes import LAYERED, Axis
 from talweg.losses import Loss
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
-from talweg.training.eager_executor import Batch, EagerRun, Model, Sample
+from talweg.training.eager_executor import Batch, EagerExecutor, Model, Sample
 from talweg.training.loop import batches_of
 from talweg.value import Value
 
@@ -109,7 +109,7 @@ class Plan:
         return convergence_measure(table)
 
 
-class _Run(EagerRun):
+class _Run(EagerExecutor):
     """A run in which parameters may have rates of their own."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -117,7 +117,7 @@ class _Run(EagerRun):
         self.rates: dict[int, float] = {}
 
     def step(self, batch: Batch) -> None:
-        """Forward, loss, backward, update; see `EagerRun.step`."""
+        """Forward, loss, backward, update; see `EagerExecutor.step`."""
         number = self.history.steps + 1
         chosen = self.samples if batch is None else [self.samples[i] for i in batch]
         loss = self.loss_and_gradient(chosen)

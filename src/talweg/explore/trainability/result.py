@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from talweg._util.deprecation import RenamedAttribute
 from talweg._util.progress import counting_bar
 from talweg.errors import ArgumentError
 from talweg.explore.trainability.measure import Dimension, box_counting_dimension, busiest_point
@@ -40,7 +41,7 @@ class TrainabilityMap:
             interrupted map did not reach have the measure of a coarser point, or nan.
         steps: how many steps each run was to make.
         finished: which part of the points was computed, from 0 to 1.
-        why_one_by_one: why runs were made one by one by the eager engine; empty if many were
+        fallback_reason: why runs were made one by one by the eager engine; empty if many were
             made at once by native code.
 
     Example:
@@ -67,7 +68,10 @@ class TrainabilityMap:
     window: Box = field(repr=False)
     pyramid: Pyramid = field(repr=False)
     completed: Completed = field(repr=False)
-    why_one_by_one: str = ""
+    fallback_reason: str = ""
+
+    in_words = RenamedAttribute("summary")
+    why_one_by_one = RenamedAttribute("fallback_reason")
 
     @property
     def names(self) -> tuple[str, str]:
@@ -87,10 +91,10 @@ class TrainabilityMap:
         return box_counting_dimension(self.converged)
 
     @property
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """What the map shows, in one line."""
         part = "" if self.finished == 1.0 else f"{percent(self.finished)} computed; "
-        return f"{part}{percent(self._share)} of the runs converged; {self.dimension.in_words}"
+        return f"{part}{percent(self._share)} of the runs converged; {self.dimension.summary}"
 
     @property
     def _share(self) -> float:
@@ -166,7 +170,7 @@ class TrainabilityMap:
             self.completed,
             steps=self.steps,
             progress=progress,
-            why=self.why_one_by_one,
+            why=self.fallback_reason,
         )
 
     def animate(
@@ -241,7 +245,7 @@ class TrainabilityMap:
         from talweg.plotting import trainability
 
         picture = base64.b64encode(trainability.as_png(self.plot())).decode()
-        words = html.escape(self.in_words)
+        words = html.escape(self.summary)
         return f'<img alt="{words}" src="data:image/png;base64,{picture}"/><p>{words}</p>'
 
 
@@ -283,7 +287,7 @@ def mapped(
         window=window,
         pyramid=pyramid,
         completed=completed,
-        why_one_by_one=why,
+        fallback_reason=why,
     )
 
 

@@ -82,7 +82,7 @@ def trainability_map(
         seed: where the weights are drawn from, and the order of batches.
         engine: "native" for many runs at once in SIMD lanes or an error, "eager" for one by one
             by the eager engine, or "auto" for native code where that is possible; if not,
-            `why_one_by_one` of the map says why.
+            `fallback_reason` of the map says why.
         mode: see `train`. A store of one mode is refused in the other: near the boundary a last
             bit decides.
         threads: how many threads share the runs; None for one for each core. It does not change

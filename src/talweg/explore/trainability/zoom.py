@@ -137,7 +137,7 @@ def _at(whole: TrainabilityMap, box: Box, progress: bool) -> TrainabilityMap:
         whole.completed,
         steps=whole.steps,
         progress=progress,
-        why=whole.why_one_by_one,
+        why=whole.fallback_reason,
     )
 
 
