@@ -18,7 +18,7 @@ from pathlib import Path
 
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.passes.find_loops import find_loops
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 
 PATH = Path(__file__).parent.parent / "tests" / "support" / "gallery.py"
 
@@ -43,7 +43,7 @@ def measure(name, program, at_least):
     tape, w, x = traced.tape, [p.data for p in traced.parameters], traced.inputs
     times, compiled = [], []
     for exact in (True, False):
-        seconds, found = seconds_of(partial(Compiled, tape, exact=exact))
+        seconds, found = seconds_of(partial(Executable, tape, exact=exact))
         compiled.append(found)
         times.append(seconds)
 

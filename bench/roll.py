@@ -22,7 +22,7 @@ import talweg as tw
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, tape
 from talweg.compiler.passes.roll import roll
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 
 # ---- programs with a pattern ---------------------------------------------------------------
 
@@ -239,7 +239,7 @@ def measure(name, operations):
     timed(tape.verify, flat)
     timed(roll, flat)
     program = timed(loop_program.program, flat)
-    compiled = timed(Compiled, flat)
+    compiled = timed(Executable, flat)
     each = "".join(f"{t / len(flat) * 1e6:8.2f}" for t in times[:4])
     form = "table" if compiled.code is None else "loops"
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

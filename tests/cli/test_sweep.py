@@ -291,7 +291,7 @@ def test_a_store_is_gone_on_with_and_a_target_ends_runs(run, monkeypatch):
     def never(*_):
         raise AssertionError("a run was made again")
 
-    monkeypatch.setattr("talweg.explore.sweep.lane_batch.SideBySide.__call__", never)
+    monkeypatch.setattr("talweg.explore.sweep.lane_batch.LaneBatch.__call__", never)
     assert json.loads(run(line)[1])["runs"] == first["runs"]
     code, _, err = run(line.replace("0.05", "0.06"))
     assert code == 2

@@ -356,7 +356,7 @@ def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
     assert same(found["w"], [value.grad for value in values])
 
 
-@pytest.mark.parametrize("wanted", [("w",), ("x",), ("x", "w")])
+@pytest.mark.parametrize("wrt", [("w",), ("x",), ("x", "w")])
 def test_only_what_is_wanted(wrt):
     case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
     w, x = case.inputs["w"], case.inputs["x"]

@@ -8,9 +8,9 @@ from stages import same
 
 import talweg as tw
 from talweg import Embedding, Matrix, Module, Value
-from talweg.compiler.frontend.symbolic_int import Whole
+from talweg.compiler.frontend.symbolic_int import SymbolicInt
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.runtime.executable import Compiled
+from talweg.compiler.runtime.executable import Executable
 from talweg.errors import ArgumentError, DataError, NativeError, TraceError
 
 
@@ -175,7 +175,7 @@ def test_pick_is_the_same_known_or_open():
     zs = [Value(0.3), Value(-0.5), Value(0.9)]
     for i in range(3):
         tape = trace(lambda k: tw.gather(zs, k) * 2.0, i, integers=True).tape
-        compiled = Compiled(tape, exact=True)
+        compiled = Executable(tape, exact=True)
         w = [z.data for z in zs]
         assert compiled.value(w, [float(i)]) == (w[i] * 2.0,)
         gradient = compiled.gradient(w, [float(i)], [1.0])["w"]
@@ -201,7 +201,7 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
     own.backward()
     w = [p.data for p in traced.parameters]
     for as_table in (False, True):
-        compiled = Compiled(traced.tape, exact=True, as_table=as_table)
+        compiled = Executable(traced.tape, exact=True, as_table=as_table)
         assert compiled.value(w, inputs) == (own.data,)
         found = compiled.gradient(w, inputs, [1.0])["w"]
         assert found == pytest.approx([p.grad for p in traced.parameters], rel=1e-14)
@@ -216,7 +216,7 @@ def test_a_table_is_not_read_at_a_computed_number():
 
 
 def test_open_numbers_behave_as_ints():
-    k = Whole(3)
+    k = SymbolicInt(3)
     assert not k.is_fixed
     product = Value(2.0) * k + k * Value(1.0)
     assert product.data == 9.0
@@ -229,6 +229,6 @@ def test_open_numbers_behave_as_ints():
         lambda n: n * 0.5 == 1.5 and 0.5 * n == 1.5 and n / 2 == 1.5,
         lambda n: {3: "three"}[n] == "three" and f"{n}" == "3" and str(n) == "3" and bool(n),
     ):
-        fresh = Whole(3)
+        fresh = SymbolicInt(3)
         assert used(fresh)
         assert fresh.is_fixed

@@ -48,7 +48,7 @@ def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monk
     def never(self, task):
         raise AssertionError("a run was made again")
 
-    monkeypatch.setattr("talweg.explore.sweep.lane_batch.SideBySide.__call__", never)
+    monkeypatch.setattr("talweg.explore.sweep.lane_batch.LaneBatch.__call__", never)
     again = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **asked(threads=2))
     assert again.losses.tolist() == first.losses.tolist()
     assert not again.interrupted
@@ -89,7 +89,7 @@ def test_ctrl_c_before_anything_was_finished_leaves_no_runs(tmp_path, monkeypatc
         def interrupt(self, task):
             raise KeyboardInterrupt
 
-        patched.setattr("talweg.explore.sweep.lane_batch.SideBySide.__call__", interrupt)
+        patched.setattr("talweg.explore.sweep.lane_batch.LaneBatch.__call__", interrupt)
         nothing = tw.sweep(network, LESSON, RATES[:9], store=tmp_path / "r", **asked(engine=engine))
     assert nothing.interrupted
     assert len(nothing) == len(nothing.losses) == len(nothing.table) == 0
