@@ -529,7 +529,9 @@ def native_outputs(found, sizes, inputs, exact=True):
     """Run the function `value` of scheduled code."""
     library = llvm.compile(entry_points.kernels(found, exact))
     numbers = {"w": inputs, "out": [0.0] * len(found.outputs), "work": [0.0]}
-    memory = Memory({name: max(1, len(part)) for name, part in numbers.items()}, entry_points.TABLE)
+    memory = Memory(
+        {name: max(1, len(part)) for name, part in numbers.items()}, entry_points.ARGUMENT_TABLE
+    )
     memory.floats("w")[:] = inputs
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
     return memory.floats("out").tolist()

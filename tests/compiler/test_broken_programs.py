@@ -123,7 +123,7 @@ def loops_stay_loops(monkeypatch):
     """Programs as small as a test's are compiled as large ones are: in loops, with jamming."""
     monkeypatch.setattr(lower, "_SMALL_PROGRAM", 0)
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
-    monkeypatch.setattr(entry_points, "_SMALL", 0)
+    monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
 
 
 # ---- programs with a point -------------------------------------------------------------------

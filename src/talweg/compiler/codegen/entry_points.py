@@ -1,26 +1,35 @@
 """The native functions of a traced program: `value` and `gradient`.
 
-Both take one pointer, to a table of pointers: to the numbers of each space, to the outputs,
-to the derivatives, and to memory to work in (`TABLE`). They keep nothing between calls.
+Each takes the address of its argument table: the addresses of the arrays that it reads and writes
+(`ARGUMENT_TABLE`). They store nothing between calls.
 
 Start reading at `kernels`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from talweg.compiler.codegen.builder import Function, Module, Name
-from talweg.compiler.codegen.lower import Body, Layout
+from talweg.compiler.codegen.builder import (
+    CACHE_LINE,
+    DOUBLE,
+    PTR,
+    FunctionBuilder,
+    Module,
+    Parameter,
+)
+from talweg.compiler.codegen.lower import Layout, LoweringContext
+from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram
 
-TABLE = ("w", "x", "c", "out", "cotangents", "dw", "dx", "work")
-"""What the pointers in the table point to."""
+ARGUMENT_TABLE = ("w", "x", "c", "out", "cotangents", "dw", "dx", "work")
+"""The arrays of the argument table: parameters, inputs, constants, outputs, the derivatives by the
+outputs, those by parameters and inputs, and memory to work in."""
 
-_SMALL = 4096
-"""Arrays of at most so many numbers in all lie on the stack, where LLVM can make registers
-of them."""
+_STACK_LIMIT = 4096
+"""Arrays of at most so many numbers in all are on the stack, where LLVM can replace them by
+registers."""
 
 
 def kernels(code: ScheduledProgram, exact: bool) -> str:
@@ -46,96 +55,103 @@ def work_size(code: ScheduledProgram) -> int:
 
 
 def _on_stack(code: ScheduledProgram) -> bool:
-    return sum(code.arrays.values()) <= _SMALL
+    return sum(code.arrays.values()) <= _STACK_LIMIT
 
 
 def padded(size: int) -> int:
-    """Sizes are rounded up to whole cache lines."""
-    return -(-size // 8) * 8
+    """A number of doubles, rounded up to whole cache lines."""
+    in_line = CACHE_LINE // DOUBLE.size
+    return -(-size // in_line) * in_line
 
 
 def _kernel(module: Module, name: str, code: ScheduledProgram, backward: bool) -> None:
-    """A function that fetches the pointers, and one that gets them, known to be apart."""
+    """A function that loads the addresses, and one that is given them as parameters.
+
+    Only parameters can be declared not to overlap.
+    """
     arrays = {} if _on_stack(code) else dict(code.arrays)
-    shell = Function(module, f"define void @{name}(ptr %table)")
-    given = [pointer_at(shell, "%table", k) for k in range(len(TABLE))]
-    offset = 0
+    shell = module.function(name, [Parameter("table", PTR)])
+    names = [*ARGUMENT_TABLE, *arrays]
+    body = module.function(f"{name}.body", array_parameters(names), internal=True)
+
+    table = shell.parameters["table"]
+    given = [load_pointer(shell, table, k) for k in range(len(ARGUMENT_TABLE))]
+    work, offset = given[ARGUMENT_TABLE.index("work")], 0
     for size in arrays.values():
-        given.append(byte_offset(shell, given[TABLE.index("work")], 8 * offset))
+        given.append(shell.gep(work, offset))
         offset += padded(size)
-    shell.put(f"call void @{name}.body({', '.join('ptr ' + x for x in given)})")
-    shell.put("ret void")
-    names = [*TABLE, *arrays]
-    head = ", ".join(f"ptr noalias nocapture %{x}" for x in names)
-    body = Function(module, f"define internal void @{name}.body({head})")
-    pointers = {x: f"%{x}" for x in names}
-    whole = [*code.forward, *(code.backward if backward else ())]
-    layout = Layout(with_arrays(body, code, pointers))
-    _write(Body(body, layout, not module.exact, whole), code, backward)
-    body.put("ret void")
+    shell.call(body, *given)
+    shell.ret()
+
+    program = [*code.forward, *(code.backward if backward else ())]
+    layout = Layout(allocate_arrays(body, code, body.parameters))
+    _lower(LoweringContext(body, layout, not module.exact, program), code, backward)
+    body.ret()
 
 
-def with_arrays(
-    function: Function, code: ScheduledProgram, pointers: Mapping[str, Name], samples: int = 1
+def array_parameters(names: list[str]) -> list[Parameter]:
+    """Parameters for the addresses of arrays.
+
+    noalias: the arrays of a `Memory` do not overlap. nocapture: no address is stored or returned.
+    """
+    return [Parameter(name, PTR, noalias=True, nocapture=True) for name in names]
+
+
+def allocate_arrays(
+    function: FunctionBuilder,
+    code: ScheduledProgram,
+    pointers: Mapping[str, Name],
+    samples: int = 1,
 ) -> dict[str, Name]:
-    """The pointers to all arrays; those that have none yet are put on the stack."""
+    """The addresses of all arrays of a program; those without one yet are put on the stack.
+
+    Args:
+        function: the function that uses the arrays.
+        code: the program.
+        pointers: the addresses that are known, by name.
+        samples: how many numbers of each sample an array holds.
+    """
     stacked = {
-        name: function.allocate(f"[{size * samples} x double]", 64)
+        name: function.alloca(DOUBLE, size * samples, align=CACHE_LINE)
         for name, size in code.arrays.items()
         if name not in pointers
     }
     return {**pointers, **stacked}
 
 
-def pointer_at(function: Function, table: Name, k: int) -> Name:
-    """The k-th pointer of a table."""
-    return function.new(f"load ptr, ptr {byte_offset(function, table, 8 * k)}")
+def load_pointer(function: FunctionBuilder, table: Name, k: int) -> Name:
+    """Address number k of a table of addresses."""
+    return function.load(function.gep(table, k, PTR), PTR)
 
 
-def byte_offset(function: Function, pointer: Name, by: int) -> Name:
-    """A pointer so many bytes further."""
-    return function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {by}") if by else pointer
-
-
-def counted(f: Function, count: Name, body: Callable[[Name], None]) -> None:
-    """A loop: `count` times the body, which is given the number of the iteration."""
-    before, head = f.block, f.label("loop")
-    inside, latch, after = f.label("body"), f.label("next"), f.label("after")
-    f.put(f"br label %{head}")
-    f.start(head)
-    f.put(f"%i.{head} = phi i64 [ 0, %{before} ], [ %n.{head}, %{latch} ]")
-    more = f.new(f"icmp slt i64 %i.{head}, {count}")
-    f.put(f"br i1 {more}, label %{inside}, label %{after}")
-    f.start(inside)
-    body(f"%i.{head}")
-    f.put(f"br label %{latch}")
-    f.start(latch)
-    f.put(f"%n.{head} = add nuw nsw i64 %i.{head}, 1")
-    f.put(f"br label %{head}")
-    f.start(after)
-
-
-def _write(body: Body, code: ScheduledProgram, backward: bool) -> None:
-    copy = body.copies[0]
-    body.statements(code.forward, body.copies)
+def _lower(context: LoweringContext, code: ScheduledProgram, backward: bool) -> None:
+    (instance,) = context.instances
+    context.statements(code.forward, [instance])
     for k, place in enumerate(code.outputs):
-        body.write(Element("out", Affine(k)), body.read(place, copy), copy)
+        context.write(Element("out", Affine(k)), context.read(place, instance), instance)
     if not backward:
         return
-    clear(body, code)
+    zero_adjoints(context, code)
     for k, target in enumerate(code.cotangents):
         if target is not None:
-            body.add(target, body.read(Element("cotangents", Affine(k)), copy), copy)
-    body.statements(code.backward, body.copies)
+            cotangent = context.read(Element("cotangents", Affine(k)), instance)
+            context.add(target, cotangent, instance)
+    context.statements(code.backward, [instance])
 
 
-def clear(body: Body, code: ScheduledProgram) -> None:
-    """Set the arrays that collect derivatives of results to zero."""
-    function, layout = body.function, body.layout
-    name = "llvm.memset.p0.i64"
-    function.module.declare(name, f"declare void @{name}(ptr, i8, i64, i1)")
+def zero_adjoints(context: LoweringContext, code: ScheduledProgram) -> None:
+    """Set the arrays in which derivatives by results are accumulated to zero."""
+    layout = context.layout
     for array, size in code.arrays.items():
         if array.startswith("d"):
-            count = size * layout.blocks * body.size
-            pointer = layout.pointers[array]
-            function.put(f"call void @{name}(ptr align 64 {pointer}, i8 0, i64 {count}, i1 false)")
+            count = size * layout.blocks * context.size
+            context.function.memset(layout.pointers[array], count, align=CACHE_LINE)
+
+
+# ---- the former names, until sample_lanes.py and model_lanes.py use those above ------------------
+
+clear = zero_adjoints
+with_arrays = allocate_arrays
+pointer_at = load_pointer
+counted = FunctionBuilder.for_range
+byte_offset = FunctionBuilder.byte_offset

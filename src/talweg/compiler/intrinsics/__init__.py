@@ -3,7 +3,7 @@
 Each function here takes an emitter and the operands, asks the emitter for instructions, and
 returns the name of the result. Written once, it serves one lane and several. There are two modes:
 
-* exact (`e.exact`): the bits of the functions of `autodiff/ieee.py`, by calls of the C library;
+* exact (`b.exact`): the bits of the functions of `autodiff/ieee.py`, by calls of the C library;
 * default: functions of our own without branches, so that all lanes go the same way.
 
 `select` holds what compares and selects; start reading there. The elementary functions follow

@@ -12,7 +12,7 @@ numbers, and there only, go to the C library.
 
 from __future__ import annotations
 
-from talweg.compiler.intrinsics.builder_protocol import Emitter, Name
+from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 from talweg.compiler.intrinsics.common import SIGN, WHOLE, odd_polynomial, polynomial
 
 _QUARTERS = 0.6366197723675814
@@ -44,60 +44,60 @@ _COS = (
 """cos(r) = 1 - r**2 / 2 + r**4 P(r**2) for |r| <= pi / 4."""
 
 
-def sin(e: Emitter, x: Name) -> Name:
+def sin(b: Builder, x: Name) -> Name:
     """The sine: of |x| = n pi / 2 + r the sine or cosine of r, by n, with the sign of x."""
-    if e.exact:
-        return e.call("sin", x)
-    n, sine, cosine = _quarters(e, x)
-    sign = e.integer_xor(_turned(e, n), e.bits(x))
-    result = _with_turned_sign(e, e.select(e.odd(n), cosine, sine), sign)
-    return e.call_where(_is_large(e, x), "sin", [x], result)
+    if b.exact:
+        return b.libm("sin", x)
+    n, sine, cosine = _quarters(b, x)
+    sign = b.integer_xor(_turned(b, n), b.to_bits(x))
+    result = _with_turned_sign(b, b.select(b.is_odd(n), cosine, sine), sign)
+    return b.libm_where(_is_large(b, x), "sin", [x], result)
 
 
-def cos(e: Emitter, x: Name) -> Name:
+def cos(b: Builder, x: Name) -> Name:
     """The cosine: the sine a quarter of a turn ahead."""
-    if e.exact:
-        return e.call("cos", x)
-    n, sine, cosine = _quarters(e, x)
-    sign = _turned(e, e.integer_add(n, e.integer(1)))
-    result = _with_turned_sign(e, e.select(e.odd(n), sine, cosine), sign)
-    return e.call_where(_is_large(e, x), "cos", [x], result)
+    if b.exact:
+        return b.libm("cos", x)
+    n, sine, cosine = _quarters(b, x)
+    sign = _turned(b, b.integer_add(n, b.integer_constant(1)))
+    result = _with_turned_sign(b, b.select(b.is_odd(n), sine, cosine), sign)
+    return b.libm_where(_is_large(b, x), "cos", [x], result)
 
 
-def _quarters(e: Emitter, x: Name) -> tuple[Name, Name, Name]:
+def _quarters(b: Builder, x: Name) -> tuple[Name, Name, Name]:
     """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n stands in the low bits of an integer."""
-    size, whole = e.abs(x), e.constant(WHOLE)
-    rounded = e.muladd(size, e.constant(_QUARTERS), whole)
-    count = e.sub(rounded, whole)
-    r = _less_quarters(e, size, count)
-    z = e.mul(r, r)
-    most = e.muladd(z, e.constant(-0.5), e.constant(1.0))
-    cosine = e.muladd(e.mul(z, z), polynomial(e, z, _COS), most)
-    return e.bits(rounded), odd_polynomial(e, r, _SIN), cosine
+    size, whole = b.abs(x), b.constant(WHOLE)
+    rounded = b.muladd(size, b.constant(_QUARTERS), whole)
+    count = b.sub(rounded, whole)
+    r = _less_quarters(b, size, count)
+    z = b.mul(r, r)
+    most = b.muladd(z, b.constant(-0.5), b.constant(1.0))
+    cosine = b.muladd(b.mul(z, z), polynomial(b, z, _COS), most)
+    return b.to_bits(rounded), odd_polynomial(b, r, _SIN), cosine
 
 
-def _less_quarters(e: Emitter, size: Name, count: Name) -> Name:
+def _less_quarters(b: Builder, size: Name, count: Name) -> Name:
     """What is left of a number when so many quarters of a turn are taken off, rounded once.
 
     The first difference has no error. What is rounded off the second goes with the third: rounded
     twice, an r just above a power of two, whose sine is just below it, would cost two units.
     """
-    first, second, third = [e.constant(-part) for part in _QUARTER]
-    most = e.muladd(count, first, size)
-    r = e.muladd(count, second, most)
-    rest = e.muladd(count, second, e.sub(most, r))
-    return e.add(r, e.muladd(count, third, rest))
+    first, second, third = [b.constant(-part) for part in _QUARTER]
+    most = b.muladd(count, first, size)
+    r = b.muladd(count, second, most)
+    rest = b.muladd(count, second, b.sub(most, r))
+    return b.add(r, b.muladd(count, third, rest))
 
 
-def _turned(e: Emitter, n: Name) -> Name:
+def _turned(b: Builder, n: Name) -> Name:
     """The highest bit is set where n quarters, and less than one more, make a sine negative."""
-    return e.shift_left(e.integer_and(n, e.integer(2)), 62)
+    return b.shift_left(b.integer_and(n, b.integer_constant(2)), 62)
 
 
-def _with_turned_sign(e: Emitter, x: Name, sign: Name) -> Name:
+def _with_turned_sign(b: Builder, x: Name, sign: Name) -> Name:
     """X, its sign turned where the highest bit of `sign` is set."""
-    return e.number(e.integer_xor(e.bits(x), e.integer_and(sign, e.integer(SIGN))))
+    return b.from_bits(b.integer_xor(b.to_bits(x), b.integer_and(sign, b.integer_constant(SIGN))))
 
 
-def _is_large(e: Emitter, x: Name) -> Name:
-    return e.lt(e.constant(_LARGEST), e.abs(x))
+def _is_large(b: Builder, x: Name) -> Name:
+    return b.lt(b.constant(_LARGEST), b.abs(x))

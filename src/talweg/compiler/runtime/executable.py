@@ -133,7 +133,7 @@ class Executable:
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = Memory(self._sizes, entry_points.TABLE)
+            memory = Memory(self._sizes, entry_points.ARGUMENT_TABLE)
             memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
