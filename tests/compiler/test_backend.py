@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, computed
 
 import talweg as tw
+from talweg.compiler import pipeline
 from talweg.compiler.codegen import entry_points
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
@@ -38,7 +39,6 @@ from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
 
 # ---- the oracle ---------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
+    compiled = pipeline.executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)
@@ -335,8 +335,8 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
     case = case_of(f, [0.3, 0.4], [0.5, 0.6])
     assert len(case.tape) > 8000
-    compiled = Executable(case.tape, exact=True)
-    assert compiled.code is None
+    compiled = pipeline.executable(case.tape, exact=True)
+    assert compiled.scheduled is None
     assert same(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
     found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.cotangents)
     assert same(found["w"], case.gradient["w"])
@@ -344,7 +344,7 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
 def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
     case = case_of(swapped, [0.1, 0.2], [0.3] * 9)
-    compiled = Executable(case.tape, exact=True)
+    compiled = pipeline.executable(case.tape, exact=True)
     w, x = case.inputs["w"], case.inputs["x"]
     values = [tw.Value(a) for a in w]
     start = [1e-3, -1e3]
@@ -361,7 +361,7 @@ def test_only_what_is_wanted(wrt):
     case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
     w, x = case.inputs["w"], case.inputs["x"]
     for as_table in (False, True):
-        compiled = Executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
+        compiled = pipeline.executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
         for _ in range(2):
             found = compiled.gradient(w, x, case.cotangents)
             assert tuple(found) == wrt

@@ -21,9 +21,10 @@ import numpy as np
 
 from talweg import ops
 from talweg.autodiff.operation import Number
+from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, LaneTrainer, Swept
+from talweg.compiler.runtime.lane_trainer import Batches, Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -93,7 +94,7 @@ class LaneExecutor(NativeExecutor):
         if self.batch_size == 1 and len(self.samples) > 1:  # else that has been asked before
             self._refuse_mixed_batches()
         try:
-            self.sweeper = LaneTrainer(
+            self.sweeper = pipeline.lane_trainer(
                 shape.tape,
                 np.array([numbers for _, numbers in self.numbers]),
                 update=self.family.update,

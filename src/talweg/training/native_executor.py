@@ -24,6 +24,7 @@ import numpy as np
 
 from talweg import losses, ops
 from talweg._util.cpu_count import cores
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.object_guard import Key
 from talweg.compiler.frontend.signature import Seen, flatten
 from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
@@ -216,15 +217,12 @@ class NativeExecutor(EagerExecutor):
             "clip_norm": self.clip_norm,
             "exact": self.exact,
         }
-        trainer: Trainer | PerSampleTrainer
         try:
-            trainer = Trainer(
+            trainer = pipeline.trainer(
                 shape.tape, rows, batch=self.batch_size, threads=self.threads, **settings
             )
         except CompilerError:
             raise
-        except NativeError:  # no loops, or none that could be compiled: a table, then
-            trainer = PerSampleTrainer(shape.tape, rows, **settings)
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
@@ -372,7 +370,7 @@ class _Shape:
     def valuer(self, exact: bool) -> Executable:
         """The program as a function of parameters and numbers."""
         if self._valuer is None:
-            self._valuer = Executable(self.tape, exact=exact)
+            self._valuer = pipeline.executable(self.tape, exact=exact)
         return self._valuer
 
 

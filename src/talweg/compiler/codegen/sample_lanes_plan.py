@@ -91,6 +91,3 @@ class Plan:
 
 SMALL = 8192
 """Arrays of at most so many numbers in all lie on the stack."""
-
-LONGEST_TEXT = 2_000
-"""Programs with more instructions than this, after rolling, would take LLVM too long."""

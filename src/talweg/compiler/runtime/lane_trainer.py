@@ -18,15 +18,11 @@ from functools import cached_property
 import numpy as np
 
 from talweg.autodiff.operation import Number
-from talweg.compiler.codegen.model_lanes_entry import many_models
 from talweg.compiler.codegen.model_lanes_plan import TABLE, Plan
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT
-from talweg.compiler.ir.tape import Array, Tape
-from talweg.compiler.passes.find_loops import find_loops_within
-from talweg.compiler.passes.scheduling import schedule
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
+from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
-from talweg.errors import NativeError
 from talweg.optim import Update
 
 _SLICE = 0.05
@@ -84,15 +80,30 @@ class Swept:
         return _by_model(self.in_lanes["last"], len(self.steps))
 
 
-class LaneTrainer:
-    """Native training of many models with one program on one set of samples.
+def plan_for(
+    code: ScheduledProgram,
+    samples: Array,
+    *,
+    parameters: int,
+    update: Callable[[tuple[Number, ...]], Update],
+    remembered: int = 0,
+    mean: bool = False,
+    batch: int | None = None,
+    settings: int = 0,
+    ends: Sequence[int] = (),
+    exact: bool = False,
+    scheduled: bool = False,
+    together: int = _TOGETHER,
+) -> Plan:
+    """The specification of the function that trains many models on one set of samples.
 
     Args:
-        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        code: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
+        parameters: how many parameters a model has.
         update: gives the optimiser's equation, when it is given the numbers that are each
             model's own: for `settings` = 1, `lambda numbers: SGD(1.0, momentum=numbers[0]).update`.
-        start: what the optimiser remembers about a parameter before the first step.
+        remembered: how many numbers the optimiser remembers for each parameter.
         mean: whether the loss is the mean of the samples' losses, or their sum.
         batch: how many samples a step takes at most; None for all of them.
         settings: how many numbers of the optimiser, beside its rate, are each model's own.
@@ -101,52 +112,44 @@ class LaneTrainer:
         exact: whether every bit must be that of the eager engine.
         scheduled: whether each step has its own learning rates.
         together: how many samples are computed side by side, in default mode.
+    """
+    taken = len(samples) if batch is None else min(batch, len(samples))
+    return Plan(
+        code=code,
+        update=update,
+        remembered=remembered,
+        ends=tuple(ends) or (parameters,),
+        samples=taken,
+        inputs=samples.shape[1],
+        mean=mean,
+        batched=batch is not None,
+        settings=settings,
+        scheduled=scheduled,
+        exact=exact,
+        lanes=llvm.lanes(),
+        together=1 if exact else max(1, min(together, taken)),
+    )
 
-    Raises:
-        NativeError: if the program has no loops that could be compiled.
+
+class LaneTrainer:
+    """Native training of many models with one program on one set of samples.
+
+    Args:
+        plan: the specification of the training function.
+        library: its machine code.
+        samples: the numbers of all samples, shape (n, inputs).
+        start: what the optimiser remembers about a parameter before the first step.
     """
 
     def __init__(
-        self,
-        tape: Tape,
-        samples: Array,
-        *,
-        update: Callable[[tuple[Number, ...]], Update],
-        start: Sequence[float] = (),
-        mean: bool = False,
-        batch: int | None = None,
-        settings: int = 0,
-        ends: Sequence[int] = (),
-        exact: bool = False,
-        scheduled: bool = False,
-        together: int = _TOGETHER,
+        self, plan: Plan, library: llvm.Library, samples: Array, *, start: Sequence[float] = ()
     ) -> None:
-        loops = find_loops_within(tape, LONGEST_TEXT)
-        if loops is None:
-            raise NativeError("the loss of an example has no loops worth the name")
-        code = schedule(loops)
-        taken = len(samples) if batch is None else min(batch, len(samples))
-        self.plan = Plan(
-            code=code,
-            update=update,
-            remembered=len(start),
-            ends=tuple(ends) or (tape.sizes["w"],),
-            samples=taken,
-            inputs=samples.shape[1],
-            mean=mean,
-            batched=batch is not None,
-            settings=settings,
-            scheduled=scheduled,
-            exact=exact,
-            lanes=llvm.lanes(),
-            together=1 if exact else max(1, min(together, taken)),
-        )
-        self.start = start
+        self.plan = plan
+        self.library = library
         self.samples = samples
-        self.constants = tape.constants
-        self.library = llvm.compile(many_models(self.plan))
+        self.start = start
         kinds = [ctypes.c_void_p, *[ctypes.c_int64] * 5]
-        self._native = ctypes.CFUNCTYPE(None, *kinds)(self.library.address("run"))
+        self._native = ctypes.CFUNCTYPE(None, *kinds)(library.address("run"))
 
     def run(
         self,
@@ -177,12 +180,14 @@ class LaneTrainer:
             What became of the models.
 
         Example:
+            >>> from talweg.compiler import pipeline
             >>> from talweg.compiler.frontend.trace import trace
             >>> from talweg import Value, SGD
             >>> w = Value(0.0)
             >>> traced = trace(lambda x: (w * x[0] - x[1]) * (w * x[0] - x[1]), [1.0, 2.0])
             >>> sgd = lambda settings: SGD(0.1).update
-            >>> sweeper = LaneTrainer(traced.tape, np.array([[1.0, 2.0]]), update=sgd)
+            >>> samples = np.array([[1.0, 2.0]])
+            >>> sweeper = pipeline.lane_trainer(traced.tape, samples, update=sgd)
             >>> sweeper.run(np.zeros((2, 1)), np.array([0.25, 0.5]), 3).losses.tolist()
             [[4.0, 1.0, 0.25], [4.0, 0.0, 0.0]]
         """
@@ -236,7 +241,7 @@ class LaneTrainer:
             memory.integers("offsets")[:] = np.cumsum(batches.counts) - batches.counts
         else:
             memory.floats("x")[:] = self._samples_in_lanes()
-        memory.floats("c")[:] = self.constants
+        memory.floats("c")[:] = plan.code.constants
         memory.floats("target")[:] = target
         memory.floats("alive")[:models] = 1.0
         memory.floats("losses")[:] = np.nan

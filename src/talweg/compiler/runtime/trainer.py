@@ -18,14 +18,11 @@ from itertools import pairwise
 import numpy as np
 
 from talweg.compiler.codegen.lower import operations
-from talweg.compiler.codegen.sample_lanes import training_steps
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT, SIZES, TABLE, Plan
-from talweg.compiler.ir.tape import Array, Tape
-from talweg.compiler.passes.find_loops import find_loops_within
-from talweg.compiler.passes.scheduling import schedule
+from talweg.compiler.codegen.sample_lanes_plan import SIZES, TABLE, Plan
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
+from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
-from talweg.errors import NativeError
 from talweg.optim import Update
 
 _MOST_BLOCKS = 8
@@ -62,12 +59,25 @@ class Taken:
     diverged: bool
 
 
-class Trainer:
-    """Native training of one program on one set of samples.
+def plan_for(
+    code: ScheduledProgram,
+    samples: Array,
+    *,
+    parameters: int,
+    update: Update,
+    remembered: int,
+    trained: int,
+    batch: int | None = None,
+    mean: bool,
+    clip_norm: float | None = None,
+    exact: bool = False,
+) -> Plan:
+    """The specification of the training function for one program and one set of samples.
 
     Args:
-        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        code: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
+        parameters: how many parameters the program reads, trained or not.
         update: the optimiser's equation.
         remembered: how many numbers it remembers for each parameter.
         trained: how many of the parameters are trained; they come first.
@@ -76,68 +86,69 @@ class Trainer:
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
         clip_norm: the length to which gradients are cut, or None.
         exact: whether every bit must be that of the eager engine.
+    """
+    count = len(samples) if batch is None else None
+    batch = batch or len(samples)
+    numbers = samples.shape[1] + sum(code.arrays.values())
+    lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
+    return Plan(
+        code=code,
+        update=update,
+        remembered=remembered,
+        trained=trained,
+        parameters=parameters,
+        inputs=samples.shape[1],
+        mean=mean,
+        clip_norm=clip_norm,
+        exact=exact,
+        lanes=lanes,
+        blocks=blocks,
+        chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
+        count=count,
+    )
+
+
+class Trainer:
+    """Native training of one program on one set of samples.
+
+    Args:
+        plan: the specification of the training function.
+        library: its machine code.
+        samples: the numbers of all samples, shape (n, inputs).
+        batch: how many samples a batch has; None for all of them.
         threads: how many threads may share the samples of a large batch; it does not change
             a bit of the result.
 
     Attributes:
         most_steps: how many steps one call takes at most.
-
-    Raises:
-        NativeError: if the program has no loops that could be compiled.
     """
 
     def __init__(
         self,
-        tape: Tape,
+        plan: Plan,
+        library: llvm.Library,
         samples: Array,
         *,
-        update: Update,
-        remembered: int,
-        trained: int,
         batch: int | None = None,
-        mean: bool,
-        clip_norm: float | None = None,
-        exact: bool = False,
         threads: int = 1,
     ) -> None:
-        count = len(samples) if batch is None else None
+        self.plan = plan
+        self.library = library
         batch = batch or len(samples)
         self.most_steps = max(1, min(4096, 1_000_000 // batch))
-        loops = find_loops_within(tape, LONGEST_TEXT)
-        if loops is None:
-            raise NativeError("the loss of an example has no loops worth the name")
-        code = schedule(loops)
-        numbers = samples.shape[1] + sum(code.arrays.values())
-        lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
-        self.plan = Plan(
-            code=code,
-            update=update,
-            remembered=remembered,
-            trained=trained,
-            parameters=tape.sizes["w"],
-            inputs=samples.shape[1],
-            mean=mean,
-            clip_norm=clip_norm,
-            exact=exact,
-            lanes=lanes,
-            blocks=blocks,
-            chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
-            count=count,
-        )
-        work = batch * operations([*code.forward, *code.backward])
-        self.threads = min(threads, self.plan.chunks) if work >= _WORTH_SHARING else 1
-        self.library = llvm.compile(training_steps(self.plan))
-        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.library.address("run"))
+        work = batch * operations([*plan.code.forward, *plan.code.backward])
+        self.threads = min(threads, plan.chunks) if work >= _WORTH_SHARING else 1
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("run"))
         self._part = {
             name: ctypes.CFUNCTYPE(result, ctypes.c_void_p, *[ctypes.c_int64] * numbers)(
-                self.library.address(name)
+                library.address(name)
             )
             for name, result, numbers in _PARTS
-            if self.plan.chunks > 1
+            if plan.chunks > 1
         }
         self.memory = Memory(self._sizes(samples, batch), TABLE)
         self.memory.floats("data")[:] = samples.reshape(-1)
-        self.memory.floats("c")[:] = tape.constants
+        self.memory.floats("c")[:] = plan.code.constants
         self._everything = np.arange(len(samples))
         self._packed = False
 
