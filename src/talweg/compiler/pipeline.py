@@ -34,8 +34,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from talweg.compiler.codegen import entry_points, op_table
-from talweg.compiler.codegen.model_lanes_entry import many_models
-from talweg.compiler.codegen.sample_lanes import training_steps
+from talweg.compiler.codegen.train_step import training_functions
 from talweg.compiler.ir.loop_program import Program
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array, Tape, verify
@@ -127,7 +126,7 @@ def trainer(
         batch: how many samples a batch has; None for all of them.
         threads: how many threads may share the samples of a large batch.
         exact: whether every bit must be that of the eager engine.
-        **settings: the optimiser and the reduction, see `runtime.trainer.plan_for`.
+        **settings: the optimiser and the reduction, see `runtime.trainer.spec_for`.
 
     Returns:
         A `Trainer`; a `PerSampleTrainer`, which has the same methods, if the program has no
@@ -138,7 +137,7 @@ def trainer(
         scheduled = _scheduled(tape)
     except NativeError:
         return PerSampleTrainer(_table(tape, exact), samples, **settings)
-    plan = trainers.plan_for(
+    spec = trainers.spec_for(
         scheduled,
         samples,
         parameters=tape.sizes["w"],
@@ -146,7 +145,7 @@ def trainer(
         exact=exact,
         **settings,
     )
-    return Trainer(plan, _library(training_steps(plan)), samples, batch=batch, threads=threads)
+    return Trainer(spec, _library(training_functions(spec)), samples, threads=threads)
 
 
 def lane_trainer(
@@ -158,20 +157,20 @@ def lane_trainer(
         tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
         start: the optimiser's state of a parameter before the first step.
-        **settings: the optimisers and the reduction, see `runtime.lane_trainer.plan_for`.
+        **settings: the optimisers and the reduction, see `runtime.lane_trainer.spec_for`.
 
     Raises:
         NativeError: if the program has no scheduled form.
     """
     _checked(tape)
-    plan = lane_trainers.plan_for(
+    spec = lane_trainers.spec_for(
         _scheduled(tape),
         samples,
         parameters=tape.sizes["w"],
-        remembered=len(start),
+        state_size=len(start),
         **settings,
     )
-    return LaneTrainer(plan, _library(many_models(plan)), samples, start=start)
+    return LaneTrainer(spec, _library(training_functions(spec)), samples, start=start)
 
 
 def loop_program(tape: Tape) -> Program:
