@@ -411,6 +411,15 @@ def test_odd_numbers(x):
     check_native(case, exact=True, as_table=True)
 
 
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize("exact", [False, True])
+def test_zeros_have_the_sign_of_the_eager_engine(exact, as_table):
+    tape = trace(lambda w: [1.0 / (0.0 - w), 1.0 / (w + 0.0)], tw.Value(1.0)).tape
+    compiled = Compiled(tape, exact=exact, as_table=as_table)
+    assert compiled.value([0.0], []) == (math.inf, math.inf)
+    assert compiled.value([-0.0], []) == (math.inf, math.inf)
+
+
 def test_arrays_that_do_not_fit_on_the_stack():
     def f(w, xs):
         made = [tw.sin(w[0] * x) for x in xs]

@@ -35,15 +35,15 @@ class Module:
     Attributes:
         exact: every operation gives the bits that the eager engine gives.
         flags: what LLVM may do with additions and products. In the default mode `contract`: a
-            product and the sum that it goes into are rounded once, not twice; `nsz`: zeros have
-            no sign. Nothing in exact mode.
+            product and the sum that it goes into are rounded once, not twice. Nothing in exact
+            mode.
         outlined: the functions that long operations have been written into; None for short ones.
         constants: the constants that occur, by their text.
     """
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
-        self.flags = "" if exact else "contract nsz "
+        self.flags = "" if exact else "contract "
         self.functions: list[Function] = []
         self.declarations: dict[str, str] = {}
         self.outlined: dict[tuple[Op, int, tuple[str | None, ...]], str | None] = {}
