@@ -104,6 +104,7 @@ class Module:
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
+        self.flags = "" if exact else "contract "  # for old_builder.py
         self.functions: list[FunctionBuilder] = []
         self.constants: dict[Name, float] = {}
         self.outlined: dict[Hashable, FunctionBuilder | None] = {}
@@ -222,8 +223,9 @@ class FunctionBuilder:
     def gep(self, pointer: Name, index: Index, of: Type = DOUBLE) -> Name:
         """The address of element `index` of an array.
 
-        The address must lie within the array that `pointer` points into, or just behind it: the
-        optimiser relies on it (`inbounds`).
+        The optimiser assumes that the address lies within the array that `pointer` points into, or
+        just behind its end (`inbounds`). An index with a negative part therefore enters as one sum:
+        an address in between, such as that of element -8 * i, may lie before the array.
         """
         if str(index) == "0":
             return pointer
