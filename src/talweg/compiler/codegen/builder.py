@@ -153,6 +153,7 @@ class FunctionBuilder:
         module: the program that the function belongs to.
         name: the function's name.
         parameters: the values of its parameters, by their names.
+        types: the types of its parameters.
         returns: the type of its result.
         block: the current block.
     """
@@ -171,7 +172,7 @@ class FunctionBuilder:
         self.returns = returns
         self.parameters = {p.name: Name(f"%{p.name}") for p in parameters}
         self.block: Block = "entry"
-        self._types = [p.type for p in parameters]
+        self.types = [p.type for p in parameters]
         self._head = _definition(name, parameters, returns, internal, inline)
         self._at_entry: list[str] = []
         self._lines: list[str] = []
@@ -404,7 +405,7 @@ class FunctionBuilder:
 
     def call(self, function: FunctionBuilder, *arguments: Index) -> Name:
         """Call a function of the module; the result is no value if that returns nothing."""
-        given = ", ".join(f"{t} {x}" for t, x in zip(function._types, arguments, strict=True))
+        given = ", ".join(f"{t} {x}" for t, x in zip(function.types, arguments, strict=True))
         text = f"call {function.returns} @{function.name}({given})"
         if function.returns is not VOID:
             return self.value(text)

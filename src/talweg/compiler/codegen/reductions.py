@@ -20,7 +20,7 @@ def horizontal_sums(function: FunctionBuilder, vectors: list[Name], lanes: int) 
     Args:
         function: where instructions go.
         vectors: eight vectors.
-        lanes: how many numbers a vector holds: 1, 2, 4 or 8.
+        lanes: how many numbers a vector holds: 2, 4 or 8.
     """
     sums = 1  # how many different sums a vector holds
     while len(vectors) > 1:
