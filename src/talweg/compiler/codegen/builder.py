@@ -19,14 +19,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from talweg.compiler.intrinsics.builder_protocol import Name
-
-if TYPE_CHECKING:
-    from talweg.compiler.codegen.old_builder import Emitter, Function, Symbol
-
-    __all__ = ["Emitter", "Function", "Name", "Symbol"]
 
 Block: TypeAlias = str
 """A basic block: instructions that run one after the other, ended by a branch or a return."""
@@ -152,6 +147,7 @@ class FunctionBuilder:
         module: the program that the function belongs to.
         name: the function's name.
         parameters: the values of its parameters, by their names.
+        types: the types of its parameters.
         returns: the type of its result.
         block: the current block.
     """
@@ -170,7 +166,7 @@ class FunctionBuilder:
         self.returns = returns
         self.parameters = {p.name: Name(f"%{p.name}") for p in parameters}
         self.block: Block = "entry"
-        self._types = [p.type for p in parameters]
+        self.types = [p.type for p in parameters]
         self._head = _definition(name, parameters, returns, internal, inline)
         self._at_entry: list[str] = []
         self._lines: list[str] = []
@@ -222,8 +218,9 @@ class FunctionBuilder:
     def gep(self, pointer: Name, index: Index, of: Type = DOUBLE) -> Name:
         """The address of element `index` of an array.
 
-        The address must lie within the array that `pointer` points into, or just behind it: the
-        optimiser relies on it (`inbounds`).
+        The optimiser assumes that the address lies within the array that `pointer` points into, or
+        just behind its end (`inbounds`). An index with a negative part therefore enters as one sum:
+        an address in between, such as that of element -8 * i, may lie before the array.
         """
         if str(index) == "0":
             return pointer
@@ -402,7 +399,7 @@ class FunctionBuilder:
 
     def call(self, function: FunctionBuilder, *arguments: Index) -> Name:
         """Call a function of the module; the result is no value if that returns nothing."""
-        given = ", ".join(f"{t} {x}" for t, x in zip(function._types, arguments, strict=True))
+        given = ", ".join(f"{t} {x}" for t, x in zip(function.types, arguments, strict=True))
         text = f"call {function.returns} @{function.name}({given})"
         if function.returns is not VOID:
             return self.value(text)
@@ -434,12 +431,3 @@ def _store(x: Name, pointer: Name, of: Type, align: int | None = None) -> str:
 def _aligned(of: Type, align: int | None) -> str:
     align = align or of.size
     return f", align {align}" if align else ""
-
-
-def __getattr__(name: str) -> object:
-    """The former names, until sample_lanes.py and model_lanes.py use the classes above."""
-    if name not in ("Emitter", "Function", "Symbol"):
-        raise AttributeError(name)
-    from talweg.compiler.codegen import old_builder
-
-    return getattr(old_builder, name)

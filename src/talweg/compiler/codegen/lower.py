@@ -288,6 +288,7 @@ class LoweringContext:
         rows = self.read(Element("x", x.row), instance)
         addresses = []
         for k in range(b.lanes):
+            # It fits into 64 bits: a run on examples whose rows the array does not have is refused.
             row = f.i64_from_double(b.lane(rows, k))
             index = at(x.index, instance.point).plus(LinearIndex(0, ((row, x.columns),)))
             if x.array in self.layout.per_lane:
@@ -319,14 +320,17 @@ class LoweringContext:
         return self.offset(layout.pointers[x.array], offset)
 
     def offset(self, pointer: Name, by: LinearIndex) -> Name:
-        """The address so many bytes behind a pointer."""
-        if by.terms:
-            moving = self.materialise(LinearIndex(0, by.terms))
-            pointer = self.function.byte_offset(pointer, moving)
-        return self.function.byte_offset(pointer, by.base)
+        """The address so many bytes behind the start of an array.
+
+        The offset is one sum, since parts of it, such as -8 * i, may lead out of the array.
+        """
+        return self.function.byte_offset(pointer, self.materialise(by))
 
     def materialise(self, x: LinearIndex) -> Index:
-        """An integer as a value, or as it is where it is known already."""
+        """An integer as a value, or as it is where it is known already.
+
+        It is computed modulo 2**64: nothing is known of the size of its partial sums.
+        """
         total: Index = 0
         for name, c in x.terms:
             part = name if c == 1 else self.function.imul(name, c)
@@ -343,23 +347,3 @@ def operation_count(statements: Sequence[Statement]) -> int:
         else:
             total += 1
     return total
-
-
-# ---- the former names, until sample_lanes.py and model_lanes.py use those above ------------------
-
-
-class Body(LoweringContext):
-    """The former name of `LoweringContext`."""
-
-    def __init__(
-        self, function: FunctionBuilder, layout: Layout, jam: bool, whole: Sequence[Statement]
-    ) -> None:
-        super().__init__(function, layout, jam, whole)
-        self.emitter: Any = self.builder
-        self.copies = self.instances
-        self.load = self.builder.load
-        self.store = self.builder.store
-
-
-Linear = LinearIndex
-operations = operation_count

@@ -5,9 +5,8 @@ A `NumberBuilder` appends to a `FunctionBuilder`. Its values are vectors of `lan
 they are scalars. What is written against it, such as the functions of `intrinsics/`, therefore
 serves any number of lanes.
 
-In the default mode of the compiler, sums and products are relaxed: a product and the sum that it
-goes into may be rounded once instead of twice, and zeros have no sign. In exact mode, and in
-builders that are `strict`, each is rounded by itself.
+In the default mode of the compiler a product and the sum that it goes into may be rounded once
+instead of twice. In exact mode, and in builders that are `strict`, each is rounded by itself.
 
 Start reading at `NumberBuilder`.
 """
@@ -51,8 +50,8 @@ class NumberBuilder:
         self._integers = str(self.integer_type)
         self._masks = str(self.mask_type)
         self._suffix = "f64" if lanes == 1 else f"v{lanes}f64"
-        # contract: x * y + z may be one fused operation. nsz: x + 0.0 may be replaced by x.
-        self._relaxed = "" if strict or self.exact else "contract nsz "
+        # contract: x * y + z may be one fused operation. Not nsz: zeros keep their sign.
+        self._relaxed = "" if strict or self.exact else "contract "
 
     def with_lanes(self, lanes: int) -> NumberBuilder:
         """A builder of the same function and rounding for another number of lanes."""

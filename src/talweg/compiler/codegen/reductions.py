@@ -20,7 +20,7 @@ def horizontal_sums(function: FunctionBuilder, vectors: list[Name], lanes: int) 
     Args:
         function: where instructions go.
         vectors: eight vectors.
-        lanes: how many numbers a vector holds: 1, 2, 4 or 8.
+        lanes: how many numbers a vector holds: 2, 4 or 8.
     """
     sums = 1  # how many different sums a vector holds
     while len(vectors) > 1:
@@ -52,8 +52,3 @@ def _term(k: int, lanes: int, sums: int, which: int) -> int:
     number, lane = divmod(k, part)
     vector, inside = divmod(number, sums)
     return vector * lanes + inside * 2 * part + which * part + lane
-
-
-def summed(e: NumberBuilder, vectors: list[Name]) -> Name:
-    """The former name of `horizontal_sums`, until sample_lanes.py uses that."""
-    return horizontal_sums(e.function, vectors, e.lanes)

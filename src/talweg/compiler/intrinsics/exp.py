@@ -1,14 +1,16 @@
-"""The exponential, and the functions that are made of it: tanh, sigmoid, softplus.
+"""The exponential, and the functions composed of it: tanh, sigmoid, softplus.
 
-All of them take a whole number of halvings or doublings out of the exponential first, so that
-what is left of the argument is a small r. Then
+Argument reduction splits an integer power of two off the exponential, so that a small r remains.
+Then
 
     exp(x)    = 2**k * exp(r)                                a polynomial in r
     exp(-|x|) = 2**k * (2 - t) / (2 + t), t = 2 tanh(r / 2)    an odd polynomial: half the terms
 
-The others are fractions in exp(-|x|), so the second form costs them no second division: the
-denominators melt. Start reading at `tanh`. Errors are in docs/functions.md, the polynomials
-in bench/coefficients.py.
+The other functions are fractions in exp(-|x|). The second form costs them no second division, since
+the two denominators are multiplied into one. Errors are in docs/functions.md; bench/coefficients.py
+computes the polynomials.
+
+Start reading at `tanh`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from talweg.compiler.intrinsics import libm, select
 from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 from talweg.compiler.intrinsics.common import (
     BIAS,
-    WHOLE,
+    ROUND,
     at_least,
     at_most,
     odd_polynomial,
@@ -28,11 +30,11 @@ from talweg.compiler.intrinsics.common import (
     with_sign_of,
 )
 
-TWICE_BIASED = WHOLE + 2.0 * BIAS
-"""Added to an exponent, this leaves the sum of two biased ones in the low bits."""
+ROUND_TWICE_BIASED = ROUND + 2.0 * BIAS
+"""The low bits of k + this are the sum of the biased exponents of two factors of 2**k."""
 
-# log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
+"""log(2) as a sum. The product of the first part and an integer of up to 11 bits is exact."""
 
 _TANH = (
     -0.33333333333332604,
@@ -87,23 +89,23 @@ _ATANH = (
 def tanh(b: Builder, x: Name) -> Name:
     """The hyperbolic tangent.
 
-    With u = 2**-k and |x| = k log(2) / 2 + r, which makes exp(-2 |x|) = u exp(-2 r), the formula
-    for the tangent of a sum, less 1 - u, is
+    Let u = 2**-k and |x| = k log(2) / 2 + r, so that exp(-2 |x|) = u exp(-2 r). By the addition
+    formula
 
         tanh |x| = (1 - u) + u ((3 - u) t - (1 - u)) / ((1 + u) + (1 - u) t),   t = tanh(r).
 
-    1 - u is exact and already most of the result, so the errors of the fraction count little;
-    and for k = 0 all but t vanishes. It is to be so up to |x| = 0.2555, where tanh reaches 1/4:
-    thus r goes from -0.0911 to 0.2555.
+    1 - u is exact and the larger part of the result, so errors of the fraction have little weight.
+    For k = 0 the result is t. The rounding of k is shifted so that k = 0 up to |x| = 0.2555, where
+    tanh reaches 1/4; r is between -0.0911 and 0.2555.
     """
     if b.exact:
         return b.libm("tanh", x)
-    size = at_most(b, b.abs(x), 20.0)  # from 19.1 on the result is 1
+    size = at_most(b, b.abs(x), 20.0)  # the result is 1 from 19.1 on
     shift, step = b.constant(0.0822), b.constant(-2.8853900817779268)  # -2 / log(2)
-    whole = b.constant(WHOLE + BIAS)
-    rounded = b.muladd(b.sub(size, shift), step, whole)  # -k, biased, in the low bits
+    round_biased = b.constant(ROUND + BIAS)
+    rounded = b.muladd(b.sub(size, shift), step, round_biased)  # -k, biased, in the low bits
     u = power_of_two(b, rounded)
-    r = _remainder(b, size, b.sub(rounded, whole), [0.5 * part for part in _LOG_2])
+    r = _remainder(b, size, b.sub(rounded, round_biased), [0.5 * part for part in _LOG_2])
     t = odd_polynomial(b, r, _TANH)
     one = b.constant(1.0)
     base = b.sub(one, u)
@@ -119,8 +121,8 @@ def sigmoid(b: Builder, x: Name) -> Name:
 
         q = (2 - t) / (2 (1 + u) + (1 - u) t).
 
-    As in `tanh`, what is near the quotient and has no error, here a = 1 - u / 2, is taken off
-    before dividing, so that the errors of the fraction count little: with c = 1 - u
+    As in `tanh`, an exact number close to the quotient, here a = 1 - u / 2, is subtracted before
+    the division, so that errors of the fraction have little weight: with c = 1 - u
 
         q = a - (u c + (1 + a c) t) / (2 (1 + u) + c t).
     """
@@ -142,7 +144,7 @@ def softplus(b: Builder, x: Name) -> Name:
 
         g = u (2 - t) / ((2 + u) + a t),   a = 1 - u / 2,
 
-    of which, as in `sigmoid`, a is taken off before dividing:
+    from which, as in `sigmoid`, a is subtracted before the division:
 
         g = u (a + (u**2 / 2 - (1 + a**2) t) / ((2 + u) + a t)).
     """
@@ -161,19 +163,19 @@ def exp(b: Builder, x: Name) -> Name:
     """e**x."""
     if b.exact:
         return b.libm("exp", x)
-    x = at_least(b, at_most(b, x, 710.0), -746.0)  # beyond: inf, and 0
-    whole = b.constant(TWICE_BIASED)
-    rounded = b.muladd(x, b.constant(1.4426950408889634), whole)  # 1 / log(2)
-    r = _remainder(b, x, b.sub(rounded, whole), [-part for part in _LOG_2])
+    x = at_least(b, at_most(b, x, 710.0), -746.0)  # the result is inf above, 0 below
+    round_biased = b.constant(ROUND_TWICE_BIASED)
+    rounded = b.muladd(x, b.constant(1.4426950408889634), round_biased)  # 1 / log(2)
+    r = _remainder(b, x, b.sub(rounded, round_biased), [-part for part in _LOG_2])
     return exp_of_parts(b, r, rounded)
 
 
 def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
-    """2**k exp(r), where |r| <= log(2) / 2 and `rounded` is k + TWICE_BIASED.
+    """2**k exp(r), where |r| <= log(2) / 2 and `rounded` is k + ROUND_TWICE_BIASED.
 
-    2**k may be too large or too small for a double, and what is made of it none the less be one.
-    So it is two factors, half of the exponent in each; only the second product can overflow, or
-    be rounded to fewer digits below 2**-1022.
+    2**k may be out of the range of doubles where the result is not. It is therefore two factors,
+    each with half of the exponent; only the product with the second can overflow, or lose digits
+    below 2**-1022.
     """
     rest = b.muladd(b.mul(r, r), polynomial(b, r, _EXP), r)
     exponents = b.to_bits(rounded)
@@ -184,19 +186,19 @@ def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
 
 
 def _decay(b: Builder, x: Name) -> tuple[Name, Name]:
-    """(u, t) such that exp(-|x|) = u (2 - t) / (2 + t), u being a power of two.
+    """(u, t) such that exp(-|x|) = u (2 - t) / (2 + t) and u is a power of two.
 
-    Such a power below 2**-1022 has no exponent to be put into, so it is made 2**64 times too large.
+    A power below 2**-1022 has no exponent of its own, so 2**64 u is computed first.
     """
-    size = at_most(b, b.abs(x), 746.0)  # beyond, exp(-|x|) is 0
-    whole = b.constant(WHOLE + BIAS + 64.0)
-    rounded = b.muladd(size, b.constant(-1.4426950408889634), whole)  # -1 / log(2)
+    size = at_most(b, b.abs(x), 746.0)  # exp(-|x|) is 0 from there on
+    round_biased = b.constant(ROUND + BIAS + 64.0)
+    rounded = b.muladd(size, b.constant(-1.4426950408889634), round_biased)  # -1 / log(2)
     u = b.mul(power_of_two(b, rounded), b.constant(2.0**-64))
-    r = _remainder(b, size, b.sub(rounded, whole), _LOG_2)
+    r = _remainder(b, size, b.sub(rounded, round_biased), _LOG_2)
     return u, odd_polynomial(b, r, _TWICE_TANH_HALF)
 
 
 def _remainder(b: Builder, x: Name, count: Name, period: Sequence[float]) -> Name:
-    """X plus a whole number of periods, with no error to speak of."""
+    """X + count * period; the period is a sum of two parts, so that the error is negligible."""
     high, low = period
     return b.muladd(count, b.constant(low), b.muladd(count, b.constant(high), x))

@@ -1,7 +1,9 @@
-"""Elementary functions with the bits of the eager engine: calls of the C library.
+"""The functions that exact mode composes of calls of the C library.
 
-Python's `math` functions are the C library's, so calling those gives the same bits. The two
+Python's `math` functions call the C library, so calls of it give the bits of the eager engine. The
 functions that `autodiff/ieee.py` composes are composed here of the same steps in the same order.
+
+Start reading at `sigmoid`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 
 
 def sigmoid(b: Builder, x: Name) -> Name:
-    """1 / (1 + exp(-x)) from zero on, exp(x) / (1 + exp(x)) below."""
+    """1 / (1 + exp(-x)) where x >= 0, exp(x) / (1 + exp(x)) elsewhere."""
     one = b.constant(1.0)
     right = b.le(b.constant(0.0), x)
     power = b.libm("exp", b.select(right, b.neg(x), x))

@@ -1,4 +1,7 @@
-"""The natural logarithm."""
+"""The natural logarithm.
+
+Start reading at `log`; `split` separates exponent and mantissa.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,19 @@ from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 from talweg.compiler.intrinsics.common import polynomial
 
 _ROOT_HALF = 0x3FE6A09E667F3BCD
-"""The bits of the root of 1/2."""
+"""The bits of sqrt(1/2)."""
 
 _ONE = 0x3FF0000000000000
 """The bits of 1."""
 
-_DIGITS = 2**52 - 1
-"""Where in a number's bits its digits are."""
+_MANTISSA = 2**52 - 1
+"""The bits of a double's mantissa."""
 
 _TWO_TO_52 = 0x4330000000000000
-"""The bits of 2**52, of which the lowest are what is added to it."""
+"""The bits of 2**52. With an integer k < 2**52 in the low bits, they are those of 2**52 + k."""
 
-# log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
+"""log(2) as a sum. The product of the first part and an integer of up to 11 bits is exact."""
 
 _LOG = (
     0.6666666666666734,
@@ -37,12 +40,12 @@ _LOG = (
 def log(b: Builder, x: Name) -> Name:
     """The natural logarithm.
 
-    x = 2**k (1 + f) with 1 + f between the roots of 1/2 and 2, and
+    x = 2**k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), and
 
         log(x) = k log(2) + log(1 + f),   log(1 + f) = f - s (f - R),   s = f / (2 + f),
 
-    where R is a polynomial in s**2. f is exact and the greater part of its logarithm, so the
-    errors of the division count little.
+    where R is a polynomial in s**2. f is exact and the larger part of log(1 + f), so errors of the
+    division have little weight.
     """
     if b.exact:
         return b.libm("log", x)
@@ -60,21 +63,22 @@ def log(b: Builder, x: Name) -> Name:
 def split(b: Builder, x: Name) -> tuple[Name, Name]:
     """(k, m) such that x = 2**k m and sqrt(1/2) <= m < sqrt(2), for finite x > 0.
 
-    The bits of x less those of the root of 1/2 have k where a number has its exponent. A number
-    without exponent, below 2**-1022, is made larger first; 64 more keeps its k from being negative.
+    The difference of the bits of x and of sqrt(1/2) has k in the place of the exponent. A subnormal
+    number, below 2**-1022, is scaled by 2**54 first; adding 64 to k keeps it from being negative.
     """
     tiny = b.lt(x, b.constant(2.0**-1022))
     scale = b.select(tiny, b.constant(2.0**54), b.constant(1.0))
     exponent = b.integer_sub(b.to_bits(b.mul(x, scale)), b.to_bits(scale))
     above = b.integer_add(exponent, b.integer_constant(2 * _ONE + (64 << 52) - _ROOT_HALF))
     count = b.integer_or(b.shift_right(above, 52), b.integer_constant(_TWO_TO_52))
-    digits = b.integer_and(above, b.integer_constant(_DIGITS))
-    m = b.from_bits(b.integer_add(digits, b.integer_constant(_ROOT_HALF)))
+    mantissa = b.integer_and(above, b.integer_constant(_MANTISSA))
+    m = b.from_bits(b.integer_add(mantissa, b.integer_constant(_ROOT_HALF)))
     return b.sub(b.from_bits(count), b.constant(2.0**52 + 1023 + 64)), m
 
 
 def _special_cases(b: Builder, x: Name, result: Name) -> Name:
+    """The result for x <= 0, for inf and for nan."""
     zero, infinity = b.constant(0.0), b.constant(math.inf)
-    result = b.select(b.lt(x, infinity), result, x)  # inf and nan stay what they are
+    result = b.select(b.lt(x, infinity), result, x)  # log(inf) is inf, log(nan) is nan
     result = b.select(b.lt(x, zero), b.constant(math.nan), result)
     return b.select(b.eq(x, zero), b.constant(-math.inf), result)

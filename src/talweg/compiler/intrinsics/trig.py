@@ -1,27 +1,30 @@
 """Sine and cosine.
 
-Quarters of a turn are taken off, so that of |x| = n pi / 2 + r an r of at most pi / 4 is left. Its
-sine and its cosine are polynomials in r**2; n says which of them is the result, and its sign.
-Both functions compute both polynomials: where a program needs both of one x, as derivatives do,
-LLVM finds that they are the same.
+Argument reduction: |x| = n pi / 2 + r with |r| <= pi / 4. sin(r) and cos(r) are polynomials in
+r**2; n determines which of them is the result, and its sign. Both functions compute both
+polynomials: where a program needs the sine and the cosine of one x, as derivatives do, LLVM merges
+the two computations.
 
-pi / 2 is in three parts (Cody and Waite): up to |x| = 400,000 the products with the first two are
-exact, and r keeps all its digits even for the doubles nearest to a multiple of pi / 2. Larger
-numbers, and there only, go to the C library.
+pi / 2 is a sum of three parts (Cody and Waite): up to |x| = 400,000 the products of n with the
+first two are exact, and r is correct to its last digits even for the doubles nearest to a multiple
+of pi / 2. Larger numbers, and they alone, are passed to the C library.
+
+Start reading at `sin`.
 """
 
 from __future__ import annotations
 
 from talweg.compiler.intrinsics.builder_protocol import Builder, Name
-from talweg.compiler.intrinsics.common import SIGN, WHOLE, odd_polynomial, polynomial
+from talweg.compiler.intrinsics.common import ROUND, SIGN_BIT, odd_polynomial, polynomial
 
-_QUARTERS = 0.6366197723675814
+_TWO_OVER_PI = 0.6366197723675814
 """2 / pi."""
 
-_QUARTER = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23)
-"""pi / 2 in three parts, of which the first two have 35 bits: a multiplier may have 18."""
+_HALF_PI = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23)
+"""pi / 2 as a sum of three parts. The first two have 35 bits: n may have 18."""
 
 _LARGEST = 400_000.0
+"""The largest |x| of which n has 18 bits."""
 
 _SIN = (
     -0.1666666666666663,
@@ -45,59 +48,62 @@ _COS = (
 
 
 def sin(b: Builder, x: Name) -> Name:
-    """The sine: of |x| = n pi / 2 + r the sine or cosine of r, by n, with the sign of x."""
+    """The sine: of |x| = n pi / 2 + r, the sine or cosine of r, depending on n; odd in x."""
     if b.exact:
         return b.libm("sin", x)
-    n, sine, cosine = _quarters(b, x)
-    sign = b.integer_xor(_turned(b, n), b.to_bits(x))
-    result = _with_turned_sign(b, b.select(b.is_odd(n), cosine, sine), sign)
+    n, sine, cosine = _reduced(b, x)
+    sign = b.integer_xor(_sign_of_sine(b, n), b.to_bits(x))
+    result = _negated_where(b, b.select(b.is_odd(n), cosine, sine), sign)
     return b.libm_where(_is_large(b, x), "sin", [x], result)
 
 
 def cos(b: Builder, x: Name) -> Name:
-    """The cosine: the sine a quarter of a turn ahead."""
+    """The cosine: the sine with n + 1 in place of n; even in x."""
     if b.exact:
         return b.libm("cos", x)
-    n, sine, cosine = _quarters(b, x)
-    sign = _turned(b, b.integer_add(n, b.integer_constant(1)))
-    result = _with_turned_sign(b, b.select(b.is_odd(n), sine, cosine), sign)
+    n, sine, cosine = _reduced(b, x)
+    sign = _sign_of_sine(b, b.integer_add(n, b.integer_constant(1)))
+    result = _negated_where(b, b.select(b.is_odd(n), sine, cosine), sign)
     return b.libm_where(_is_large(b, x), "cos", [x], result)
 
 
-def _quarters(b: Builder, x: Name) -> tuple[Name, Name, Name]:
-    """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n stands in the low bits of an integer."""
-    size, whole = b.abs(x), b.constant(WHOLE)
-    rounded = b.muladd(size, b.constant(_QUARTERS), whole)
-    count = b.sub(rounded, whole)
-    r = _less_quarters(b, size, count)
+def _reduced(b: Builder, x: Name) -> tuple[Name, Name, Name]:
+    """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n is in the low bits of an integer."""
+    size, shift = b.abs(x), b.constant(ROUND)
+    rounded = b.muladd(size, b.constant(_TWO_OVER_PI), shift)
+    r = _remainder(b, size, b.sub(rounded, shift))
     z = b.mul(r, r)
-    most = b.muladd(z, b.constant(-0.5), b.constant(1.0))
-    cosine = b.muladd(b.mul(z, z), polynomial(b, z, _COS), most)
+    leading = b.muladd(z, b.constant(-0.5), b.constant(1.0))
+    cosine = b.muladd(b.mul(z, z), polynomial(b, z, _COS), leading)
     return b.to_bits(rounded), odd_polynomial(b, r, _SIN), cosine
 
 
-def _less_quarters(b: Builder, size: Name, count: Name) -> Name:
-    """What is left of a number when so many quarters of a turn are taken off, rounded once.
+def _remainder(b: Builder, size: Name, n: Name) -> Name:
+    """R = size - n pi / 2, rounded once.
 
-    The first difference has no error. What is rounded off the second goes with the third: rounded
-    twice, an r just above a power of two, whose sine is just below it, would cost two units.
+    The first difference is exact. The rounding error of the second is added to the third product:
+    rounded twice, an r just above a power of two, whose sine is just below it, would be wrong by
+    two units in the last place.
     """
-    first, second, third = [b.constant(-part) for part in _QUARTER]
-    most = b.muladd(count, first, size)
-    r = b.muladd(count, second, most)
-    rest = b.muladd(count, second, b.sub(most, r))
-    return b.add(r, b.muladd(count, third, rest))
+    first, second, third = [b.constant(-part) for part in _HALF_PI]
+    difference = b.muladd(n, first, size)
+    r = b.muladd(n, second, difference)
+    error = b.muladd(n, second, b.sub(difference, r))
+    return b.add(r, b.muladd(n, third, error))
 
 
-def _turned(b: Builder, n: Name) -> Name:
-    """The highest bit is set where n quarters, and less than one more, make a sine negative."""
+def _sign_of_sine(b: Builder, n: Name) -> Name:
+    """An integer whose highest bit is set where sin(n pi / 2 + r) is -sin(r) or -cos(r)."""
     return b.shift_left(b.integer_and(n, b.integer_constant(2)), 62)
 
 
-def _with_turned_sign(b: Builder, x: Name, sign: Name) -> Name:
-    """X, its sign turned where the highest bit of `sign` is set."""
-    return b.from_bits(b.integer_xor(b.to_bits(x), b.integer_and(sign, b.integer_constant(SIGN))))
+def _negated_where(b: Builder, x: Name, sign: Name) -> Name:
+    """-x where the highest bit of `sign` is set, else x."""
+    return b.from_bits(
+        b.integer_xor(b.to_bits(x), b.integer_and(sign, b.integer_constant(SIGN_BIT)))
+    )
 
 
 def _is_large(b: Builder, x: Name) -> Name:
+    """The mask of the numbers for which `_remainder` is not accurate."""
     return b.lt(b.constant(_LARGEST), b.abs(x))
