@@ -660,7 +660,7 @@ def native_outputs(found, sizes, inputs, exact=True):
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
-    """Sums over a triangle: written out, as loops, and jammed where it may be."""
+    """Sums over a triangle: unrolled, and as loops."""
     inner = ForLoop(Affine(1, (1,)), (
         Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
@@ -672,6 +672,6 @@ def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
     start = Compute(ADD, (W0, Literal(0.0)), (R1,))
     found = text_of([start, outer], outputs=(R1, R0))
     scheduled_verifier.verify(found, {"w": n, "x": 0})
-    w = [float(k % 7) for k in range(n)]  # sums of small whole numbers: exact in any order
+    w = [float(k % 7) for k in range(n)]  # sums of small integers are exact in any order
     expected, _ = scheduled_program.run(found, {"w": w, "x": []})
     assert native_outputs(found, {"w": n}, w, exact) == expected
