@@ -34,7 +34,7 @@ LONG = np.longdouble
 RECHECKED = 8  # the worst operands of each range that are computed again with mpmath
 
 
-# ---- the functions and the ranges of their operands -----------------------------------------------
+# ---- the functions and the ranges of their operands ---------------------------------------------
 
 
 class Tried(NamedTuple):
