@@ -19,14 +19,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from talweg.compiler.intrinsics.builder_protocol import Name
-
-if TYPE_CHECKING:
-    from talweg.compiler.codegen.old_builder import Emitter, Function, Symbol
-
-    __all__ = ["Emitter", "Function", "Name", "Symbol"]
 
 Block: TypeAlias = str
 """A basic block: instructions that run one after the other, ended by a branch or a return."""
@@ -104,7 +99,6 @@ class Module:
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
-        self.flags = "" if exact else "contract "  # for old_builder.py
         self.functions: list[FunctionBuilder] = []
         self.constants: dict[Name, float] = {}
         self.outlined: dict[Hashable, FunctionBuilder | None] = {}
@@ -437,12 +431,3 @@ def _store(x: Name, pointer: Name, of: Type, align: int | None = None) -> str:
 def _aligned(of: Type, align: int | None) -> str:
     align = align or of.size
     return f", align {align}" if align else ""
-
-
-def __getattr__(name: str) -> object:
-    """The former names, until sample_lanes.py and model_lanes.py use the classes above."""
-    if name not in ("Emitter", "Function", "Symbol"):
-        raise AttributeError(name)
-    from talweg.compiler.codegen import old_builder
-
-    return getattr(old_builder, name)

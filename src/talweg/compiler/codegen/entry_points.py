@@ -146,12 +146,3 @@ def zero_adjoints(context: LoweringContext, code: ScheduledProgram) -> None:
         if array.startswith("d"):
             count = size * layout.blocks * context.size
             context.function.memset(layout.pointers[array], count, align=CACHE_LINE)
-
-
-# ---- the former names, until sample_lanes.py and model_lanes.py use those above ------------------
-
-clear = zero_adjoints
-with_arrays = allocate_arrays
-pointer_at = load_pointer
-counted = FunctionBuilder.for_range
-byte_offset = FunctionBuilder.byte_offset

@@ -347,23 +347,3 @@ def operation_count(statements: Sequence[Statement]) -> int:
         else:
             total += 1
     return total
-
-
-# ---- the former names, until sample_lanes.py and model_lanes.py use those above ------------------
-
-
-class Body(LoweringContext):
-    """The former name of `LoweringContext`."""
-
-    def __init__(
-        self, function: FunctionBuilder, layout: Layout, jam: bool, whole: Sequence[Statement]
-    ) -> None:
-        super().__init__(function, layout, jam, whole)
-        self.emitter: Any = self.builder
-        self.copies = self.instances
-        self.load = self.builder.load
-        self.store = self.builder.store
-
-
-Linear = LinearIndex
-operations = operation_count

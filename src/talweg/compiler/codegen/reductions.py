@@ -52,8 +52,3 @@ def _term(k: int, lanes: int, sums: int, which: int) -> int:
     number, lane = divmod(k, part)
     vector, inside = divmod(number, sums)
     return vector * lanes + inside * 2 * part + which * part + lane
-
-
-def summed(e: NumberBuilder, vectors: list[Name]) -> Name:
-    """The former name of `horizontal_sums`, until sample_lanes.py uses that."""
-    return horizontal_sums(e.function, vectors, e.lanes)
