@@ -184,10 +184,10 @@ def test_a_declaration_is_written_once():
 # ---- memory -------------------------------------------------------------------------------------
 
 
-def test_memset_memcpy_and_memmove():
+def test_memset_and_memmove():
     f = function_of("x: ptr, y: ptr, n: i64")
     x, y, n = f.parameters.values()
-    f.memcpy(y, x, f.imul(n, 8))
+    f.memmove(y, x, f.imul(n, 8))
     f.memset(x, 24)
     f.memmove(f.gep(y, 1), y, f.imul(f.isub(n, 1), 8))
     f.ret()

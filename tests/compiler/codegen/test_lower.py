@@ -4,8 +4,9 @@ import pytest
 
 from talweg import ops
 from talweg.compiler.codegen import entry_points, lower
-from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
-from talweg.compiler.codegen.lower import Instance, Layout, LinearIndex, LoweringContext, at
+from talweg.compiler.codegen.builder import PTR, Module, Parameter
+from talweg.compiler.codegen.lower import Instance, LaneLayout, LinearIndex, LoweringContext, at
+from talweg.compiler.codegen.program_arrays import padded
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import (
     AccumulateAdjoint,
@@ -30,7 +31,7 @@ def element(array, base=0, *strides):
 def context(program=(), *, lanes=1, blocks=1, jam=False, per_lane=(), broadcast=()):
     """A context for a function whose parameters are the arrays w, x and a."""
     f = Module().function("f", [Parameter(name, PTR) for name in "wxa"])
-    layout = Layout(f.parameters, lanes, blocks, frozenset(broadcast), frozenset(per_lane))
+    layout = LaneLayout(f.parameters, lanes, blocks, frozenset(broadcast), frozenset(per_lane))
     return LoweringContext(f, layout, jam, program)
 
 
@@ -269,6 +270,9 @@ def test_a_register_is_saved_for_backward():
 # ---- entry points -------------------------------------------------------------------------------
 
 
+NAMES = [field.name for field in entry_points.ARGUMENTS.fields]
+
+
 def program(sizes):
     return ScheduledProgram((), (), sizes, (Literal(2.5),), (None,), (), ("w",))
 
@@ -277,8 +281,8 @@ def test_the_text_of_the_function_value():
     text = entry_points.kernels(program({}), exact=True)
     value, body, *_ = text.split("\n\n")
     assert value.startswith("define void @value(ptr %table) {")
-    assert value.count("load ptr") == len(entry_points.ARGUMENT_TABLE)
-    pointers = [f"ptr noalias nocapture %{name}" for name in entry_points.ARGUMENT_TABLE]
+    assert value.count("load ptr") == len(NAMES)
+    pointers = [f"ptr noalias nocapture %{name}" for name in NAMES]
     assert body == (
         f"define internal void @value.body({', '.join(pointers)}) {{\n"
         "entry:\n"
@@ -303,10 +307,4 @@ def test_arrays_of_derivatives_are_zero_at_the_start_of_the_backward_pass():
 
 
 def test_a_size_is_padded_to_whole_cache_lines():
-    assert [entry_points.padded(n) for n in (0, 1, 8, 9)] == [0, 8, 8, 16]
-
-
-def test_an_address_of_a_table():
-    f = Module().function("f", [Parameter("table", PTR), Parameter("k", I64)])
-    entry_points.load_pointer(f, f.parameters["table"], 3)
-    assert "getelementptr inbounds ptr, ptr %table, i64 3" in str(f)
+    assert [padded(n) for n in (0, 1, 8, 9)] == [0, 8, 8, 16]

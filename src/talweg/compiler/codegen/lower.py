@@ -107,7 +107,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LaneLayout:
     """How numbers are stored in memory.
 
     An array that is neither `broadcast` nor `per_lane` has numbers of its own for each sample: all
@@ -146,7 +146,7 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: Layout, jam: bool, program: Sequence[Statement]
+        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
     ) -> None:
         self.function = function
         self.layout = layout

@@ -41,7 +41,6 @@ class NumberBuilder:
     def __init__(self, function: FunctionBuilder, lanes: int = 1, *, strict: bool = False) -> None:
         self.function = function
         self.lanes = lanes
-        self.strict = strict
         self.exact = function.module.exact
         self.number_type = vector(DOUBLE, lanes)
         self.integer_type = vector(I64, lanes)
@@ -52,10 +51,6 @@ class NumberBuilder:
         self._suffix = "f64" if lanes == 1 else f"v{lanes}f64"
         # contract: x * y + z may be one fused operation. Not nsz: zeros keep their sign.
         self._relaxed = "" if strict or self.exact else "contract "
-
-    def with_lanes(self, lanes: int) -> NumberBuilder:
-        """A builder of the same function and rounding for another number of lanes."""
-        return NumberBuilder(self.function, lanes, strict=self.strict)
 
     # ---- numbers ------------------------------------------------------------------------------
 
@@ -100,10 +95,6 @@ class NumberBuilder:
     def round_even(self, x: Name) -> Name:
         """The nearest integer, the even one at a tie."""
         return self._intrinsic("roundeven", x)
-
-    def fma(self, x: Name, y: Name, z: Name) -> Name:
-        """X * y + z, rounded once, on every machine (slow where the machine has no such thing)."""
-        return self._intrinsic("fma", x, y, z)
 
     def muladd(self, x: Name, y: Name, z: Name) -> Name:
         """X * y + z, rounded once or twice, whichever is faster."""

@@ -18,7 +18,8 @@ import numpy as np
 
 from talweg.autodiff.operation import GATHER, Op
 from talweg.compiler.codegen.builder import I32, I64, PTR, FunctionBuilder, Module, Parameter
-from talweg.compiler.codegen.entry_points import ARGUMENT_TABLE, load_pointer
+from talweg.compiler.codegen.entry_points import ARGUMENTS
+from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
@@ -79,9 +80,8 @@ class _Interpreter:
         self.tape = tape
         self.starts = _starts(tape)
         self.builder = NumberBuilder(f)
-        table = f.parameters["table"]
-        pointers = [load_pointer(f, table, k) for k in range(len(ARGUMENT_TABLE))]
-        self.given = dict(zip(ARGUMENT_TABLE, pointers, strict=True))
+        given = open_arrays(f, ARGUMENTS, f.parameters["table"], {})
+        self.given = {name: view.pointer for name, view in given.items()}
         self.numbers = self.given["work"]
         self.derivatives = f.gep(self.numbers, _total(tape))
         self.outputs = f.gep(self.given[CONSTANT], tape.sizes[CONSTANT])

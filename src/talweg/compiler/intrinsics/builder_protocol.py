@@ -8,9 +8,9 @@ Start reading at `Builder`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import NewType, Protocol
 
-Name: TypeAlias = str
+Name = NewType("Name", str)
 """A value of the program under construction: a number, mask or integer of one or more lanes. It is
 opaque: only the builder creates and reads its text."""
 
@@ -25,7 +25,7 @@ class Builder(Protocol):
     exact: bool
 
     # Numbers. `known` is the number that a constant is, None for others.
-    # `fma` is rounded once on every machine; `muladd` once or twice, whichever is fast.
+    # `muladd` is x * y + z, rounded once or twice, whichever is faster.
     def constant(self, x: float) -> Name: ...  # noqa: D102
     def known(self, x: Name) -> float | None: ...  # noqa: D102
     def add(self, x: Name, y: Name) -> Name: ...  # noqa: D102
@@ -36,7 +36,6 @@ class Builder(Protocol):
     def abs(self, x: Name) -> Name: ...  # noqa: D102
     def sqrt(self, x: Name) -> Name: ...  # noqa: D102
     def round_even(self, x: Name) -> Name: ...  # noqa: D102
-    def fma(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
     def muladd(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
 
     # Comparisons give masks; all but `ne` are false for nan.
