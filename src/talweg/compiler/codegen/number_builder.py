@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from talweg._util.deprecation import RenamedAttribute
 from talweg.compiler.codegen.builder import DOUBLE, I1, I64, FunctionBuilder, Index, vector
 from talweg.compiler.intrinsics.builder_protocol import Name
 
@@ -37,6 +38,18 @@ class NumberBuilder:
         integer_type: the type of as many integers.
         mask_type: the type of as many truth values.
     """
+
+    # `tw.ops.register(emit=)` is given a builder: its methods' former names.
+    nearest = RenamedAttribute("round_even")
+    both = RenamedAttribute("mask_and")
+    either = RenamedAttribute("mask_or")
+    opposite = RenamedAttribute("mask_not")
+    bits = RenamedAttribute("to_bits")
+    number = RenamedAttribute("from_bits")
+    integer = RenamedAttribute("integer_constant")
+    odd = RenamedAttribute("is_odd")
+    call = RenamedAttribute("libm")
+    call_where = RenamedAttribute("libm_where")
 
     def __init__(self, function: FunctionBuilder, lanes: int = 1, *, strict: bool = False) -> None:
         self.function = function
@@ -95,6 +108,10 @@ class NumberBuilder:
     def round_even(self, x: Name) -> Name:
         """The nearest integer, the even one at a tie."""
         return self._intrinsic("roundeven", x)
+
+    def fma(self, x: Name, y: Name, z: Name) -> Name:
+        """X * y + z, rounded once, on every machine (slow where the machine has no such thing)."""
+        return self._intrinsic("fma", x, y, z)
 
     def muladd(self, x: Name, y: Name, z: Name) -> Name:
         """X * y + z, rounded once or twice, whichever is faster."""

@@ -25,7 +25,7 @@ class Builder(Protocol):
     exact: bool
 
     # Numbers. `known` is the number that a constant is, None for others.
-    # `muladd` is x * y + z, rounded once or twice, whichever is faster.
+    # `fma` is x * y + z, rounded once on every machine; `muladd` once or twice, which is faster.
     def constant(self, x: float) -> Name: ...  # noqa: D102
     def known(self, x: Name) -> float | None: ...  # noqa: D102
     def add(self, x: Name, y: Name) -> Name: ...  # noqa: D102
@@ -36,6 +36,7 @@ class Builder(Protocol):
     def abs(self, x: Name) -> Name: ...  # noqa: D102
     def sqrt(self, x: Name) -> Name: ...  # noqa: D102
     def round_even(self, x: Name) -> Name: ...  # noqa: D102
+    def fma(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
     def muladd(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
 
     # Comparisons give masks; all but `ne` are false for nan.
