@@ -256,8 +256,8 @@ def test_comparisons_of_integers(how):
 
 def test_conversions_between_integers_and_doubles():
     f = function_of("x: double", DOUBLE)
-    whole = f.i64_from_double(f.parameters["x"])
-    f.ret(f.double_from_i64(f.imul(whole, 2)))
+    integer = f.i64_from_double(f.parameters["x"])
+    f.ret(f.double_from_i64(f.imul(integer, 2)))
     assert [NativeFunction(f)(x) for x in (2.75, -2.75, 0.5)] == [4.0, -4.0, 0.0]
 
 

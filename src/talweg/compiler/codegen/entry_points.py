@@ -82,8 +82,8 @@ def _kernel(module: Module, name: str, program: ScheduledProgram, backward: bool
 def _lower(context: LoweringContext, program: ScheduledProgram, backward: bool) -> None:
     (instance,) = context.instances
     context.statements(program.forward, [instance])
-    for k, place in enumerate(program.outputs):
-        context.write(Element("out", Affine(k)), context.read(place, instance), instance)
+    for k, location in enumerate(program.outputs):
+        context.write(Element("out", Affine(k)), context.read(location, instance), instance)
     if not backward:
         return
     zero_adjoints(context, program)
