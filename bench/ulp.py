@@ -1,15 +1,18 @@
-"""How far from the truth are the functions of the machine code, and how fast are they?
+"""The accuracy and the speed of the intrinsics.
 
     python bench/ulp.py [--points 2000000] [--functions tanh,exp] [--seed 1]
     python bench/ulp.py --speed
 
-The first prints the worst error of each function, in units of the last place of a double, and
-where it was found: once with multiplication and addition fused, once with them rounded apart.
-So many points are drawn from each of a function's ranges and compared with NumPy's long double,
-of 64 digits on x86; the worst of each range are computed again with mpmath, in 60 decimals.
+The first command prints the largest error of each function, in units in the last place of a
+double, and its operands: once with fused multiply-add, once with product and sum rounded
+separately. `--points` operands are drawn from each range of a function and compared with NumPy's
+long double, which has 64 bits on x86; the worst of each range are computed again with mpmath, with
+60 decimals.
 
-The second prints nanoseconds a number, for a SIMD register full of them and for one, and for
-exact mode, which calls the C library. Start reading at `FUNCTIONS`.
+The second prints nanoseconds a number: for vectors, for one lane, and for exact mode, which calls
+the C library.
+
+Start reading at `FUNCTIONS`.
 """
 
 import argparse
@@ -28,10 +31,10 @@ from talweg.compiler.runtime import llvm
 
 mp.dps = 60
 LONG = np.longdouble
-LOOK_CLOSER = 8  # so many of the worst points of each range are given to mpmath
+RECHECKED = 8  # the worst operands of each range that are computed again with mpmath
 
 
-# ---- the functions and where they are looked at -----------------------------------------------
+# ---- the functions and the ranges of their operands ---------------------------------------------
 
 
 class Tried(NamedTuple):
@@ -152,11 +155,11 @@ FUNCTIONS = {
 }
 
 
-# ---- running machine code ---------------------------------------------------------------------
+# ---- loops over arrays ---------------------------------------------------------------------
 
 
 class Unfused(NumberBuilder):
-    """The builder as on a machine without fused multiply-add."""
+    """A builder for a machine without fused multiply-add."""
 
     def muladd(self, x, y, z):
         return self.add(self.mul(x, y), z)
@@ -240,7 +243,7 @@ def worst_error(name, run, rng, points):
         found = run(*operands)
         with np.errstate(all="ignore"):
             errors = ulps(found, tried.quick(*[x.astype(LONG) for x in operands]))
-        for i in np.argsort(errors)[-LOOK_CLOSER:]:
+        for i in np.argsort(errors)[-RECHECKED:]:
             at = tuple(float(x[i]) for x in operands)
             error = errors[i]
             if np.isfinite(found[i]):

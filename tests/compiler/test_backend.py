@@ -22,7 +22,6 @@ from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, com
 import talweg as tw
 from talweg.compiler import pipeline
 from talweg.compiler.codegen import entry_points, lower, training_spec
-from talweg.compiler.codegen.memory_layout import MemoryLayout
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
@@ -643,17 +642,15 @@ def test_an_adjoint_in_another_order_gives_other_numbers(monkeypatch):
     assert not same(adjoint.run(program, case.inputs, case.cotangents)["w"], right["w"])
 
 
-# ---- machine code for code written by hand ------------------------------------------------------
+# ---- native code of a scheduled program built by hand -------------------------------------------
 
 
-def native_outputs(found, sizes, inputs, exact=True):
+def native_outputs(found, inputs, exact=True):
     """Run the function `value` of scheduled code."""
     library = llvm.compile(entry_points.kernels(found, exact))
-    names = entry_points.ARGUMENT_TABLE
-    memory = Memory(
-        MemoryLayout.vectors(names),
-        dict.fromkeys(names, 1) | {"w": len(inputs), "out": len(found.outputs)},
-    )
+    names = [field.name for field in entry_points.ARGUMENTS.fields]
+    sizes = {"w": len(inputs), "out": len(found.outputs)}
+    memory = Memory(entry_points.ARGUMENTS, dict.fromkeys(names, 1) | sizes)
     memory["w"][:] = inputs
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
     return memory["out"].tolist()
@@ -662,7 +659,7 @@ def native_outputs(found, sizes, inputs, exact=True):
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
-    """Sums over a triangle: written out, as loops, and jammed where it may be."""
+    """Sums over a triangle: unrolled, and as loops."""
     inner = ForLoop(Affine(1, (1,)), (
         Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
@@ -674,6 +671,6 @@ def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
     start = Compute(ADD, (W0, Literal(0.0)), (R1,))
     found = text_of([start, outer], outputs=(R1, R0))
     scheduled_verifier.verify(found, {"w": n, "x": 0})
-    w = [float(k % 7) for k in range(n)]  # sums of small whole numbers: exact in any order
+    w = [float(k % 7) for k in range(n)]  # sums of small integers are exact in any order
     expected, _ = scheduled_program.run(found, {"w": w, "x": []})
-    assert native_outputs(found, {"w": n}, w, exact) == expected
+    assert native_outputs(found, w, exact) == expected

@@ -184,10 +184,10 @@ def test_a_declaration_is_written_once():
 # ---- memory -------------------------------------------------------------------------------------
 
 
-def test_memset_memcpy_and_memmove():
+def test_memset_and_memmove():
     f = function_of("x: ptr, y: ptr, n: i64")
     x, y, n = f.parameters.values()
-    f.memcpy(y, x, f.imul(n, 8))
+    f.memmove(y, x, f.imul(n, 8))
     f.memset(x, 24)
     f.memmove(f.gep(y, 1), y, f.imul(f.isub(n, 1), 8))
     f.ret()
@@ -256,8 +256,8 @@ def test_comparisons_of_integers(how):
 
 def test_conversions_between_integers_and_doubles():
     f = function_of("x: double", DOUBLE)
-    whole = f.i64_from_double(f.parameters["x"])
-    f.ret(f.double_from_i64(f.imul(whole, 2)))
+    integer = f.i64_from_double(f.parameters["x"])
+    f.ret(f.double_from_i64(f.imul(integer, 2)))
     assert [NativeFunction(f)(x) for x in (2.75, -2.75, 0.5)] == [4.0, -4.0, 0.0]
 
 

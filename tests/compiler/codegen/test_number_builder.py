@@ -125,10 +125,11 @@ def test_functions_of_one_number(name, lanes):
 @pytest.mark.parametrize("lanes", LANES)
 def test_a_fused_multiply_add_is_rounded_once(lanes):
     x = np.full(8, 1.0 + 2.0**-30)
+    once, twice = 2.0**-29 + 2.0**-60, 2.0**-29
     found = computed(lanes, lambda b, x: b.fma(x, x, b.constant(-1.0)), x)
-    assert found.tolist() == [2.0**-29 + 2.0**-60] * 8
-    close = computed(lanes, lambda b, x: b.muladd(x, x, b.constant(-1.0)), x)
-    assert close == pytest.approx(found, abs=2.0**-52)
+    assert found.tolist() == [once] * 8
+    found = computed(lanes, lambda b, x: b.muladd(x, x, b.constant(-1.0)), x)
+    assert set(found.tolist()) <= {once, twice}
 
 
 # ---- masks --------------------------------------------------------------------------------------

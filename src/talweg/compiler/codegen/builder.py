@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, NewType, TypeAlias
 
 from talweg.compiler.intrinsics.builder_protocol import Name
 
-Block: TypeAlias = str
+Block = NewType("Block", str)
 """A basic block: instructions that run one after the other, ended by a branch or a return."""
 
 Index: TypeAlias = Name | int
@@ -165,7 +165,7 @@ class FunctionBuilder:
         self.name = name
         self.returns = returns
         self.parameters = {p.name: Name(f"%{p.name}") for p in parameters}
-        self.block: Block = "entry"
+        self.block = Block("entry")
         self.types = [p.type for p in parameters]
         self._head = _definition(name, parameters, returns, internal, inline)
         self._at_entry: list[str] = []
@@ -252,15 +252,12 @@ class FunctionBuilder:
         self.module.declare(name, f"declare void @{name}(ptr, i8, i64, i1)")
         self.effect(f"call void @{name}(ptr align {align} {pointer}, i8 0, i64 {size}, i1 false)")
 
-    def memcpy(self, to: Name, source: Name, size: Index, *, align: int = 8) -> None:
-        """Copy `size` bytes between arrays that do not overlap; both are aligned to `align`."""
-        self._copy("llvm.memcpy.p0.p0.i64", to, source, size, align)
-
     def memmove(self, to: Name, source: Name, size: Index, *, align: int = 8) -> None:
-        """Copy `size` bytes; source and destination may overlap, or be the same."""
-        self._copy("llvm.memmove.p0.p0.i64", to, source, size, align)
+        """Copy `size` bytes between addresses that are aligned to `align`.
 
-    def _copy(self, name: str, to: Name, source: Name, size: Index, align: int) -> None:
+        Source and destination may overlap, or be the same.
+        """
+        name = "llvm.memmove.p0.p0.i64"
         self.module.declare(name, f"declare void @{name}(ptr, ptr, i64, i1)")
         given = f"ptr align {align} {to}, ptr align {align} {source}, i64 {size}, i1 false"
         self.effect(f"call void @{name}({given})")
@@ -316,7 +313,7 @@ class FunctionBuilder:
     def new_block(self, what: str) -> Block:
         """A new block, which is empty until `start`; `what` makes the text readable."""
         self._blocks += 1
-        return f"{what}{self._blocks}"
+        return Block(f"{what}{self._blocks}")
 
     def start(self, block: Block) -> None:
         """Append to a block from here on. The current one must end with a branch or a return."""

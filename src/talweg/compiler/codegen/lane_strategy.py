@@ -21,15 +21,15 @@ from talweg.compiler.codegen.builder import (
     Module,
     Parameter,
 )
-from talweg.compiler.codegen.entry_points import (
+from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
+from talweg.compiler.codegen.memory_layout import ArrayView
+from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.codegen.program_arrays import (
     allocate_arrays,
     array_parameters,
     padded,
     zero_adjoints,
 )
-from talweg.compiler.codegen.lower import Layout, LoweringContext
-from talweg.compiler.codegen.memory_layout import ArrayView
-from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.intrinsics.builder_protocol import Name
 
@@ -115,7 +115,7 @@ class LaneStrategy(ABC):
         f = module.function(name, [*array_parameters(names), *_BLOCK_NUMBERS], internal=True)
         known = {array: f.parameters[array] for array in names}
         pointers = allocate_arrays(f, code, known, spec.lanes * blocks)
-        layout = Layout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
+        layout = LaneLayout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
         context = LoweringContext(f, layout, not spec.exact, [*code.forward, *code.backward])
         context.statements(code.forward, context.instances)
         zero_adjoints(context, code)

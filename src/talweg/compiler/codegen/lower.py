@@ -107,7 +107,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LaneLayout:
     """How numbers are stored in memory.
 
     An array that is neither `broadcast` nor `per_lane` has numbers of its own for each sample: all
@@ -146,7 +146,7 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: Layout, jam: bool, program: Sequence[Statement]
+        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
     ) -> None:
         self.function = function
         self.layout = layout
@@ -262,23 +262,23 @@ class LoweringContext:
             return self.builder.broadcast(self.function.load(address))
         return self.builder.load(address)
 
-    def write(self, place: StorageLocation, number: Name, instance: Instance) -> None:
+    def write(self, location: StorageLocation, number: Name, instance: Instance) -> None:
         """Write a number to a storage location."""
-        if isinstance(place, Gather):
-            raise CompilerError(f"lower: {place} cannot be written to, only added to")
-        if isinstance(place, VirtualRegister):
-            address = self.variable(place, instance)
+        if isinstance(location, Gather):
+            raise CompilerError(f"lower: {location} cannot be written to, only added to")
+        if isinstance(location, VirtualRegister):
+            address = self.variable(location, instance)
         else:
-            address = self.address(place, instance)
+            address = self.address(location, instance)
         self.builder.store(number, address)
 
-    def add(self, place: StorageLocation, number: Name, instance: Instance) -> None:
+    def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
         """Add a number to the one in a storage location."""
-        if not isinstance(place, Gather):
-            self.write(place, self.builder.add(self.read(place, instance), number), instance)
+        if not isinstance(location, Gather):
+            self.write(location, self.builder.add(self.read(location, instance), number), instance)
             return
         f = self.function
-        for k, address in enumerate(self.gather_addresses(place, instance)):
+        for k, address in enumerate(self.gather_addresses(location, instance)):
             total = self.scalar.add(f.load(address), self.builder.lane(number, k))
             f.store(total, address)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from talweg._util.deprecation import RenamedAttribute
 from talweg.compiler.codegen.builder import DOUBLE, I1, I64, FunctionBuilder, Index, vector
 from talweg.compiler.intrinsics.builder_protocol import Name
 
@@ -38,10 +39,21 @@ class NumberBuilder:
         mask_type: the type of as many truth values.
     """
 
+    # `tw.ops.register(emit=)` is given a builder: its methods' former names.
+    nearest = RenamedAttribute("round_even")
+    both = RenamedAttribute("mask_and")
+    either = RenamedAttribute("mask_or")
+    opposite = RenamedAttribute("mask_not")
+    bits = RenamedAttribute("to_bits")
+    number = RenamedAttribute("from_bits")
+    integer = RenamedAttribute("integer_constant")
+    odd = RenamedAttribute("is_odd")
+    call = RenamedAttribute("libm")
+    call_where = RenamedAttribute("libm_where")
+
     def __init__(self, function: FunctionBuilder, lanes: int = 1, *, strict: bool = False) -> None:
         self.function = function
         self.lanes = lanes
-        self.strict = strict
         self.exact = function.module.exact
         self.number_type = vector(DOUBLE, lanes)
         self.integer_type = vector(I64, lanes)
@@ -52,10 +64,6 @@ class NumberBuilder:
         self._suffix = "f64" if lanes == 1 else f"v{lanes}f64"
         # contract: x * y + z may be one fused operation. Not nsz: zeros keep their sign.
         self._relaxed = "" if strict or self.exact else "contract "
-
-    def with_lanes(self, lanes: int) -> NumberBuilder:
-        """A builder of the same function and rounding for another number of lanes."""
-        return NumberBuilder(self.function, lanes, strict=self.strict)
 
     # ---- numbers ------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Programs without pattern: a table of operations, interpreted by one small native loop.
 
 Straight-line code for thousands of operations takes LLVM seconds, and more than twice as long
-for twice as many. What has no loops is therefore kept as data: all numbers of the program are in
-one array (parameters, inputs, constants, results), and each row of the table tells an operation
-and which of the numbers are its operands. Going backward, a second array of the same size
+for twice as many. A program without loops is therefore data: all its numbers are in one array
+(parameters, inputs, constants, results), and each row of the table has the code of an operation and
+the addresses of its operands in that array. In the backward pass a second array of the same size
 accumulates the derivatives. The order is that of the tape, so exact mode gives the bits of the
 eager engine.
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from talweg.autodiff.operation import GATHER, Op
 from talweg.compiler.codegen.builder import I32, I64, PTR, FunctionBuilder, Module, Parameter
-from talweg.compiler.codegen.entry_points import ARGUMENT_TABLE, load_pointer
+from talweg.compiler.codegen.entry_points import ARGUMENTS
+from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
@@ -79,9 +80,8 @@ class _Interpreter:
         self.tape = tape
         self.starts = _starts(tape)
         self.builder = NumberBuilder(f)
-        table = f.parameters["table"]
-        pointers = [load_pointer(f, table, k) for k in range(len(ARGUMENT_TABLE))]
-        self.given = dict(zip(ARGUMENT_TABLE, pointers, strict=True))
+        given = open_arrays(f, ARGUMENTS, f.parameters["table"], {})
+        self.given = {name: view.pointer for name, view in given.items()}
         self.numbers = self.given["work"]
         self.derivatives = f.gep(self.numbers, _total(tape))
         self.outputs = f.gep(self.given[CONSTANT], tape.sizes[CONSTANT])
@@ -146,8 +146,8 @@ class _Interpreter:
 
     def _gathered(self, addresses: list[Name]) -> Name:
         """The address of the number that a gather reads: first + row * columns."""
-        f, (first, *place) = self.function, addresses
-        row, columns = [f.i64_from_double(self._load(self.numbers, a)) for a in place]
+        f, (first, *operands) = self.function, addresses
+        row, columns = [f.i64_from_double(self._load(self.numbers, a)) for a in operands]
         return f.iadd(first, f.imul(row, columns))
 
     def _output(self, k: Name) -> None:

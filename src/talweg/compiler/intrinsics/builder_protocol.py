@@ -8,9 +8,9 @@ Start reading at `Builder`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import NewType, Protocol
 
-Name: TypeAlias = str
+Name = NewType("Name", str)
 """A value of the program under construction: a number, mask or integer of one or more lanes. It is
 opaque: only the builder creates and reads its text."""
 
@@ -25,7 +25,7 @@ class Builder(Protocol):
     exact: bool
 
     # Numbers. `known` is the number that a constant is, None for others.
-    # `fma` is rounded once on every machine; `muladd` once or twice, whichever is fast.
+    # `fma` is x * y + z, rounded once on every machine; `muladd` once or twice, which is faster.
     def constant(self, x: float) -> Name: ...  # noqa: D102
     def known(self, x: Name) -> float | None: ...  # noqa: D102
     def add(self, x: Name, y: Name) -> Name: ...  # noqa: D102

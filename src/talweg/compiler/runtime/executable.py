@@ -13,8 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from talweg.compiler.codegen.entry_points import ARGUMENT_TABLE
-from talweg.compiler.codegen.memory_layout import MemoryLayout
+from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import CONSTANT, Array, Tape
 from talweg.compiler.runtime.buffers import Memory
@@ -122,7 +121,7 @@ class Executable:
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = Memory(MemoryLayout.vectors(ARGUMENT_TABLE), self._sizes)
+            memory = Memory(ARGUMENTS, self._sizes)
             memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
