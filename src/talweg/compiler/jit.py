@@ -25,7 +25,8 @@ from talweg.compiler.frontend.pytree import rebuilt
 from talweg.compiler.frontend.signature import Flat, Seen, difference, flatten
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.frontend.trace_guard import Check, emptied
-from talweg.compiler.ir.tape import CONSTANT, RESULT, restricted
+from talweg.compiler.ir.tape import CONSTANT, RESULT
+from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.runtime.executable import Executable, Numbers
 from talweg.errors import ArgumentError, NumberError, TraceWarning
 from talweg.value import Value, node_of
@@ -254,7 +255,7 @@ class _Program:
         """The program of some of the results alone."""
         outputs = [o for o, wanted in zip(self.outputs, reached, strict=True) if wanted]
         same = outputs == list(self.tape.outputs)
-        tape = self.tape if same else restricted(self.tape, outputs)
+        tape = self.tape if same else without_dead_code(self.tape, outputs)
         return Executable(tape, exact=self.exact)
 
     def _reading(self, flat: Flat) -> _Reading:

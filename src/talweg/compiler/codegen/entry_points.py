@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from talweg.compiler.codegen.builder import Function, Module, Name
 from talweg.compiler.codegen.lower import Body, Layout
-from talweg.compiler.ir.loop_program import Affine
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram
 
 TABLE = ("w", "x", "c", "out", "cotangents", "dw", "dx", "work")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from talweg.compiler.codegen.builder import Emitter, Function, Name, Symbol
-from talweg.compiler.ir.loop_program import Affine
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import (
     AccumulateAdjoint,
     Compute,
@@ -198,10 +198,12 @@ class Body:
             return
         width = self.jam_width(s, len(copies))
         rounds, rest = divmod(n, width)
-        self.loop(Linear(rounds), s.body, copies, s.cells, width)
+        self.loop(Linear(rounds), s.body, copies, s.registers, width)
         if rest:
             begin = rounds * width
-            tail = [c.inside(Linear(begin + k), s.cells, k) for c in copies for k in range(rest)]
+            tail = [
+                c.inside(Linear(begin + k), s.registers, k) for c in copies for k in range(rest)
+            ]
             self.statements(s.body, tail)
 
     def jam_width(self, s: ForLoop, copies: int) -> int:
