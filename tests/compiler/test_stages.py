@@ -363,7 +363,7 @@ def lesson_tape():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
         (lambda t: t.index.__setitem__((5, 0), 400), "not computed yet|outside its space"),
         (lambda t: t.index.__setitem__((0, 0), -1), "outside its space"),
@@ -372,9 +372,9 @@ def lesson_tape():
         (lambda t: t.index.__setitem__((300, 0), 300), "not computed yet"),
     ],
 )
-def test_the_verifier_of_tapes_refuses_a_broken_tape(spoil, words):
+def test_the_verifier_of_tapes_refuses_a_broken_tape(damage, words):
     broken = lesson_tape()
-    spoil(broken)
+    damage(broken)
     with pytest.raises(CompilerError, match=words):
         tape.verify(broken)
 
@@ -386,21 +386,21 @@ def test_the_verifier_of_loops_refuses_every_wrong_number():
     ]
     assert len(nodes) == 6
     for node, _ in nodes:
-        kept = node.count
-        object.__setattr__(node, "count", Affine(kept.base + 1, kept.strides))
+        original = node.count
+        object.__setattr__(node, "count", Affine(original.base + 1, original.strides))
         with pytest.raises(CompilerError):
             loop_verifier.verify(program)
-        object.__setattr__(node, "count", kept)
+        object.__setattr__(node, "count", original)
     for node, around in program.walk():
         if isinstance(node, loop_program.Instruction) and around:
-            kept = node.operands
-            first = kept[0]
+            original = node.operands
+            first = original[0]
             strides = (first.index.strides[0] + 1, *first.index.strides[1:])
             wrong = loop_program.Reference(first.space, Affine(first.index.base, strides))
-            object.__setattr__(node, "operands", (wrong, *kept[1:]))
+            object.__setattr__(node, "operands", (wrong, *original[1:]))
             with pytest.raises(CompilerError):
                 loop_verifier.verify(program)
-            object.__setattr__(node, "operands", kept)
+            object.__setattr__(node, "operands", original)
     loop_verifier.verify(program)
 
 

@@ -26,14 +26,14 @@ def two_steps_back(w, x):
 
 
 def read_long_after(w, x):
-    seen, state = [], w[0]
+    states, state = [], w[0]
     for number in x:
         state = tw.tanh(state * w[1] + number)
-        seen.append(state)
+        states.append(state)
     total = 0.0
     for k in range(len(x)):
-        total = total + seen[-1 - k] * seen[k // 2]
-    return [total, seen[3]]
+        total = total + states[-1 - k] * states[k // 2]
+    return [total, states[3]]
 
 
 def triangle(w, x):

@@ -29,11 +29,11 @@ def test_the_loops_expand_to_the_tape(program):
 @given(mixtures(), st.integers(1, 200))
 def test_the_limit_loses_no_short_program_and_finds_no_other(program, longest):
     tape = trace(program, XS).tape
-    whole = find_loops(tape)
+    unlimited = find_loops(tape)
     found = find_loops_within(tape, longest)
-    assert (found is not None) == (whole.size <= longest)
+    assert (found is not None) == (unlimited.size <= longest)
     if found is not None:
-        assert shown(found) == shown(whole)
+        assert shown(found) == shown(unlimited)
 
 
 @settings(max_examples=50)

@@ -89,14 +89,15 @@ def fit_affine(points: Array, values: Array) -> Affine | None:
     """The affine function that has these values at these points, if there is one.
 
     The stride along a loop is taken from a point that differs from the first one in that loop
-    only; then all values are compared.
+    only; then all values are compared. Where there is no such point the stride is taken to be 0,
+    so that a function of triangular loops may be missed.
 
     Args:
         points: the iterations, shape (m, depth); at least one.
         values: integers, shape (m,).
 
     Returns:
-        The function, or None.
+        The function, or None if none is found.
 
     >>> print(fit_affine(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([5, 6, 9, 10])))
     4*i+j+5

@@ -162,8 +162,8 @@ class ScheduledProgram:
         backward: computes the derivatives, after `forward`.
         arrays: the sizes of the arrays of results and of their derivatives, by name.
         outputs: where the outputs are after `forward`.
-        cotangents: where the derivatives by the outputs are put before `backward`; None for an
-            output that does not depend on what derivatives are asked for.
+        cotangents: where the derivatives by the outputs are written before `backward`; None for an
+            output that does not depend on the numbers of `wrt`.
         constants: the numbers of the array `c`.
         wrt: the spaces by whose numbers derivatives are computed; those by `w` are
             collected in the array `dw`, and so on.

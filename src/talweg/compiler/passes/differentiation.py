@@ -1,8 +1,8 @@
 """Differentiation flow: which operations have an adjoint, and what it reads.
 
-Derivatives are asked for by the numbers of some spaces (`wrt`). An operation has an adjoint if
-a derivative flows through it to one of those: if one of its operands is in such a space, or is
-the result of an operation that has an adjoint.
+Derivatives are computed by the numbers of some spaces (`wrt`). An operation has an adjoint if a
+derivative flows through it to one of those numbers: if one of its operands is in such a space,
+or is the result of an operation that has an adjoint.
 
 Start reading at `differentiation_flow`.
 """
@@ -46,8 +46,8 @@ def differentiation_flow(
         iterations: the enumerated program.
         definitions: which instructions each operand reads.
         storage: the storage classes. Either all instructions of a class have an adjoint or
-            none: the derivative is taken out of the class's location after each of them.
-        wrt: the spaces by whose numbers derivatives are asked for.
+            none: each of them sets the location of the derivative to zero for the one before it.
+        wrt: the spaces by whose numbers derivatives are computed.
     """
     nodes = iterations.instructions
     uses = [[(number, j) for j in range(node.op.arity)] for number, node in enumerate(nodes)]

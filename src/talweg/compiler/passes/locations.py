@@ -1,4 +1,4 @@
-"""Storage locations: where each instruction and its adjoint find and put their numbers.
+"""Storage locations: where each instruction and its adjoint read and write their numbers.
 
 This combines the results of the analyses: a number of a storage class is in a virtual register,
 or in the class's array, or both; a gathered number is in its table; a saved operand is in the
@@ -43,7 +43,7 @@ class Locations:
         storage: the storage classes.
         flow: which derivatives are needed.
         addresses: the arrays.
-        wrt: the spaces by whose numbers derivatives are asked for.
+        wrt: the spaces by whose numbers derivatives are computed.
     """
 
     iterations: IterationMap
@@ -93,7 +93,7 @@ class Locations:
         return self._derivative(number, self.definitions[use][0], self.iterations.indices_of(use))
 
     def register_of(self, use: Use) -> VirtualRegister:
-        """The register of an operand whose storage class lives in one."""
+        """The register of an operand whose storage class is in one."""
         return VirtualRegister(int(self.storage.class_of[self.definitions[use][0]]))
 
     def output(self, space: int, index: int) -> Operand:
@@ -110,7 +110,7 @@ class Locations:
         return Element(f"a{own}", Affine(int(self.addresses.of_result[index])))
 
     def cotangent(self, space: int, index: int) -> StorageLocation | None:
-        """Where the derivative by an output is put; None if none is needed."""
+        """Where the derivative by an output is written; None if none is needed."""
         name = self.iterations.tape.spaces[space]
         if name in self.wrt:
             return Element("d" + name, Affine(index))

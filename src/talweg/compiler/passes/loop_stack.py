@@ -186,7 +186,7 @@ class LoopStack:
         return popped
 
     def add_iterations(self, loop: RolledLoop, more: int, stop: int) -> None:
-        """Give the loop on top more iterations, up to a place on the tape."""
+        """Give the loop on top more iterations, up to a position on the tape."""
         loop.indices = (loop.count + more, *loop.indices[1:])
         loop.length = stop - loop.start
         loop.mismatch = None

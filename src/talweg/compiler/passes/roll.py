@@ -15,7 +15,7 @@ The time is bounded for every program, with a pattern or without:
 * candidates are the last occurrences of the same shape, never all lengths, and fingerprints
   (`passes/stride_detection.py`) decide at once whether three segments have a constant stride;
 * behind a loop, `extend_top` compares whole iterations of the tape with NumPy and only counts;
-* where no loop is near, `skip` looks up where the next one can be complete, and pushes all
+* where no loop is near, `skip` computes where the next one can be complete, and pushes all
   instructions before that together.
 
 Start reading at `roll`, then `_LoopFinder.read`.
@@ -307,7 +307,7 @@ class _LoopFinder(LoopStack):
         first r + 1. It is rotated to the first of those with the fewest carried results.
 
         Args:
-            at_end: the tape has ended, so that the last entry too is part of an iteration.
+            at_end: the tape is read to its end, so that the last entry too is part of an iteration.
         """
         if not self.loops:
             return False

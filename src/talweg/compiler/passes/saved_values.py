@@ -27,8 +27,8 @@ class SavedValues:
 
     Attributes:
         classes: the storage classes of which every number is needed in an array.
-        operands: the operands that their reader saves, in order of the text; their classes live
-            in registers and are not among `classes`.
+        operands: the operands that their reader saves, in order of the text; their classes are
+            in registers and not among `classes`.
     """
 
     classes: frozenset[int]

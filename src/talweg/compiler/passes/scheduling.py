@@ -57,13 +57,14 @@ def schedule(program: LoopProgram, wrt: Sequence[str] = ("w",)) -> ScheduledProg
 
     Args:
         program: the loops.
-        wrt: the spaces by whose numbers derivatives are asked for.
+        wrt: the spaces by whose numbers derivatives are computed.
 
     Returns:
         The scheduled program.
 
     Raises:
-        NativeError: if an index of an array would not be an affine function.
+        NativeError: if an index of an array is not an affine function of the loop variables, or if
+            a gathered number is used in a way that has no location.
     """
     wrt = tuple(wrt)
     iterations = iteration_map(program)

@@ -4,9 +4,9 @@ An operand of an instruction is one location in machine code, so all instruction
 it reads must write to one location: together they are a *storage class*. (The initial term of a
 sum and the sums in a loop are one class: the running sum.)
 
-A class lives in one virtual register if every read finds the number that it needs there: if no
+A class is in one virtual register if every read finds the number that it needs there: if no
 other number of the class is written between the number and its last read. Then, in the adjoint,
-the derivative by these numbers needs one register too. Any other class lives in an array.
+the derivative by these numbers needs one register too. Any other class is in an array.
 
 Decided by enumerating all iterations; no dependence analysis is needed.
 
@@ -33,7 +33,7 @@ class Storage:
     Attributes:
         class_of: for each instruction the number of its class, shape (instructions,).
         class_of_result: for each operation of the tape likewise, shape (n,).
-        in_register: for each instruction whether its class lives in a virtual register.
+        in_register: for each instruction whether its class is in a virtual register.
         sizes: for each class the count of its results, by its number; 0 elsewhere.
         gathers: the instructions whose result is a number of a table of parameters. They
             have no storage of their own: their readers read the table.
@@ -46,12 +46,12 @@ class Storage:
     gathers: frozenset[int]
 
     def is_written_once(self, number: int) -> bool:
-        """Whether a class is a register that keeps its number until the adjoint reads it."""
+        """Whether a class is a register that still holds its number when the adjoint reads it."""
         return bool(self.in_register[number]) and int(self.sizes[number]) == 1
 
 
 def storage_classes(iterations: IterationMap, definitions: Definitions) -> Storage:
-    """The storage class of every result, and whether it lives in a register.
+    """The storage class of every result, and whether it is in a register.
 
     Args:
         iterations: the enumerated program.
