@@ -1,5 +1,6 @@
 """Parallel loops, compared with the reads of every single operation."""
 
+import pytest
 from analysed import analyses_of, execution, operands_of, random_program, traced_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,9 +59,43 @@ def test_independent_iterations_are_parallel_and_a_recurrence_is_not():
     assert not by_name["sin"]
 
 
-def test_a_loop_whose_last_register_is_an_output_is_not_parallel():
-    def f(w, x):
-        return [w[0] * a for a in x][-1:]
-
-    found = analyses_of(traced_program(lambda w, x: [tw.tanh(f(w, x)[0])], [0.5], [0.25] * 5))
+def parallel_names(f):
+    """The operations in parallel loops, those whose innermost loop is parallel."""
+    found = analyses_of(traced_program(f, [0.5, 0.25], [0.1 * k for k in range(8)]))
     assert found.parallel == set(found.iterations.inside) - loops_with_dependences(found)
+    pairs = zip(found.iterations.instructions, found.iterations.around, strict=True)
+    return {node.op.name for node, around in pairs if around and around[-1] in found.parallel}
+
+
+@pytest.mark.parametrize("last", ["an output", "read", "not read"])
+def test_a_loop_whose_last_register_is_used_outside_is_not_parallel(last):
+    def f(w, x):
+        made = []
+        for a in x:
+            inner = tw.tanh(w[0] * a)
+            made.append(tw.sin(inner))
+        total = sum(a * b for a, b in zip(made, reversed(made), strict=True))
+        return {
+            "an output": [total, inner],
+            "read": [total * inner],
+            "not read": [total],
+        }[last]
+
+    assert ("tanh" in parallel_names(f)) == (last == "not read")
+
+
+def test_a_loop_that_reads_an_earlier_execution_of_itself_is_parallel():
+    """Each state is a function of the state before in reverse order."""
+
+    def f(w, x):
+        state = x
+        for _ in range(5):
+            state = [tw.tanh(w[0] * a) for a in reversed(state)]
+        return [sum(a * a for a in state)]
+
+    found = analyses_of(traced_program(f, [0.5], [0.1 * k for k in range(8)]))
+    nested = {around for around in found.iterations.around if len(around) == 2}
+    assert nested
+    for outer, inner in nested:
+        assert inner in found.parallel
+        assert outer not in found.parallel

@@ -85,6 +85,40 @@ def test_results_that_are_read_in_reverse_order_are_not_in_a_register():
     assert in_register["add"]
 
 
+def in_register(f):
+    """Whether the storage of the results of tanh in a program is a register."""
+    found = analyses_of(traced_program(f, [0.5, 0.25], [0.1 * k for k in range(8)]))
+    return {
+        bool(found.storage.in_register[k])
+        for k, node in enumerate(found.iterations.instructions)
+        if node.op.name == "tanh" and found.iterations.around[k]
+    }
+
+
+def test_a_result_that_is_read_just_after_the_next_write_is_not_in_a_register():
+    def f(w, x, late):
+        state, total = w[0], w[1]
+        for a in x:
+            new = tw.tanh(state * a)
+            total = total + new * (state if late else new)
+            state = new
+        return [total]
+
+    assert in_register(lambda w, x: f(w, x, late=False)) == {True}
+    assert in_register(lambda w, x: f(w, x, late=True)) == {False}
+
+
+@pytest.mark.parametrize(("output", "expected"), [(-2, True), (-3, False)])
+def test_an_output_is_in_a_register_if_it_is_the_last_one_of_its_class(output, expected):
+    def f(w, x):
+        states = [w[0]]
+        for a in x:
+            states.append(tw.tanh(states[-1] * a))
+        return [states[output], states[-1]]  # the last one is outside the loop
+
+    assert in_register(f) == {expected}
+
+
 def embedding_program(f):
     table = tw.Embedding(4, 2)
     return find_loops(trace(f, table, [1, 2], 0.5, integers=True).tape)
