@@ -30,7 +30,8 @@ from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, com
 from special_programs import SPECIAL, read_long_after, swapped
 
 import talweg as tw
-from talweg.compiler.codegen import entry_points, lower, sample_lanes_plan
+from talweg.compiler import pipeline
+from talweg.compiler.codegen import entry_points, lower, training_spec
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import scheduled_program, scheduled_verifier
 from talweg.compiler.ir.affine import Affine
@@ -38,7 +39,6 @@ from talweg.compiler.ir.scheduled_program import Compute, Element, ForLoop, Lite
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.runtime import llvm, trainer
 from talweg.compiler.runtime.buffers import Memory
-from talweg.compiler.runtime.executable import Executable
 
 # ---- random programs --------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ def as_if_large(monkeypatch, jam, on_stack, quick):
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
     monkeypatch.setattr(lower, "_JAM", jam)
     if not on_stack:
-        monkeypatch.setattr(entry_points, "_SMALL", 0)
+        monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
     if quick:
         monkeypatch.setattr(llvm, "_LONG_TEXT", 0)
 
@@ -201,14 +201,14 @@ def test_training_steps_that_stay_in_loops(monkeypatch, blocks, jam, in_memory):
     as_if_large(monkeypatch, jam, on_stack=True, quick=False)
     monkeypatch.setattr(trainer, "lanes_and_blocks", lambda *_: (4, blocks))
     if in_memory:
-        monkeypatch.setattr(sample_lanes_plan, "SMALL", 0)
+        monkeypatch.setattr(training_spec, "STACK_LIMIT", 0)
     samples = [[0.125 * k] for k in range(1, 10)]
     found = [eager(squared, POSITIVE, x) for x in samples]
-    steps = trainer.Trainer(
+    steps = pipeline.trainer(
         case_of(squared, POSITIVE, samples[0]).tape,
         np.array(samples),
         update=tw.SGD(0.1).update,
-        remembered=0,
+        state_size=0,
         trained=16,
         mean=False,
     )
@@ -249,7 +249,7 @@ def test_parameters_and_inputs_that_are_special_floats(x):
 @pytest.mark.parametrize("exact", [False, True])
 def test_zeros_have_the_sign_of_the_eager_engine(exact, as_table):
     tape = trace(lambda w: [1.0 / (0.0 - w), 1.0 / (w + 0.0)], tw.Value(1.0)).tape
-    compiled = Executable(tape, exact=exact, as_table=as_table)
+    compiled = pipeline.executable(tape, exact=exact, as_table=as_table)
     assert compiled.value([0.0], []) == (math.inf, math.inf)
     assert compiled.value([-0.0], []) == (math.inf, math.inf)
 
@@ -276,8 +276,8 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
     case = case_of(f, [0.3, 0.4], [0.5, 0.6])
     assert len(case.tape) > 8000
-    compiled = Executable(case.tape, exact=True)
-    assert compiled.code is None
+    compiled = pipeline.executable(case.tape, exact=True)
+    assert compiled.scheduled is None
     assert same(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
     found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.cotangents)
     assert same(found["w"], case.gradient["w"])
@@ -285,7 +285,7 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
 def test_derivatives_are_added_to_the_given_start_in_the_eager_order():
     case = case_of(swapped, [0.1, 0.2], [0.3] * 9)
-    compiled = Executable(case.tape, exact=True)
+    compiled = pipeline.executable(case.tape, exact=True)
     w, x = case.inputs["w"], case.inputs["x"]
     values = [tw.Value(a) for a in w]
     start = [1e-3, -1e3]
@@ -302,7 +302,7 @@ def test_only_the_requested_derivatives_are_computed(wrt):
     case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
     w, x = case.inputs["w"], case.inputs["x"]
     for as_table in (False, True):
-        compiled = Executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
+        compiled = pipeline.executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
         for _ in range(2):
             found = compiled.gradient(w, x, case.cotangents)
             assert tuple(found) == wrt
@@ -313,11 +313,11 @@ def test_only_the_requested_derivatives_are_computed(wrt):
 
 
 @pytest.fixture
-def loops_stay_loops(monkeypatch):
-    """Small programs are compiled as large ones are: in loops, with jamming."""
+def no_unrolling(monkeypatch):
+    """Small programs are compiled as large ones are: with loops, jammed, with arrays in memory."""
     monkeypatch.setattr(lower, "_SMALL_PROGRAM", 0)
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
-    monkeypatch.setattr(entry_points, "_SMALL", 0)
+    monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
 
 
 def nested(rows, columns, length):
@@ -336,9 +336,9 @@ def nested(rows, columns, length):
     return f
 
 
-@pytest.mark.usefixtures("loops_stay_loops")
+@pytest.mark.usefixtures("no_unrolling")
 @pytest.mark.parametrize("sizes", [(3, 3, 3), (4, 6, 5), (9, 5, 4), (7, 11, 3)])
-def test_jammed_copies_of_nested_loops_have_registers_of_their_own(sizes):
+def test_jammed_iterations_of_nested_loops_have_registers_of_their_own(sizes):
     case = case_of(nested(*sizes), [0.4, -0.3], NOISE[:12])
     scheduled = check_stages(case)
     outer = next(s for s in scheduled.forward if isinstance(s, ForLoop) and s.parallel)
@@ -396,8 +396,8 @@ def test_a_hundred_thousand_operations_in_one_expression(exact):
         return [total]
 
     case = case_of(f, [0.999], [1.0])
-    compiled = Executable(case.tape, exact=exact)
-    assert compiled.code is not None
+    compiled = pipeline.executable(case.tape, exact=exact)
+    assert compiled.scheduled is not None
     agree = same if exact else close
     assert agree(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
     found = compiled.gradient(case.inputs["w"], case.inputs["x"], [1.0])["w"]
@@ -407,20 +407,21 @@ def test_a_hundred_thousand_operations_in_one_expression(exact):
 # ---- native code of scheduled programs written by hand -----------------------------------------
 
 
-def native_outputs(found, sizes, inputs, exact=True):
+def native_outputs(found, inputs, exact=True):
     """Run the native function `value` of a scheduled program."""
     library = llvm.compile(entry_points.kernels(found, exact))
-    numbers = {"w": inputs, "out": [0.0] * len(found.outputs), "work": [0.0]}
-    memory = Memory({name: max(1, len(part)) for name, part in numbers.items()}, entry_points.TABLE)
-    memory.floats("w")[:] = inputs
+    names = [field.name for field in entry_points.ARGUMENTS.fields]
+    sizes = {"w": len(inputs), "out": len(found.outputs)}
+    memory = Memory(entry_points.ARGUMENTS, dict.fromkeys(names, 1) | sizes)
+    memory["w"][:] = inputs
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
-    return memory.floats("out").tolist()
+    return memory["out"].tolist()
 
 
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_native_code_are_those_of_the_interpreter(n, exact):
-    """Sums over a triangle: unrolled, as loops, and jammed where that is allowed."""
+    """Sums over a triangle: unrolled, and as loops."""
     inner = ForLoop(Affine(1, (1,)), (
         Compute(tw.ops.add, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
@@ -434,4 +435,4 @@ def test_loops_in_native_code_are_those_of_the_interpreter(n, exact):
     scheduled_verifier.verify(found, {"w": n, "x": 0})
     w = [float(k % 7) for k in range(n)]  # sums of small integers: exact in any order
     expected, _ = scheduled_program.run(found, {"w": w, "x": []})
-    assert native_outputs(found, {"w": n}, w, exact) == expected
+    assert native_outputs(found, w, exact) == expected

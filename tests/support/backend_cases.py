@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 import talweg as tw
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import (
     adjoint_program,
@@ -24,7 +25,6 @@ from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram, Virt
 from talweg.compiler.passes.adjoint import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import NativeError
 
 COTANGENTS = [1.0, -0.75, 2.5, 0.5]
@@ -103,7 +103,7 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
+    compiled = pipeline.executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir.affine import Affine, loop_variable
 from talweg.compiler.ir.loop_program import Instruction, Loop, LoopProgram, Node, Reference
-from talweg.compiler.ir.tape import CONSTANT, RESULT, verify
-from talweg.compiler.passes.find_loops import find_loops
+from talweg.compiler.ir.tape import CONSTANT, RESULT
 from talweg.compiler.passes.use_def import Index, UseDef, UseDefChains, own_iteration
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
@@ -61,9 +61,7 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
             s += x[i+6]*x[i+1]**2
         return s
     """
-    tape = trace(f, *args).tape
-    verify(tape)
-    return text(find_loops(tape))
+    return text(pipeline.loop_program(trace(f, *args).tape))
 
 
 def text(program: LoopProgram) -> str:

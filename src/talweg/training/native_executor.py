@@ -24,6 +24,7 @@ import numpy as np
 
 from talweg import losses, ops
 from talweg._util.cpu_count import cores
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.object_guard import Key
 from talweg.compiler.frontend.signature import Seen, flatten
 from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
@@ -210,26 +211,23 @@ class NativeExecutor(EagerExecutor):
         start = self.optimizer.initial_state()
         settings: dict[str, Any] = {
             "update": self.optimizer.update,
-            "remembered": len(start),
+            "state_size": len(start),
             "trained": len(self.parameters),
             "mean": self.mean,
             "clip_norm": self.clip_norm,
             "exact": self.exact,
         }
-        trainer: Trainer | PerSampleTrainer
         try:
-            trainer = Trainer(
+            trainer = pipeline.trainer(
                 shape.tape, rows, batch=self.batch_size, threads=self.threads, **settings
             )
         except CompilerError:
             raise
-        except NativeError:  # no loops, or none that could be compiled: a table, then
-            trainer = PerSampleTrainer(shape.tape, rows, **settings)
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
-            self.memory = trainer.remembered
-            self.memory[:] = np.repeat(start, len(self.memory) // max(1, len(start)))
+            self.memory = trainer.state
+            self.memory[:] = np.reshape(start, (-1, 1))
         return trainer
 
     # ---- running it ------------------------------------------------------------------------
@@ -262,13 +260,13 @@ class NativeExecutor(EagerExecutor):
         number = self.history.steps
         rates, lr = self._rates(number, len(batches)), self.optimizer.lr
         trainer.parameters[:] = self._parameters()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            trainer.remembered[:] = self.memory
+        if self.memory is not None and trainer.state is not self.memory:
+            trainer.state[:] = self.memory
         begin = time.perf_counter()
         taken = trainer.take(chosen, rates if callable(lr) else float(lr), number + 1)
         end = time.perf_counter()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            self.memory[:] = trainer.remembered
+        if self.memory is not None and trainer.state is not self.memory:
+            self.memory[:] = trainer.state
         self._keep_pace(trainer, len(batches), end - begin)
         moved = trainer.parameters[: len(self.parameters)].tolist()
         times = (begin - self.start, end - self.start)
@@ -372,7 +370,7 @@ class _Shape:
     def valuer(self, exact: bool) -> Executable:
         """The program as a function of parameters and numbers."""
         if self._valuer is None:
-            self._valuer = Executable(self.tape, exact=exact)
+            self._valuer = pipeline.executable(self.tape, exact=exact)
         return self._valuer
 
 
