@@ -294,7 +294,7 @@ def test_data_that_was_frozen_into_the_program_is_noticed(mode):
     assert f(1.0).data == 4.0
     w.data = 3.0
     with pytest.raises(
-        TraceError, match=r"gives 6\.0 when it is run, but 5\.0 compiled: it reads \.data"
+        TraceError, match=r"returns 6\.0 when it is run, but 5\.0 compiled: it reads \.data"
     ):
         f(1.0)
 

@@ -14,7 +14,8 @@ import pytest
 
 import talweg as tw
 from talweg import Value
-from talweg.compiler.frontend.signature import Seen, difference, flatten
+from talweg.compiler.frontend.key_difference import key_difference
+from talweg.compiler.frontend.signature import SignatureCache, signature_of
 from talweg.compiler.ir.tape import Tape
 from talweg.errors import GradientWarning, NumberError, OperationError, TraceError, TraceWarning
 
@@ -65,9 +66,9 @@ def test_the_key_is_what_is_not_a_number(thing):
             return x.ravel().tolist() if x.dtype.kind == "f" else []
         return [float(x)] if isinstance(x, (float, np.floating)) else []
 
-    seen = Seen()
-    first, other = flatten([thing], {}, seen), flatten([changed(thing)], {}, seen)
-    again, fresh = flatten([thing], {}, seen), flatten([thing], {}, Seen())
+    seen = SignatureCache()
+    first, other = signature_of([thing], {}, seen), signature_of([changed(thing)], {}, seen)
+    again, fresh = signature_of([thing], {}, seen), signature_of([thing], {}, SignatureCache())
     assert first.key == other.key == again.key == fresh.key
     assert first.floats == again.floats == fresh.floats == numbers(thing)
     assert other.floats == numbers(changed(thing))
@@ -75,10 +76,10 @@ def test_the_key_is_what_is_not_a_number(thing):
 
 def test_things_that_marshal_writes_alike_are_told_apart():
     array = np.array([1.0, 2.0])
-    seen, keys = Seen(), set()
+    seen, keys = SignatureCache(), set()
     for x in ([array], [array.tobytes()], [[1.0, 2.0]], [(1.0, 2.0)], [[1, 2]], [[True, 2.0]]):
-        keys.add(flatten([x], {}, seen).key)
-        assert flatten([x], {}, seen).key in keys
+        keys.add(signature_of([x], {}, seen).key)
+        assert signature_of([x], {}, seen).key in keys
     assert len(keys) == 6
 
 
@@ -99,12 +100,12 @@ def test_things_that_marshal_writes_alike_are_told_apart():
     ],
 )
 def test_why_two_calls_are_two_programs(new, old, words):
-    seen = Seen()
-    a, b = flatten([new], {}, seen), flatten([old], {}, seen)
-    assert difference(a.key, b.key) == words
-    assert difference(flatten([], {"x": 1}, seen).key, flatten([], {"y": 1}, seen).key) == (
-        "the arguments named x, were y"
-    )
+    seen = SignatureCache()
+    a, b = signature_of([new], {}, seen), signature_of([old], {}, seen)
+    assert key_difference(a.key, b.key) == words
+    assert key_difference(
+        signature_of([], {"x": 1}, seen).key, signature_of([], {"y": 1}, seen).key
+    ) == ("the arguments named x, were y")
 
 
 def test_named_arguments_may_come_in_any_order():
