@@ -186,7 +186,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(cache, mode):
     assert not library.from_cache
     assert scalar(library)(21.0) == 42.0
     assert entries(cache) == []
-    cache.chmod(0o755)  # as the warning says
+    cache.chmod(0o755)  # as the warning advises
     llvm.compile(DOUBLE)
     assert llvm.compile(DOUBLE).from_cache
 

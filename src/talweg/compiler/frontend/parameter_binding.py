@@ -94,7 +94,7 @@ def _with_operands(read: tuple[Value, ...]) -> Bound:
     """The Values that are read, and those that must be operands of the result.
 
     The walk backward continues from the Values that have operands themselves, so all of them are
-    operands. It looks at leaves only to warn if one was updated and its gradient was not set to
+    operands. It visits leaves only to warn if one was updated and its gradient was not set to
     zero; three of them are enough for that.
     """
     leaves = [v for v in read if not v._operands]
