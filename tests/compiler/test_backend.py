@@ -21,7 +21,7 @@ from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, com
 
 import talweg as tw
 from talweg.compiler import pipeline
-from talweg.compiler.codegen import entry_points, lower, sample_lanes_plan
+from talweg.compiler.codegen import entry_points, lower, training_spec
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
@@ -209,7 +209,7 @@ def as_if_large(monkeypatch, jam, on_stack, quick):
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
     monkeypatch.setattr(lower, "_JAM", jam)
     if not on_stack:
-        monkeypatch.setattr(entry_points, "_SMALL", 0)
+        monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
     if quick:
         monkeypatch.setattr(llvm, "_LONG_TEXT", 0)
 
@@ -289,14 +289,14 @@ def test_training_steps_that_keep_their_loops(monkeypatch, blocks, jam, in_memor
     as_if_large(monkeypatch, jam, on_stack=True, quick=False)
     monkeypatch.setattr(trainer, "lanes_and_blocks", lambda *_: (4, blocks))
     if in_memory:
-        monkeypatch.setattr(sample_lanes_plan, "SMALL", 0)
+        monkeypatch.setattr(training_spec, "STACK_LIMIT", 0)
     samples = [[0.125 * k] for k in range(1, 10)]
     found = [eager(squared, POSITIVE, x) for x in samples]
     steps = pipeline.trainer(
         case_of(squared, POSITIVE, samples[0]).tape,
         np.array(samples),
         update=tw.SGD(0.1).update,
-        remembered=0,
+        state_size=0,
         trained=16,
         mean=False,
     )
@@ -642,23 +642,24 @@ def test_an_adjoint_in_another_order_gives_other_numbers(monkeypatch):
     assert not same(adjoint.run(program, case.inputs, case.cotangents)["w"], right["w"])
 
 
-# ---- machine code for code written by hand ------------------------------------------------------
+# ---- native code of a scheduled program built by hand -------------------------------------------
 
 
-def native_outputs(found, sizes, inputs, exact=True):
+def native_outputs(found, inputs, exact=True):
     """Run the function `value` of scheduled code."""
     library = llvm.compile(entry_points.kernels(found, exact))
-    numbers = {"w": inputs, "out": [0.0] * len(found.outputs), "work": [0.0]}
-    memory = Memory({name: max(1, len(part)) for name, part in numbers.items()}, entry_points.TABLE)
-    memory.floats("w")[:] = inputs
+    names = [field.name for field in entry_points.ARGUMENTS.fields]
+    sizes = {"w": len(inputs), "out": len(found.outputs)}
+    memory = Memory(entry_points.ARGUMENTS, dict.fromkeys(names, 1) | sizes)
+    memory["w"][:] = inputs
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
-    return memory.floats("out").tolist()
+    return memory["out"].tolist()
 
 
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
-    """Sums over a triangle: written out, as loops, and jammed where it may be."""
+    """Sums over a triangle: unrolled, and as loops."""
     inner = ForLoop(Affine(1, (1,)), (
         Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
@@ -670,6 +671,6 @@ def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
     start = Compute(ADD, (W0, Literal(0.0)), (R1,))
     found = text_of([start, outer], outputs=(R1, R0))
     scheduled_verifier.verify(found, {"w": n, "x": 0})
-    w = [float(k % 7) for k in range(n)]  # sums of small whole numbers: exact in any order
+    w = [float(k % 7) for k in range(n)]  # sums of small integers are exact in any order
     expected, _ = scheduled_program.run(found, {"w": w, "x": []})
-    assert native_outputs(found, {"w": n}, w, exact) == expected
+    assert native_outputs(found, w, exact) == expected

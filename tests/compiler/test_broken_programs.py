@@ -119,11 +119,11 @@ def check_native(case, exact, as_table=False):
 
 
 @pytest.fixture
-def loops_stay_loops(monkeypatch):
-    """Programs as small as a test's are compiled as large ones are: in loops, with jamming."""
+def no_unrolling(monkeypatch):
+    """Small programs are compiled as large ones are: with loops, jammed, with arrays in memory."""
     monkeypatch.setattr(lower, "_SMALL_PROGRAM", 0)
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
-    monkeypatch.setattr(entry_points, "_SMALL", 0)
+    monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
 
 
 # ---- programs with a point -------------------------------------------------------------------
@@ -145,9 +145,9 @@ def nested(rows, columns, length):
     return f
 
 
-@pytest.mark.usefixtures("loops_stay_loops")
+@pytest.mark.usefixtures("no_unrolling")
 @pytest.mark.parametrize("sizes", [(3, 3, 3), (4, 6, 5), (9, 5, 4), (7, 11, 3)])
-def test_copies_of_nested_loops_have_cells_of_their_own(sizes):
+def test_jammed_iterations_of_nested_loops_have_registers_of_their_own(sizes):
     case = case_of(nested(*sizes), [0.4, -0.3], NOISE[:12])
     scheduled = check_stages(case)
     outer = next(s for s in scheduled.forward if isinstance(s, ForLoop) and s.parallel)

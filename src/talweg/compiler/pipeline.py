@@ -125,22 +125,22 @@ def trainer(
         batch: how many samples a batch has; None for all of them.
         threads: how many threads may share the samples of a large batch.
         exact: whether every bit must be that of the eager engine.
-        **settings: the optimiser and the reduction, see `runtime.trainer.plan_for`.
+        **settings: the optimiser and the reduction, see `runtime.trainer.spec_for`.
 
     Returns:
         A `Trainer`; a `PerSampleTrainer`, which has the same methods, if the program has no
         scheduled form.
     """
-    from talweg.compiler.codegen.sample_lanes import training_steps
+    from talweg.compiler.codegen.train_step import training_functions
     from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
-    from talweg.compiler.runtime.trainer import Trainer, plan_for
+    from talweg.compiler.runtime.trainer import Trainer, spec_for
 
     _checked(tape)
     try:
         scheduled = _scheduled(tape)
     except NativeError:
         return PerSampleTrainer(_table(tape, exact), samples, **settings)
-    plan = plan_for(
+    spec = spec_for(
         scheduled,
         samples,
         parameters=tape.sizes["w"],
@@ -148,7 +148,7 @@ def trainer(
         exact=exact,
         **settings,
     )
-    return Trainer(plan, _library(training_steps(plan)), samples, batch=batch, threads=threads)
+    return Trainer(spec, _library(training_functions(spec)), samples, threads=threads)
 
 
 def lane_trainer(
@@ -160,23 +160,23 @@ def lane_trainer(
         tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
         start: the optimiser's state of a parameter before the first step.
-        **settings: the optimisers and the reduction, see `runtime.lane_trainer.plan_for`.
+        **settings: the optimisers and the reduction, see `runtime.lane_trainer.spec_for`.
 
     Raises:
         NativeError: if the program has no scheduled form.
     """
-    from talweg.compiler.codegen.model_lanes_entry import many_models
-    from talweg.compiler.runtime.lane_trainer import LaneTrainer, plan_for
+    from talweg.compiler.codegen.train_step import training_functions
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer, spec_for
 
     _checked(tape)
-    plan = plan_for(
+    spec = spec_for(
         _scheduled(tape),
         samples,
         parameters=tape.sizes["w"],
-        remembered=len(start),
+        state_size=len(start),
         **settings,
     )
-    return LaneTrainer(plan, _library(many_models(plan)), samples, start=start)
+    return LaneTrainer(spec, _library(training_functions(spec)), samples, start=start)
 
 
 def loop_program(tape: Tape) -> Program:

@@ -24,7 +24,8 @@ from talweg.autodiff.operation import Number
 from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, Swept
+from talweg.compiler.runtime.buffers import Batches
+from talweg.compiler.runtime.lane_trainer import Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -102,7 +103,7 @@ class LaneExecutor(NativeExecutor):
                 mean=self.mean,
                 batch=self.batch_size,
                 settings=len(self.family.varied),
-                ends=self.ranges,
+                range_ends=self.ranges,
                 exact=self.exact,
                 scheduled=self.family.scheduled,
             )

@@ -211,7 +211,7 @@ class NativeExecutor(EagerExecutor):
         start = self.optimizer.initial_state()
         settings: dict[str, Any] = {
             "update": self.optimizer.update,
-            "remembered": len(start),
+            "state_size": len(start),
             "trained": len(self.parameters),
             "mean": self.mean,
             "clip_norm": self.clip_norm,
@@ -226,8 +226,8 @@ class NativeExecutor(EagerExecutor):
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
-            self.memory = trainer.remembered
-            self.memory[:] = np.repeat(start, len(self.memory) // max(1, len(start)))
+            self.memory = trainer.state
+            self.memory[:] = np.reshape(start, (-1, 1))
         return trainer
 
     # ---- running it ------------------------------------------------------------------------
@@ -260,13 +260,13 @@ class NativeExecutor(EagerExecutor):
         number = self.history.steps
         rates, lr = self._rates(number, len(batches)), self.optimizer.lr
         trainer.parameters[:] = self._parameters()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            trainer.remembered[:] = self.memory
+        if self.memory is not None and trainer.state is not self.memory:
+            trainer.state[:] = self.memory
         begin = time.perf_counter()
         taken = trainer.take(chosen, rates if callable(lr) else float(lr), number + 1)
         end = time.perf_counter()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            self.memory[:] = trainer.remembered
+        if self.memory is not None and trainer.state is not self.memory:
+            self.memory[:] = trainer.state
         self._keep_pace(trainer, len(batches), end - begin)
         moved = trainer.parameters[: len(self.parameters)].tolist()
         times = (begin - self.start, end - self.start)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from talweg.compiler.codegen.entry_points import TABLE
+from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import CONSTANT, Array, Tape
 from talweg.compiler.runtime.buffers import Memory
@@ -121,7 +121,7 @@ class Executable:
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = Memory(self._sizes, TABLE)
+            memory = Memory(ARGUMENTS, self._sizes)
             memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
@@ -132,4 +132,4 @@ class Executable:
         memory.bytes[memory.slices[name]] = raw
 
     def _read(self, memory: Memory, name: str) -> tuple[float, ...]:
-        return self._formats[name].unpack_from(memory.bytes, memory.offsets[name])
+        return self._formats[name].unpack_from(memory.bytes, memory.slices[name].start)
