@@ -211,7 +211,7 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
 
 def test_a_table_is_not_read_at_a_computed_number():
     table = Embedding(4, 3)
-    with pytest.raises(TraceError, match="read at a computed number"):
+    with pytest.raises(TraceError, match="indexed with a computed number"):
         trace(lambda k, x: sum(table[x * 1.0]) * k, 1.0, 2.0)
 
 

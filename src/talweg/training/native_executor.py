@@ -25,9 +25,9 @@ import numpy as np
 from talweg import losses, ops
 from talweg._util.cpu_count import cores
 from talweg.compiler import pipeline
-from talweg.compiler.frontend.object_guard import Key
-from talweg.compiler.frontend.signature import Seen, flatten
-from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
+from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.signature import SignatureCache, signature_of
+from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array, Tape
 from talweg.compiler.runtime.executable import Executable
@@ -78,7 +78,7 @@ class NativeExecutor(EagerExecutor):
             raise NativeError("parameters() of the model returns the same Value twice")
         self._refuse_hidden_state()
         self.others: list[Value] = []  # that f reads, but are not the model's
-        self.shapes: dict[Key, list[_Shape]] = {}
+        self.shapes: dict[CacheKey, list[_Shape]] = {}
         self.shape_of: dict[int, _Shape] = {}
         self.memory: Array | None = None
         first = self._shape(0)
@@ -91,14 +91,14 @@ class NativeExecutor(EagerExecutor):
     # ---- shapes ------------------------------------------------------------------------------
 
     @cached_property
-    def numbers(self) -> list[tuple[Key, list[float]]]:
+    def numbers(self) -> list[tuple[CacheKey, list[float]]]:
         """Of each example its shape, and its numbers."""
-        seen, found = Seen(), []
+        cache, found = SignatureCache(), []
         for i, example in enumerate(self.samples):
-            flat = flatten([self.prepared(example)], {}, seen, integers=True)
-            if flat.values:
+            signature = signature_of([self.prepared(example)], {}, cache, integers=True)
+            if signature.values:
                 raise NativeError(f"example {i} has a Value in it; expected numbers")
-            found.append((flat.key, flat.floats))
+            found.append((signature.key, signature.floats))
         return found
 
     def _shape(self, i: int) -> _Shape:
@@ -311,14 +311,14 @@ class NativeExecutor(EagerExecutor):
 
     def mean_loss(self, samples: Sequence[Any]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        shape, seen, parameters = self._shape(0), Seen(), self._parameters()
+        shape, cache, parameters = self._shape(0), SignatureCache(), self._parameters()
         key = self.numbers[0][0]
         parts: list[float] = []
         for example in samples:
-            flat = flatten([self.prepared(example)], {}, seen, integers=True)
-            if flat.key != key or shape.traced.fixed or shape.traced.rows or flat.values:
+            signature = signature_of([self.prepared(example)], {}, cache, integers=True)
+            if signature.key != key or shape.traced.fixed or shape.traced.rows or signature.values:
                 return super().mean_loss(samples)
-            parts += shape.valuer(self.exact).value(parameters, flat.floats)
+            parts += shape.valuer(self.exact).value(parameters, signature.floats)
         total: float = losses.add_up(parts)
         return total / len(samples) if self.mean else total
 
@@ -380,7 +380,7 @@ def _numbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
     Raises:
         TraceError: if a table's numbers do not follow each other in it.
     """
-    refuse_scattered(traced.tables, parameters)
+    require_contiguous(traced.tables, parameters)
     place = {p: k for k, p in enumerate(parameters)}
     tape = traced.tape
     number = np.array([place[p] for p in traced.parameters], dtype=np.int64)
