@@ -15,7 +15,7 @@ from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime import lane_trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.explore.sweep.result import Run
-from talweg.training import train
+from talweg.training.train import train
 
 LESSON = lesson_data()
 RATES = [0.001 * 1.3**k for k in range(19)]  # not a multiple of the lanes

@@ -10,7 +10,7 @@ import talweg as tw
 from talweg import MLP, lesson_data, sweep
 from talweg.errors import ArgumentError, DataError, TalwegError
 from talweg.explore.verdicts import summary, verdict
-from talweg.training import train
+from talweg.training.train import train
 
 NAN, INF = math.nan, math.inf
 NOISE = random.Random(4)
