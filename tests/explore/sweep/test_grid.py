@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg import MLP, lesson_data, sweep
+from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
 from talweg.training.lane_executor import Family, LaneExecutor, family_of
-from talweg.training.train import train
 
 LESSON = lesson_data()
 MOONS = [([math.cos(k), math.sin(2.0 * k)], (-1.0) ** k * 0.8) for k in range(23)]
