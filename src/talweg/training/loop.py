@@ -102,7 +102,8 @@ class TrainingLoop:
             at_once = self.executor.steps_per_call(self._limit(pass_length))
             self.executor.take_steps(list(islice(batches, at_once)), self.record)
             show(history.steps, history.losses[-1])
-            self._call_callbacks()
+            if settings.callbacks:
+                self._call_callbacks()
 
     def _limit(self, pass_length: int) -> int:
         """How many steps may be taken before a callback or the monitor is due."""
