@@ -51,7 +51,7 @@ def test_parents_are_in_the_order_of_the_operands():
         (lambda v: 3**v, "**", 9.0, 9.0 * math.log(3.0)),
         (lambda v: -v, "neg", -2.0, -1.0),
         (lambda v: abs(-v), "abs", 2.0, 1.0),
-        *((lambda v, n=n: getattr(v, n)(), n, ops.TABLE[n](2.0), None) for n in FUNCTIONS),
+        *((lambda v, n=n: getattr(v, n)(), n, ops.REGISTRY[n](2.0), None) for n in FUNCTIONS),
     ],
 )
 def test_operators_and_methods(expression, symbol, data, slope):
@@ -60,7 +60,7 @@ def test_operators_and_methods(expression, symbol, data, slope):
     out.backward()
     assert (out._op, out.data) == (symbol, data)
     if slope is None:
-        slope = ops.TABLE[symbol].derivatives[0](1.0, 2.0, data)
+        slope = ops.REGISTRY[symbol].derivatives[0](1.0, 2.0, data)
     assert v.grad == pytest.approx(slope, rel=1e-15)
 
 

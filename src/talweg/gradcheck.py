@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from talweg.errors import ArgumentError, GradcheckError
-from talweg.ops import TABLE
+from talweg.ops import REGISTRY
 from talweg.value import Value
 
 _EPSILON = sys.float_info.epsilon
 
 # The operations of talweg itself, whose rules are tested; any other is the user's own.
-_BUILT_IN = frozenset(op.symbol for op in TABLE.values())
+_BUILT_IN = frozenset(op.symbol for op in REGISTRY.values())
 
 
 @dataclass(frozen=True)

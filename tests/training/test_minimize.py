@@ -154,7 +154,7 @@ def test_misuse():
         tw.minimize(surprise, {}, WORDS)
     with pytest.raises(ArgumentError, match="at least 1 row"):
         Matrix(0, 3)
-    with pytest.raises(ArgumentError, match="pick takes a place from 0 to 1, got 2"):
+    with pytest.raises(ArgumentError, match="gather takes an index from 0 to 1, got 2"):
         tw.gather([1.0, 2.0], 2)
 
 

@@ -1,8 +1,7 @@
-"""Walking a graph of Values backward: the order, the chain rule, and two common mistakes.
+"""The backward pass through a graph of Values: its order, the chain rule, two common mistakes.
 
-Works on anything that has the attributes of a `talweg.value.Value`, which is built on
-this file. Start reading at `backward`, then `step_for`, which makes the function that
-goes backward through one node.
+It needs only the attributes of a `talweg.value.Value`, which is built on this file. Start
+reading at `backward`, then `step_for`, which makes the function of a single node.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
     from talweg.value import Value
 
 by_serial = operator.attrgetter("_serial")
-"""The sorting key that puts nodes in order of creation."""
+"""The sorting key for the order of creation."""
 
 
 def backward(root: Value) -> None:
-    """Add the derivative of `root` to the `grad` of everything it was computed from.
+    """Compute the derivative of `root` with respect to every Value that it depends on.
 
-    See `Value.backward`, which is this function.
+    `Value.backward` is this function.
     """
     nodes = inner_nodes(root)
-    witnesses = _oldest_parameters(nodes)
-    _refuse_nested(root, *witnesses)
-    _warn_if_not_zeroed(witnesses)
+    samples = _oldest_parameters(nodes)
+    _refuse_nested(root, *samples)
+    _warn_if_not_zeroed(samples)
     if not nodes:
         root.grad += 1.0
         return
@@ -41,12 +40,12 @@ def backward(root: Value) -> None:
     root.grad = 1.0
     for node in nodes:
         node._step(node)
-    for x in witnesses:
+    for x in samples:
         x._after_backward = (x.data, x.grad)
 
 
 def inner_nodes(root: Value) -> list[Value]:
-    """The nodes with operands that the root depends on, itself included, youngest first."""
+    """The nodes with operands that the root depends on and the root, youngest first."""
     if not root._operands:
         return []
     nodes: list[Value] = []
@@ -61,24 +60,24 @@ def inner_nodes(root: Value) -> list[Value]:
             if type(x) is not float and x._operands and x._walk is not walk:
                 x._walk = walk
                 stack.append(x)
-    # The stack takes the last operand first, so most programs arrive here sorted already.
+    # The last operand is visited first, so the nodes of most programs are sorted already.
     nodes.sort(key=by_serial, reverse=True)
     return nodes
 
 
-# ---- one node -----------------------------------------------------------------------------
+# ---- a single node ------------------------------------------------------------------------
 
 
 @cache
 def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
-    """The function that adds a node's share to the `grad` of each of its operands.
+    """The function that adds the contribution of a node to the `grad` of each operand.
 
     Args:
         op: the operation that made the node.
         bare: for each operand, whether it is a bare float, which has no `grad`.
 
-    It is the operation's equations written out as one Python function, because a call for
-    each operand makes the backward pass a sixth slower. For `mul` on two Values:
+    All equations of the operation are compiled into one Python function, because a call for each
+    operand makes the backward pass a sixth slower. For `mul` on two Values:
 
         def step(node):
             a, b = node._operands
@@ -89,18 +88,18 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
             b.grad += g * x
     """
     lines = [f"{', '.join('abc'[: op.arity])}, = node._operands", "g = node.grad"]
-    shares = [
+    additions = [
         f"{operand}.grad += {equation}"
         for operand, equation, is_bare in zip("abc", op.equations, bare, strict=False)
         if not is_bare
     ]
-    used = {n.id for n in ast.walk(ast.parse("\n".join(shares))) if isinstance(n, ast.Name)}
+    used = {n.id for n in ast.walk(ast.parse("\n".join(additions))) if isinstance(n, ast.Name)}
     for operand, name, is_bare in zip("abc", OPERANDS, bare, strict=False):
         if name in used:
             lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}.data")
     if "out" in used:
         lines.append("out = node.data")
-    source = "def step(node):\n    " + "\n    ".join(lines + shares)
+    source = "def step(node):\n    " + "\n    ".join(lines + additions)
     names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
     exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
     step: Callable[[Value], None] = names["step"]
@@ -108,12 +107,12 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
 
 
 def custom_step(node: Value) -> None:
-    """Go backward through a user's own operation, which did it in `out._backward`."""
+    """Propagate through an operation defined by the user, by its `out._backward`."""
     try:
         step = node._closure
     except AttributeError:
         warnings.warn(
-            f"nothing flows back through the operation {node._op!r}: it has operands but no "
+            f"no gradient passes the operation {node._op!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
             stacklevel=4,
@@ -123,20 +122,20 @@ def custom_step(node: Value) -> None:
 
 
 def no_step(leaf: Value) -> None:
-    """Nothing lies behind a leaf."""
+    """Do nothing: a leaf has no operands."""
 
 
-# ---- misuse that would otherwise be silent ------------------------------------------------
+# ---- misuse without an error of its own ---------------------------------------------------
 
 
 def _oldest_parameters(nodes: list[Value]) -> list[Value]:
-    """The leaves that the two oldest nodes read: witnesses for all parameters of a program."""
+    """The leaves that the two oldest nodes read, as samples of the parameters of a program."""
     operands = [x for node in nodes[-2:] for x in node._operands[:3] if not isinstance(x, float)]
     return [x for x in operands if x._record is LEAF]
 
 
 def _refuse_nested(*nodes: Value) -> None:
-    """`p.data -= lr * p` (for `p.grad`) makes a Value whose data is a Value."""
+    """Refuse a Value whose data is a Value, as `p.data -= lr * p` (for `p.grad`) makes it."""
     for node in nodes:
         if type(node.data) is not float and hasattr(type(node.data), "_apply"):
             raise NumberError(
@@ -145,19 +144,20 @@ def _refuse_nested(*nodes: Value) -> None:
             )
 
 
-def _warn_if_not_zeroed(witnesses: list[Value]) -> None:
-    """The commonest bug of hand-written loops: update, then backward() on old gradients.
+def _warn_if_not_zeroed(samples: list[Value]) -> None:
+    """Warn of an update without `zero_grad`, the commonest mistake in hand-written loops.
 
-    It shows in a leaf whose data has changed since the last `backward()` while its
-    gradient has not. Summing gradients over several samples before an update does not.
+    The sign is a leaf whose data has changed since the last `backward()`, but whose gradient has
+    not. Gradients summed over several samples before an update do not have it.
     """
     is_changed = False
-    for x in witnesses:
+    for x in samples:
         try:
             data, grad = x._after_backward
         except AttributeError:
             continue
-        # One is enough: an input kept in a Value is given new data and need never be zeroed.
+        # One leaf with a new gradient is enough for silence: inputs may be Values too, which are
+        # given new data and need not be zeroed.
         if not x.grad == grad != 0.0:
             return
         is_changed = is_changed or x.data != data

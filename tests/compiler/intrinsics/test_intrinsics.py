@@ -20,7 +20,7 @@ from talweg.compiler.codegen.builder import Emitter
 from talweg.compiler.runtime import llvm
 
 LANES = (1, 2, 4, 8)
-TABLE = list(ops.TABLE.values())
+TABLE = list(ops.REGISTRY.values())
 IN_PLACE = functools.partial(Emitter, flags="contract ")  # as short operations are written
 
 SPECIAL = [
@@ -145,7 +145,7 @@ PLAIN = [
 
 
 def test_every_operation_is_tested_in_default_mode():
-    assert sorted([*PLAIN, *bench.FUNCTIONS]) == sorted(ops.TABLE)
+    assert sorted([*PLAIN, *bench.FUNCTIONS]) == sorted(ops.REGISTRY)
 
 
 @pytest.mark.parametrize("name", PLAIN)
