@@ -69,7 +69,7 @@ ORACLES = {
     "le": Oracle(lambda x, y: mpf(x <= y), 0.0, (REAL, REAL)),
 }
 
-# Points beside those drawn: small and large operands, whole exponents, negative bases.
+# Points beside those drawn: small and large operands, integer exponents, negative bases.
 CHOSEN = {
     "add": [(0.1, 0.2), (1e16, 1.0)],
     "sub": [(0.3, 0.1), (1e16, -1.0)],
@@ -141,7 +141,7 @@ def test_record_is_complete(name):
     assert getattr(ops, name) is op
 
 
-def test_table_is_read_only():
+def test_the_registry_is_read_only():
     with pytest.raises(TypeError):
         REGISTRY["tanh"] = REGISTRY["exp"]
 
@@ -167,7 +167,7 @@ def test_derivative_rules_are_the_derivatives(name):
         out = op(*point)
         for i, rule in enumerate(op.derivatives):
             if name == "pow" and i == 1 and point[0] < 0.0:
-                continue  # (-2)**y is a number at whole y only, so it has no derivative by y
+                continue  # (-2)**y is a number only for integers y: no derivative
             if name == "where" and i == 0 and point[0] == 0.0:
                 continue  # a jump
             orders = tuple(int(i == k) for k in range(op.arity))
@@ -270,7 +270,7 @@ def softsign():
     ops.unregister("softsign")
 
 
-def test_a_registered_operation_takes_part(softsign):
+def test_a_registered_operation_works_on_floats_and_values(softsign):
     assert REGISTRY["softsign"] is softsign is ops.lookup("softsign")
     assert softsign(1.0) == 0.5
     x = Value(-3.0)
@@ -319,7 +319,7 @@ def test_registry_errors(call, words):
 
 
 @pytest.mark.parametrize("equation", ["g * nothing(x)", "g * y", "g * len(x)"])
-def test_an_equation_may_use_only_its_operands_and_the_table(equation):
+def test_an_equation_may_use_only_its_operands_and_registered_operations(equation):
     try:
         with pytest.raises(OperationError):
             ops.register("typo", lambda x: x, equation, "x.")

@@ -18,7 +18,7 @@ The syntax of equations, and how to declare your own operation: `autodiff/operat
 """
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talweg._util.deprecation import warn_renamed
 from talweg.autodiff import ieee
@@ -36,11 +36,14 @@ from talweg.compiler import intrinsics
 __all__ = ["REGISTRY", "Op", "lookup", "register", "to_float", "unregister"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "TABLE":
-        warn_renamed("talweg.ops.TABLE", "talweg.ops.REGISTRY")
-        return REGISTRY
-    raise AttributeError(f"module 'talweg.ops' has no attribute {name!r}")
+if not TYPE_CHECKING:  # type checkers would accept any attribute
+
+    def __getattr__(name: str) -> Any:
+        """The deprecated name of `REGISTRY`."""
+        if name == "TABLE":
+            warn_renamed("talweg.ops.TABLE", "talweg.ops.REGISTRY")
+            return REGISTRY
+        raise AttributeError(f"module 'talweg.ops' has no attribute {name!r}")
 
 
 # ---- arithmetic -------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def bits(numbers):
 # ---- the properties --------------------------------------------------------------------------
 
 
-def test_the_oracle_knows_every_smooth_operation():
+def test_the_oracle_has_every_smooth_operation():
     smooth = {name for name, op in ops.REGISTRY.items() if not op.not_smooth}
     assert smooth - set(DUAL) == set()
 

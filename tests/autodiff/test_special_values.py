@@ -205,7 +205,7 @@ def test_derivative_of_sqrt_at_negative_zero():
     ],
 )
 @pytest.mark.parametrize("g", [INF, NAN])
-def test_no_infinite_slope_leaks_into_the_branch_not_taken(name, operand, point, g):
+def test_an_infinite_slope_of_the_operand_not_selected_has_no_effect(name, operand, point, g):
     op = REGISTRY[name]
     assert op.derivatives[operand](g, *point, op(*point)) == 0.0
 
