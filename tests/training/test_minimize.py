@@ -109,7 +109,7 @@ def test_batches_of_several_lengths_need_batch_size_1():
 
 
 def test_rows_outside_an_embedding_are_refused_before_training():
-    with pytest.raises(NativeError, match="picks row 7 of a table of 5 rows"):
+    with pytest.raises(NativeError, match="example 1 gathers row 7 of 5; expected 0 to 4"):
         spelled("native", words=[[0, 1, 0], [0, 7, 0]], steps=2)
 
 

@@ -248,8 +248,8 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss():
     assert history.status == "stopped early"
     assert history.steps == len(losses) - 1
     assert history.verdict.startswith(
-        f"stopped before step {len(losses)}: the last 3 trials brought no better loss; the model "
-        f"has the weights of the lowest loss tried, {min(losses):.6g} before step {best + 1}"
+        f"stopped before step {len(losses)}: the last 3 evaluations did not improve the loss; "
+        f"the model has the weights of the lowest loss, {min(losses):.6g} before step {best + 1}"
     )
 
 

@@ -201,7 +201,9 @@ class ExamplePrograms:
         known = {*self.objective.parameters, *self.outside}
         new = [p for p in traced.parameters if p not in known]
         if new and self._by_key:
-            raise NativeError(f"example {i} reads Values from outside that others do not")
+            raise NativeError(
+                f"example {i} reads Values from outside of the model that the first does not read"
+            )
         self.outside += new
 
     # ---- what a trace may miss ---------------------------------------------------------------
@@ -210,7 +212,9 @@ class ExamplePrograms:
         for k, rows in program.trace.rows.items():
             row = self.numbers_of(i)[k]
             if not 0 <= row < rows:
-                raise NativeError(f"example {i} picks row {row:g} of a table of {rows} rows")
+                raise NativeError(
+                    f"example {i} gathers row {row:g} of {rows}; expected 0 to {rows - 1}"
+                )
 
     def _refuse_frozen_numbers(self, program: ExampleProgram, i: int) -> None:
         """Compare a program with the loss itself, at other weights than it was traced with."""
