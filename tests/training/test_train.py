@@ -249,7 +249,8 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss():
     assert history.steps == len(losses) - 1
     assert history.verdict.startswith(
         f"stopped before step {len(losses)}: the last 3 evaluations did not improve the loss; "
-        f"the model has the weights of the lowest loss, {min(losses):.6g} before step {best + 1}"
+        f"the model has the weights with the lowest loss evaluated, {min(losses):.6g} before step "
+        f"{best + 1}"
     )
 
 

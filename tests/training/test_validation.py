@@ -77,7 +77,7 @@ def test_a_run_stops_after_evaluations_without_improvement_and_gets_its_best_wei
     assert setting.w.data == 1.0
     assert setting.record.history.verdict == (
         "stopped before step 4: the last 2 evaluations did not improve the loss; the model has "
-        "the weights of the lowest loss, 1 before step 2"
+        "the weights with the lowest loss evaluated, 1 before step 2"
     )
 
 

@@ -1,6 +1,6 @@
 """The backward pass through a graph of Values: its order, the chain rule, two common mistakes.
 
-It needs only the attributes of a `talweg.value.Value`, which is built on this file. Start
+`talweg.value.Value` is built on this file, which knows of it only the attributes in `Node`. Start
 reading at `backward`, then `step_for`, which makes the function of a single node.
 """
 
@@ -9,21 +9,34 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from talweg.autodiff.operation import EQUATION_NAMES, LEAF, OPERANDS, Op
 from talweg.errors import GradientWarning, NumberError
 
-if TYPE_CHECKING:
-    from talweg.value import Value
+
+class Node(Protocol):
+    """A node of a graph; `talweg.value.Value` describes the attributes."""
+
+    data: float
+    grad: float
+    _record: Op
+    _operands: tuple[Any, ...]
+    _step: Callable[[Any], None]
+    _closure: Callable[[], None]
+    _walk: object
+    _after_backward: tuple[float, float]
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
 
 by_serial = operator.attrgetter("_serial")
 """The sorting key for the order of creation."""
 
 
-def backward(root: Value) -> None:
+def backward(root: Node) -> None:
     """Compute the derivative of `root` with respect to every Value that it depends on.
 
     `Value.backward` is this function.
@@ -44,19 +57,18 @@ def backward(root: Value) -> None:
         x._after_backward = (x.data, x.grad)
 
 
-def inner_nodes(root: Value) -> list[Value]:
+def inner_nodes(root: AnyNode) -> list[AnyNode]:
     """The nodes with operands that the root depends on and the root, youngest first."""
     if not root._operands:
         return []
-    nodes: list[Value] = []
+    nodes: list[AnyNode] = []
     walk = object()  # a mark on the nodes that this walk has reached: cheaper than a set
     root._walk = walk
     stack = [root]
     while stack:
         node = stack.pop()
         nodes.append(node)
-        operands: tuple[Any, ...] = node._operands  # mypy does not see what `type(x) is` excludes
-        for x in operands:
+        for x in node._operands:
             if type(x) is not float and x._operands and x._walk is not walk:
                 x._walk = walk
                 stack.append(x)
@@ -69,7 +81,7 @@ def inner_nodes(root: Value) -> list[Value]:
 
 
 @cache
-def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
+def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
     """The function that adds the contribution of a node to the `grad` of each operand.
 
     Args:
@@ -102,17 +114,17 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
     source = "def step(node):\n    " + "\n    ".join(lines + additions)
     names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
     exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
-    step: Callable[[Value], None] = names["step"]
+    step: Callable[[Node], None] = names["step"]
     return step
 
 
-def custom_step(node: Value) -> None:
+def custom_step(node: Node) -> None:
     """Propagate through an operation defined by the user, by its `out._backward`."""
     try:
         step = node._closure
     except AttributeError:
         warnings.warn(
-            f"no gradient passes the operation {node._op!r}: it has operands but no "
+            f"no gradient passes the operation {node._record.symbol!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
             stacklevel=4,
@@ -121,20 +133,20 @@ def custom_step(node: Value) -> None:
         step()
 
 
-def no_step(leaf: Value) -> None:
+def no_step(leaf: Node) -> None:
     """Do nothing: a leaf has no operands."""
 
 
 # ---- misuse without an error of its own ---------------------------------------------------
 
 
-def _oldest_parameters(nodes: list[Value]) -> list[Value]:
+def _oldest_parameters(nodes: Sequence[Node]) -> list[Node]:
     """The leaves that the two oldest nodes read, as samples of the parameters of a program."""
     operands = [x for node in nodes[-2:] for x in node._operands[:3] if not isinstance(x, float)]
     return [x for x in operands if x._record is LEAF]
 
 
-def _refuse_nested(*nodes: Value) -> None:
+def _refuse_nested(*nodes: Node) -> None:
     """Refuse a Value whose data is a Value, as `p.data -= lr * p` (for `p.grad`) makes it."""
     for node in nodes:
         if type(node.data) is not float and hasattr(type(node.data), "_apply"):
@@ -144,7 +156,7 @@ def _refuse_nested(*nodes: Value) -> None:
             )
 
 
-def _warn_if_not_zeroed(samples: list[Value]) -> None:
+def _warn_if_not_zeroed(samples: list[Node]) -> None:
     """Warn of an update without `zero_grad`, the commonest mistake in hand-written loops.
 
     The sign is a leaf whose data has changed since the last `backward()`, but whose gradient has

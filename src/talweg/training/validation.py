@@ -92,6 +92,6 @@ class ValidationMonitor:
             return
         self.objective.assign(self.lowest.weights)
         self.record.history.verdict += (
-            "; the model has the weights of the lowest loss, "
+            "; the model has the weights with the lowest loss evaluated, "
             f"{self.lowest.loss:.6g} before step {self.lowest.step}"
         )
