@@ -231,7 +231,7 @@ class ExamplePrograms:
                 p.data = x
         if own != by_trace and not (math.isnan(own) and math.isnan(by_trace)):
             raise NativeError(
-                f"the loss of sample {i} depends on numbers in a way that tracing does not see "
+                f"the loss of sample {i} depends on numbers in a way that tracing does not record "
                 f"(it is {own!r}, but {by_trace!r} by the trace): the model or the loss reads "
                 ".data, or branches on a number of the sample"
             )
@@ -254,7 +254,7 @@ def _with_floats(thing: Any) -> Any:
 
 
 def _integers(numbers: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """The numbers of an example that are integers, with their places: programs branch on them."""
+    """The integers among the numbers of an example, with their indices: programs branch on them."""
     return tuple([(k, x) for k, x in enumerate(numbers) if x.is_integer()])
 
 
