@@ -41,7 +41,7 @@ if not TYPE_CHECKING:  # type checkers would accept any attribute
     def __getattr__(name: str) -> Any:
         """The deprecated name of `REGISTRY`."""
         if name == "TABLE":
-            warn_renamed("talweg.ops.TABLE", "talweg.ops.REGISTRY")
+            warn_renamed(f"talweg.ops.{name}", "talweg.ops.REGISTRY")
             return REGISTRY
         raise AttributeError(f"module 'talweg.ops' has no attribute {name!r}")
 

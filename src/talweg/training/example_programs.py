@@ -223,8 +223,8 @@ class ExamplePrograms:
         try:
             for p, x in zip(parameters, numbers, strict=True):
                 p.data = perturbed(x)
-            own = ops.to_float(self.objective.loss(self.objective.examples[i]))
             inputs = {"w": self.weights(), "x": self.numbers_of(i)}
+            own = ops.to_float(self.objective.loss(self.objective.examples[i]))
             (by_trace,) = tapes.run(program.tape, inputs)
         finally:
             for p, x in zip(parameters, numbers, strict=True):

@@ -21,9 +21,11 @@ import numpy as np
 
 from talweg import ops
 from talweg.autodiff.operation import Number
+from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, LaneTrainer, Swept
+from talweg.compiler.runtime.buffers import Batches
+from talweg.compiler.runtime.lane_trainer import LaneTrainer, Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -92,7 +94,7 @@ class LaneExecutor:
         if self.programs.outside:
             raise NativeError("the loss reads Values that are not parameters of the model")
         try:
-            return LaneTrainer(
+            return pipeline.lane_trainer(
                 tape,
                 np.array([numbers for _, numbers in self.programs.flat]),
                 update=self.family.update,
@@ -100,7 +102,7 @@ class LaneExecutor:
                 mean=mean,
                 batch=self.batch_size,
                 settings=len(self.family.varied),
-                ends=ranges,
+                range_ends=ranges,
                 exact=self.exact,
                 scheduled=self.family.scheduled,
             )

@@ -10,6 +10,7 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
+from talweg.compiler import pipeline
 from talweg.compiler.codegen import model_lanes_plan
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime import lane_trainer
@@ -144,7 +145,7 @@ def sweeper_of_line(**settings):
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [1.0, 0.5, 0.0])
     assert list(traced.parameters) == list(numbers)
     samples = np.array([[*x, y] for x, y in LINE])
-    return lane_trainer.LaneTrainer(
+    return pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(0.1).update, **settings
     )
 
