@@ -211,7 +211,7 @@ def test_an_embedding_in_loops_and_in_an_operation_table():
 
 def test_an_embedding_takes_no_computed_index():
     table = Embedding(4, 3)
-    with pytest.raises(TraceError, match="read at a computed number"):
+    with pytest.raises(TraceError, match="indexed with a computed number"):
         trace(lambda k, x: sum(table[x * 1.0]) * k, 1.0, 2.0)
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
-from talweg.compiler.frontend.object_guard import Key
-from talweg.compiler.frontend.signature import Seen, flatten
-from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
+from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.signature import SignatureCache, signature_of
+from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Tape
 from talweg.errors import NativeError, TalwegError, TraceError
@@ -44,7 +44,7 @@ class ExampleProgram:
             `x`, those of an example.
     """
 
-    key: Key
+    key: CacheKey
     trace: Trace
     tape: Tape
 
@@ -73,15 +73,15 @@ class ExamplePrograms:
         self.objective = objective
         self.outside: list[Value] = []
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
-        self._by_key: dict[Key, list[ExampleProgram]] = {}
+        self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
         self._by_example: dict[int, ExampleProgram] = {}
 
     @cached_property
-    def flat(self) -> list[tuple[Key, list[float]]]:
+    def flat(self) -> list[tuple[CacheKey, list[float]]]:
         """The structure and the numbers of each example."""
-        seen, found = Seen(), []
+        cache, found = SignatureCache(), []
         for i, example in enumerate(self.objective.examples):
-            numbers = self._flatten(example, seen)
+            numbers = self._flatten(example, cache)
             if numbers is None:
                 raise NativeError(f"example {i} has a Value in it; expected numbers")
             found.append(numbers)
@@ -154,19 +154,18 @@ class ExamplePrograms:
         """
         if program.trace.fixed or program.trace.rows:
             return None
-        seen = Seen()
-        found = []
+        cache, found = SignatureCache(), []
         for example in examples:
-            flat = self._flatten(example, seen)
+            flat = self._flatten(example, cache)
             if flat is None or flat[0] != program.key:
                 return None
             found.append(flat[1])
         return found
 
-    def _flatten(self, example: Any, seen: Seen) -> tuple[Key, list[float]] | None:
+    def _flatten(self, example: Any, cache: SignatureCache) -> tuple[CacheKey, list[float]] | None:
         """The structure and the numbers of an example; None if there is a Value in it."""
-        flat = flatten([self._prepare(example)], {}, seen, integers=True)
-        return None if flat.values else (flat.key, flat.floats)
+        signature = signature_of([self._prepare(example)], {}, cache, integers=True)
+        return None if signature.values else (signature.key, signature.floats)
 
     # ---- tracing -----------------------------------------------------------------------------
 
@@ -264,7 +263,7 @@ def _renumbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
     Raises:
         TraceError: if the parameters of an embedding do not follow each other in it.
     """
-    refuse_scattered(traced.tables, parameters)
+    require_contiguous(traced.tables, parameters)
     index_of = {p: k for k, p in enumerate(parameters)}
     tape = traced.tape
     number = np.array([index_of[p] for p in traced.parameters], dtype=np.int64)

@@ -266,7 +266,7 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
     ends = [4, 9, len(numbers)]
     made = pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(1.0, momentum=0.5).update, start=(0.0,),
-        ends=ends, exact=True, scheduled=scheduled,
+        range_ends=ends, exact=True, scheduled=scheduled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     shape = (steps, 3, models) if scheduled else (3, models)
