@@ -25,7 +25,7 @@ from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.buffers import Batches
-from talweg.compiler.runtime.lane_trainer import LaneTrainer, Swept
+from talweg.compiler.runtime.lane_trainer import LaneRuns, LaneTrainer
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -170,7 +170,7 @@ class LaneExecutor:
         seed: int | None = None,
         target: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Swept:
+    ) -> LaneRuns:
         """Train models. Several threads may do so at the same time.
 
         Args:
