@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from talweg._util.atomic_files import write_whole
+from talweg._util.atomic_files import write_new, write_whole
 
 
 def entries(folder):
@@ -98,3 +98,17 @@ def test_permissions_links_and_devices_stay_what_they_are(tmp_path):
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_replaces_none(tmp_path, monkeypatch, links):
+    def not_here(self, target):
+        raise OSError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", not_here)
+    assert write_new(tmp_path / "a", "mine") == tmp_path / "a"
+    with pytest.raises(FileExistsError, match=r"a'$"):
+        write_new(tmp_path / "a", "yours")
+    assert (tmp_path / "a").read_text() == "mine"
+    assert entries(tmp_path) == ["a"]

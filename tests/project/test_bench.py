@@ -195,3 +195,19 @@ def test_a_wrong_option_is_one_line(words, message):
     done = run_driver(*words)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
+
+
+def test_four_processes_that_begin_one_store_keep_their_runs_apart():
+    done = run_driver("--races", 8, driver="store_race.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 of 8 races of 4 processes wrong" in done.stdout
+
+
+def test_a_race_that_mixed_runs_is_wrong():
+    is_right = loaded("store_race.py").is_right
+    later = [(1, "right", True), (2, "refused", True)]
+    assert is_right([(1, "right", False), (1, "refused", False), (2, "refused", False), *later])
+    assert not is_right([(1, "right", False), (2, "right", False), *later])
+    assert not is_right([(1, "right", False), (2, "ContainsArrayError", False), *later])
+    assert not is_right([(1, "right", False), (2, "wrong numbers", False), *later])
+    assert not is_right([(1, "right", False), (1, "right", True), (2, "right", True)])

@@ -10,32 +10,30 @@ LocalStore), and is on the disk itself before the entry is. So a process that is
 only chunks that were not finished, and half a chunk never counts as one. An entry without a
 file, as an unlucky power cut or a deleted file leaves it, does not count either.
 
-One process writes, the others are refused: it holds a lock of the operating system on the
-group's file, which ends with the process however that dies. Where a file system knows no locks
-two may write; they would write the same runs, and at worst one forgets that the other
-finished a chunk, which is then computed again.
+One process begins a store (`talweg.explore.store_lock`). One process writes, the others are
+refused: it holds a lock of the operating system on the group's file, which ends with the process
+however that dies. The description is compared before the lock is taken, so that another sweep is
+told what differs while the store is written to, and again under the lock. Where a file system
+knows no locks two may write; they would write the same runs, and at worst one forgets that the
+other finished a chunk, which is then computed again.
 
 Start reading at `RunStore`, then `RunStore.put`.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import sys
 import threading
-import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
+from talweg.explore.store_lock import GROUP, FileLock
 from talweg.explore.sweep.store_files import (
     FINISHED,
-    GROUP,
     NUMBERS,
     about,
     arrays_in,
@@ -217,15 +215,11 @@ class RunStore(StoredRuns):
                 raise ArgumentError(f"{name} must be a whole number of at least 1, got {count!r}")
         asked["description"] = _plain(description)
         create_group(Path(path), asked)
-        there = about(Path(path))
-        difference = first_difference({**asked, "chunk": there["chunk"]}, there)
-        if difference:
-            raise ArgumentError(
-                f"{os.fspath(path)} holds other runs: {difference}; choose another folder for these"
-            )
-        self._close = weakref.finalize(self, _unlock, _locked(Path(path) / GROUP), os.getpid())
+        _require_same(asked, Path(path))
+        self._lock = FileLock(Path(path) / GROUP)
         self._putting = threading.Lock()
         try:
+            _require_same(asked, Path(path))
             super().__init__(path)
             self._complete()
         except BaseException:
@@ -282,7 +276,7 @@ class RunStore(StoredRuns):
 
     def close(self) -> None:
         """Let others write; what is finished is on disk already."""
-        self._close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -294,8 +288,12 @@ class RunStore(StoredRuns):
         create_array(self.path, name, (self.runs, *shape), dtype, self.chunk)
 
     def _refuse_what_does_not_fit(self, given: dict[str, Array], rows: slice) -> None:
-        if not self._close.alive:
+        if not self._lock.held:
             raise ArgumentError(f"{self.path} is closed; open it again to write to it")
+        if not self._lock.in_place:
+            raise ArgumentError(
+                f"{self.path} was deleted or replaced while it was written to; begin again"
+            )
         known, count = self.names, rows.stop - rows.start
         if not set(known) <= set(given) or (self._finished.any() and known != list(given)):
             raise ArgumentError(
@@ -312,68 +310,19 @@ class RunStore(StoredRuns):
                 )
 
 
+def _require_same(asked: dict[str, Any], path: Path) -> None:
+    """Refuse a store of other runs; its chunks may have another length."""
+    there = about(path)
+    difference = first_difference({**asked, "chunk": there["chunk"]}, there)
+    if difference:
+        raise ArgumentError(
+            f"{path} holds other runs: {difference}; choose another folder for these"
+        )
+
+
 def _plain(description: Mapping[str, Any]) -> Any:
     """A description as it will be read back."""
     try:
         return json.loads(json.dumps(dict(description), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"the description must be plain data, as in JSON: {error}") from None
-
-
-def _locked(file: Path) -> int:
-    """An open file that no other process can lock until it is closed.
-
-    Raises:
-        ArgumentError: if another has locked it.
-    """
-    number = os.open(file, os.O_RDWR)
-    try:
-        _lock(number)
-    except OSError as error:
-        # Other errors are those of a file system without locks; see the head of this file.
-        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK):
-            os.close(number)
-            raise ArgumentError(
-                f"{file.parent} is being written to already; wait for that to end, close the "
-                "store that is open, or choose another folder"
-            ) from None
-    return number
-
-
-def _unlock(number: int, owner: int) -> None:
-    """Let others write; a child that was forked has the file, too, but is not to unlock it."""
-    if os.getpid() == owner:
-        with suppress(OSError):
-            _free(number)
-    os.close(number)
-
-
-if sys.platform == "win32":
-
-    def _lock(number: int) -> None:
-        """Lock a byte far behind the end of the file, because no other can read what is locked."""
-        import msvcrt
-
-        os.lseek(number, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-
-    def _free(number: int) -> None:
-        """Let others lock the file."""
-        import msvcrt
-
-        os.lseek(number, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
-
-else:
-
-    def _lock(number: int) -> None:
-        """Lock the file, for as long as it is open."""
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _free(number: int) -> None:
-        """Let others lock the file, though forked children still have it open."""
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_UN)

@@ -14,14 +14,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from talweg._util.atomic_files import write_whole
 from talweg.errors import DataError
+from talweg.explore.store_lock import GROUP, begin_group
 
 if TYPE_CHECKING:
     import numpy as np
-
-GROUP = "zarr.json"
-"""The file that describes a group, and in its own folder an array."""
 
 FINISHED = "finished"
 """The array with one entry for each chunk."""
@@ -42,21 +39,17 @@ _KEYS = {"name": "default", "configuration": {"separator": "."}}
 def create_group(path: Path, said: dict[str, Any]) -> None:
     """Begin a store in a folder that is absent or empty; leave any other as it is.
 
+    Another process may begin it first: what it says then is read by `about`.
+
     Raises:
+        ArgumentError: if another process does not come to an end of beginning it.
         DataError: if there is something else.
         OSError: if it cannot be written.
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file; runs are stored in a folder")
-    if (path / GROUP).exists():
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    # What a process leaves that was killed while it wrote the file is hidden, and no harm.
-    if any(entry for entry in path.iterdir() if not entry.name.startswith(f".{GROUP}.")):
+    if not begin_group(path, {"talweg": {"format": _FORMAT, **said}}):
         raise DataError(f"{path} has files but no {GROUP}: it is not a store of runs")
-    attributes = {"talweg": {"format": _FORMAT, **said}}
-    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    write_whole(path / GROUP, json.dumps(group, indent=1))
 
 
 def about(path: Path) -> dict[str, Any]:

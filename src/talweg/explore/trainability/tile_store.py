@@ -7,7 +7,12 @@ the group.
 
 Zarr writes a chunk to a file beside it, which then takes its place: a chunk is whole or not there,
 also after the process was killed. A chunk also has a checksum, and one that does not fit (the
-computer lost power) counts as not computed. Start reading at `TileStore`.
+computer lost power) counts as not computed.
+
+Several processes may have one store open, and write to it. One of them begins it
+(`talweg.explore.store_lock`). For each tile the writer locks the group's file, compares the
+description again, and keeps the points that another process has written meanwhile. Start reading
+at `TileStore`.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
+from talweg.explore.store_lock import GROUP, WAIT, FileLock, begin_group
 from talweg.explore.trainability.pyramid import TILE, Tile
 
 if TYPE_CHECKING:
@@ -47,11 +53,11 @@ class TileStore:
 
         self.path = Path(path)
         self._arrays: dict[int, zarr.Array[Any]] = {}
-        if _is_new(self.path):
-            attributes = {"talweg": {"trainability map": _FORMAT, "about": about}}
-            self._group = zarr.create_group(self.path, zarr_format=3, attributes=attributes)
-            return
-        _require_same(_about(self.path), json.loads(json.dumps(about)), self.path)
+        self._asked = json.loads(json.dumps(about))
+        if self.path.exists() and not self.path.is_dir():
+            raise DataError(f"{self.path} is a file; the store of a map is a folder")
+        begin_group(self.path, {"talweg": {"trainability map": _FORMAT, "about": self._asked}})
+        _require_same(_about(self.path), self._asked, self.path)
         self._group = zarr.open_group(self.path, mode="r+", zarr_format=3)
 
     def read(self, tile: Tile) -> np.ndarray[Any, Any] | None:
@@ -66,11 +72,22 @@ class TileStore:
         return found  # type: ignore[no-any-return]
 
     def write(self, tile: Tile, measures: np.ndarray[Any, Any]) -> None:
-        """Keep a tile, in place of what was kept of it before."""
-        self._array(tile.level)[_slices(tile)] = measures
+        """Keep a tile; where it is nan, what was kept of it before.
+
+        Raises:
+            ArgumentError: if the folder has become the map of something else, or another process
+                holds the lock for `talweg.explore.store_lock.WAIT` seconds.
+        """
+        import numpy as np
+
+        with FileLock(self.path / GROUP, wait=WAIT):
+            _require_same(_about(self.path), self._asked, self.path)
+            kept = self.read(tile) if np.isnan(measures).any() else None
+            whole = measures if kept is None else np.where(np.isnan(measures), kept, measures)
+            self._array(tile.level)[_slices(tile)] = whole
 
     def _file_of(self, level: int) -> Path:
-        return self.path / _name(level) / "zarr.json"
+        return self.path / _name(level) / GROUP
 
     def _array(self, level: int) -> zarr.Array[Any]:
         if level not in self._arrays:
@@ -133,22 +150,13 @@ def _slices(tile: Tile) -> tuple[slice, slice]:
     return slice(box.row, box.row + box.rows), slice(box.column, box.column + box.columns)
 
 
-def _is_new(path: Path) -> bool:
-    """Whether a store can be made there: nothing is, or what a killed process left at once."""
-    if not path.exists():
-        return True
-    if not path.is_dir():
-        raise DataError(f"{path} is a file; the store of a map is a folder")
-    return all(inside.suffix == ".partial" for inside in path.iterdir())
-
-
 def _about(path: Path) -> dict[str, Any]:
     """What the map in a folder is of.
 
     Raises:
         DataError: if there is none, or it cannot be understood.
     """
-    file = path / "zarr.json"
+    file = path / GROUP
     if not file.exists():
         raise DataError(f"{path} is a folder with other things in it; give a new folder as store")
     try:

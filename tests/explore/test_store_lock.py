@@ -1,0 +1,354 @@
+"""Several processes and one store: one begins it, and its lock ends with it."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import talweg
+from talweg._util import atomic_files as files
+from talweg.errors import ArgumentError, DataError
+from talweg.explore import store_lock
+from talweg.explore.store_lock import BEGINNING, GROUP, FileLock, begin_group
+from talweg.explore.sweep import store as run_store
+from talweg.explore.sweep.store import RunStore, StoredRuns
+from talweg.explore.trainability.axes import axis
+from talweg.explore.trainability.pyramid import Box, Frame, Pyramid
+from talweg.explore.trainability.refinement import fill, one_by_one
+from talweg.explore.trainability.tile_store import TileStore
+
+FRAME = Frame(axis(("learning_rate", 0.01, 100.0), "x"), axis(("momentum", 0.0, 0.99), "y"))
+DIFFERENCE = "seed is 1 there, and 2 was asked for; "
+
+
+def runs(folder, seed=1):
+    return RunStore(folder, {"seed": seed}, runs=10, steps=3, chunk=4)
+
+
+def tiles(folder, seed=1):
+    return Pyramid(FRAME, {"seed": seed}, folder)
+
+
+KINDS = [runs, tiles]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "a" / "store"
+
+
+def names(folder):
+    return sorted(os.listdir(folder))  # noqa: PTH208 - names with a leading dot as well
+
+
+class Thread(threading.Thread):
+    """A call in a thread, with what it returned or raised."""
+
+    def __init__(self, *call):
+        super().__init__(daemon=True)
+        self.call, self.found = call, None
+        self.start()
+
+    def run(self):
+        function, *arguments = self.call
+        try:
+            self.found = function(*arguments)
+        except Exception as error:
+            self.found = error
+
+
+def program(code, *arguments):
+    """A process that has printed "ready"."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(talweg.__file__).parents[1])},
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def killed(process):
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+# ---- beginning a store -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """Begin a store in a thread, after another has found none and before it creates its own."""
+    threads, write = [], files._write_through
+
+    def begun_by(kind, folder, seed, locks=True):
+        def first_the_other(*arguments):
+            if not threads:
+                threads.append(None)  # the other comes here, too
+                threads[0] = Thread(kind, folder, seed)
+                threads[0].join(0.3 if locks else None)
+                assert threads[0].is_alive() == locks
+            write(*arguments)
+
+        monkeypatch.setattr(files, "_write_through", first_the_other)
+        return threads
+
+    return begun_by
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_process_waits_and_is_told_what_differs(folder, between, kind):
+    threads = between(kind, folder, 2)
+    first = kind(folder, 1)
+    threads[0].join()
+    assert isinstance(threads[0].found, ArgumentError)
+    assert str(folder) in str(threads[0].found)
+    assert DIFFERENCE in str(threads[0].found)
+    del first
+    kind(folder, 1)
+    assert not [name for name in names(folder) if name.startswith(".")]
+
+
+def test_a_second_process_with_the_same_map_waits_and_goes_on(folder, between):
+    threads = between(tiles, folder, 1)
+    first = tiles(folder, 1)
+    threads[0].join()
+    window = Box(3, 0, 0, 8, 8)
+    fill(first, window, one_by_one(lambda xs, ys: xs + ys + 1.0))
+    assert threads[0].found.finished(window) == 1.0
+
+
+def test_a_second_process_with_the_same_runs_is_refused_until_the_first_ends(folder, between):
+    threads = between(runs, folder, 1)
+    with runs(folder, 1):
+        threads[0].join()
+        assert "is being written to already; wait" in str(threads[0].found)
+        with pytest.raises(ArgumentError, match=DIFFERENCE):  # what no waiting would change
+            runs(folder, 2)
+    runs(folder, 1).close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_locks_one_begins_a_store(folder, between, monkeypatch, kind):
+    def no_locks(number):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(store_lock, "_lock", no_locks)
+    between(kind, folder, 1, locks=False)
+    with pytest.raises(ArgumentError, match=DIFFERENCE):
+        kind(folder, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_whose_beginner_was_killed_is_begun_by_the_next(folder, monkeypatch, kind):
+    code = f"""
+import sys, time
+from pathlib import Path
+from talweg.explore.store_lock import FileLock
+folder = Path(sys.argv[1])
+folder.mkdir(parents=True)
+lock = FileLock(folder / {BEGINNING!r}, temporary=True)
+(folder / ".{GROUP}.1a2b3c4d").write_text('{{"attri')
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = program(code, folder)
+    monkeypatch.setattr(store_lock, "WAIT", 0.05)
+    with pytest.raises(ArgumentError, match="store is being written to already; wait"):
+        kind(folder)
+    monkeypatch.setattr(store_lock, "WAIT", 30.0)
+    waiting = Thread(kind, folder)
+    time.sleep(0.05)
+    assert waiting.is_alive()
+    killed(process)
+    waiting.join(10.0)
+    assert type(waiting.found) is type(kind(folder.parent / "another"))
+    assert BEGINNING not in names(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_that_is_being_begun_is_no_foreign_folder(folder, monkeypatch, kind):
+    """Its files appear after it was found empty, and before its group is looked for."""
+    scandir = os.scandir
+
+    def then_begun(path="."):
+        entries = scandir(path)
+        if Path(path) == folder and not (folder / GROUP).exists():
+            monkeypatch.undo()
+            begin_group(folder, {})
+            (folder / "finished").mkdir()
+        return entries
+
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(os, "scandir", then_begun)
+    with pytest.raises(DataError, match="describe") as error:
+        kind(folder)
+    assert "other things" not in str(error.value)
+
+
+def test_a_folder_with_other_files_is_left_alone(folder):
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").write_text("mine")
+    assert not begin_group(folder, {})
+    assert names(folder) == ["thesis.tex"]
+
+
+# ---- locks -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_removed_before_it_was_locked_is_not_the_lock(tmp_path, monkeypatch):
+    first = FileLock(tmp_path / "lock", temporary=True)
+    attempt = store_lock._try_to_lock
+
+    def released_meanwhile(number):
+        first.release()
+        return attempt(number)
+
+    monkeypatch.setattr(store_lock, "_try_to_lock", released_meanwhile)
+    with FileLock(tmp_path / "lock", temporary=True) as second:
+        assert second.in_place
+        with pytest.raises(ArgumentError, match="is being written to already"):
+            FileLock(tmp_path / "lock", temporary=True)
+
+
+def test_whoever_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
+    file = tmp_path / "lock"
+    first = FileLock(file, temporary=True)
+    waiting = [Thread(lambda: FileLock(file, wait=10.0, temporary=True)) for _ in range(3)]
+    first.release()
+    first.release()  # again does nothing
+    order = []
+    while len(order) < 3:
+        order += [t for t in waiting if not t.is_alive() and t not in order]
+        if order:
+            held = [t.found for t in order if t.found.held]
+            assert len(held) <= 1
+            assert all(lock.in_place for lock in held)
+            for lock in held:
+                lock.release()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_was_killed(folder):
+    """The children of a process pool may outlive the sweep's process."""
+    code = """
+import os, sys, time
+from talweg.explore.sweep.store import RunStore
+store = RunStore(sys.argv[1], {"seed": 1}, runs=10, steps=3, chunk=4)
+ours, theirs = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(theirs, b"x")
+    time.sleep(60)
+    os._exit(0)
+os.read(ours, 1)
+print("ready", flush=True)
+print(child, flush=True)
+time.sleep(60)
+"""
+    process = program(code, folder)
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(ArgumentError, match="is being written to already"):
+            runs(folder)
+        killed(process)
+        os.kill(child, 0)  # it is alive
+        runs(folder).close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+# ---- under the lock --------------------------------------------------------------------------
+
+
+def test_the_description_is_compared_again_under_the_lock(folder, monkeypatch):
+    runs(folder, 1).close()
+
+    def begun_anew(file):
+        shutil.rmtree(folder)
+        monkeypatch.setattr(run_store, "FileLock", FileLock)
+        runs(folder, 2).close()
+        return FileLock(file)
+
+    monkeypatch.setattr(run_store, "FileLock", begun_anew)
+    with pytest.raises(ArgumentError, match="seed is 2 there, and 1 was asked for"):
+        runs(folder, 1)
+    runs(folder, 2).close()  # the refused one has released the lock
+
+
+def test_runs_are_not_put_into_a_store_that_took_the_place_of_theirs(folder):
+    chunk = {"losses": np.ones((4, 3))}
+    with runs(folder, 1) as store:
+        store.put(0, chunk)
+        shutil.rmtree(folder)
+        with pytest.raises(ArgumentError, match="was deleted or replaced while it was written"):
+            store.put(1, chunk)
+        with runs(folder, 2), pytest.raises(ArgumentError, match="was deleted or replaced"):
+            store.put(1, chunk)
+    assert StoredRuns(folder).missing() == [0, 1, 2]
+
+
+def test_points_are_not_put_into_the_map_that_took_the_place_of_theirs(folder):
+    pyramid = tiles(folder, 1)
+    (task,) = pyramid.tasks(Box(3, 0, 0, 8, 8))
+    shutil.rmtree(folder)
+    other = tiles(folder, 2)
+    with pytest.raises(ArgumentError, match="seed is 2 there, and 1 was asked for"):
+        pyramid.put(task, np.ones(64))
+    assert other.finished(Box(3, 0, 0, 8, 8)) == 0.0
+
+
+def test_two_processes_keep_the_points_of_one_tile_of_each_other(folder, monkeypatch):
+    one, other = tiles(folder), tiles(folder)
+    left, right = Box(6, 0, 0, 64, 32), Box(6, 0, 32, 64, 32)
+    (ours,), (theirs,) = one.tasks(left), other.tasks(right)
+    known = Pyramid.known
+
+    def then_the_other_puts(self, box):
+        measures = known(self, box)
+        if self is one:
+            monkeypatch.undo()
+            other.put(theirs, theirs.xs + 1.0)
+        return measures
+
+    monkeypatch.setattr(Pyramid, "known", then_the_other_puts)
+    one.put(ours, ours.xs + 1.0)
+    for pyramid in (one, other, tiles(folder)):
+        assert pyramid.finished(Box(6, 0, 0, 64, 64)) == 1.0
+
+
+def test_two_processes_may_begin_a_level_at_the_same_moment(folder, monkeypatch):
+    one, other = tiles(folder), tiles(folder)
+    left, right = Box(6, 0, 0, 64, 32), Box(6, 0, 32, 64, 32)
+    (ours,), (theirs,) = one.tasks(left), other.tasks(right)
+    create, threads = TileStore._created, []
+
+    def then_the_other_puts(self, level):
+        if not threads:
+            threads.append(Thread(other.put, theirs, theirs.xs + 1.0))
+            threads[0].join(0.3)
+        return create(self, level)
+
+    monkeypatch.setattr(TileStore, "_created", then_the_other_puts)
+    one.put(ours, ours.xs + 1.0)
+    threads[0].join()
+    assert threads[0].found is None
+    assert tiles(folder).finished(Box(6, 0, 0, 64, 64)) == 1.0
+
+
+def test_a_finished_map_is_read_while_another_process_writes(folder):
+    window = Box(3, 0, 0, 8, 8)
+    fill(tiles(folder), window, one_by_one(lambda xs, ys: xs + 1.0))
+    with FileLock(folder / GROUP):
+        assert tiles(folder).finished(window) == 1.0
