@@ -322,7 +322,7 @@ def branch(x):
 @pytest.mark.parametrize(
     ("f", "words"),
     [
-        (branch, ["test_jit_stages.py, line", "if x > 1.0:", "branches on", "tw.where"]),
+        (branch, ["test_stages.py, line", "if x > 1.0:", "branches on", "tw.where"]),
         (lambda x: max(x, 1.0 - x), ["branches on", "tw.max"]),
         (lambda x: 1.0 + math.sin(x), ["math.sin(x)", "makes a float of", "tw.exp"]),
         (lambda x: x.data * 2.0, ["was not computed from a Value", ".data"]),

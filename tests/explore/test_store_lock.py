@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import talweg
-from talweg._util import atomic_files as files
+from talweg._util import atomic_files
 from talweg.errors import ArgumentError, DataError
 from talweg.explore import store_lock
 from talweg.explore.store_lock import BEGINNING, GROUP, FileLock, begin_group
@@ -89,7 +89,7 @@ def killed(process):
 @pytest.fixture
 def between(monkeypatch):
     """Begin a store in a thread, after another has found none and before it creates its own."""
-    threads, write = [], files._write_through
+    threads, write = [], atomic_files._write_through
 
     def begun_by(kind, folder, seed, locks=True):
         def first_the_other(*arguments):
@@ -100,7 +100,7 @@ def between(monkeypatch):
                 assert threads[0].is_alive() == locks
             write(*arguments)
 
-        monkeypatch.setattr(files, "_write_through", first_the_other)
+        monkeypatch.setattr(atomic_files, "_write_through", first_the_other)
         return threads
 
     return begun_by

@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_work_and_joins_the_threads():
     tasks = iter(["wait", 1, 1, 1, "Ctrl-C", *["wait"] * 1000])
     with pytest.raises(KeyboardInterrupt):
         list(completed(job, tasks, threads=2, prepared=work))
-    assert tasks.stopped.is_set()
+    assert work.stopped.is_set()
     assert not named_threads()
     assert len(list(tasks)) >= 995
 
@@ -124,7 +124,7 @@ def test_ctrl_c_in_the_only_thread():
     work = job.prepare()
     with pytest.raises(KeyboardInterrupt):
         list(completed(job, [1, "Ctrl-C", 2], prepared=work))
-    assert tasks.stopped.is_set()
+    assert work.stopped.is_set()
 
 
 def test_closing_stops_the_work_and_joins_the_threads():
@@ -133,7 +133,7 @@ def test_closing_stops_the_work_and_joins_the_threads():
     tasks = iter([1, *["wait"] * 1000])
     with closing(completed(job, tasks, threads=2, prepared=work)) as results:
         assert next(results)[1][0] == 1
-    assert tasks.stopped.is_set()
+    assert work.stopped.is_set()
     assert not named_threads()
     assert len(list(tasks)) >= 995
 

@@ -164,7 +164,7 @@ def test_matrices_are_sequences_of_rows():
     assert m[-1] is m.rows[2]
     assert [p.data for p in m.parameters()] == [v.data for row in m for v in row]
     assert list(m.state_dict())[:3] == ["0.0", "0.1", "1.0"]
-    assert repr(Embedding(3, 2)) == "Table(3, 2)"
+    assert repr(Embedding(3, 2)) == "Embedding(3, 2)"
     random.seed(7)
     first = Matrix(2, 2)[1][1].data
     random.seed(7)

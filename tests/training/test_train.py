@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import talweg as tw
-from talweg import MLP, SGD, EarlyStopping, Value
+from talweg import MLP, SGD, EarlyStopping, Value, train
 from talweg.errors import ArgumentError, DataError, NumberError, ShapeError, TalwegError
-from talweg.training import eager_executor, train
+from talweg.training import eager_executor
 
 LESSON = list(tw.lesson_data())
 SINES = [([x / 10.0], math.sin(x / 10.0)) for x in range(-10, 11)]

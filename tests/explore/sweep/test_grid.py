@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg import MLP, lesson_data, sweep
+from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
-from talweg.training import train
 from talweg.training.lane_executor import Family, LaneExecutor, family_of
 
 LESSON = lesson_data()

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg import MLP, lesson_data, sweep
+from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler.codegen import model_lanes_plan
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime import lane_trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.explore.sweep.result import Run
-from talweg.training import train
 
 LESSON = lesson_data()
 RATES = [0.001 * 1.3**k for k in range(19)]  # not a multiple of the lanes

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 import talweg as tw
-from talweg import MLP, lesson_data, sweep
+from talweg import MLP, lesson_data, sweep, train
 from talweg.errors import ArgumentError, DataError, TalwegError
 from talweg.explore.verdicts import summary, verdict
-from talweg.training import train
 
 NAN, INF = math.nan, math.inf
 NOISE = random.Random(4)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -244,7 +245,7 @@ fill(Pyramid(MIXED, {"k": 1}, sys.argv[1]), whole(7), one_by_one(compute))
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_process_leaves_a_store_to_go_on_with(tmp_path):
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "map"], env=env, check=False)
     assert killed.returncode == -9
     compute = Counted()
