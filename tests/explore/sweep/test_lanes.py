@@ -352,15 +352,15 @@ def test_samples_of_several_programs_are_refused_also_one_at_a_time():
 
 
 def test_weights_are_what_they_were_after_a_model_was_tried():
-    from talweg.training.lane_executor import LaneExecutor, family_of
+    from talweg.training.model_program import ModelProgram
 
     def loss(model, sample):
         return tw.losses.squared_error(model(sample[0]), sample[1])
 
     first, other = line(random.Random(1)), line(random.Random(2))
     drawn = [p.data for p in other.parameters()]
-    lanes = LaneExecutor(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
-    assert lanes.weights_of(other) == drawn == [p.data for p in other.parameters()]
+    program = ModelProgram(first, LINE, loss, mean=False)
+    assert program.weights_of(other) == drawn == [p.data for p in other.parameters()]
 
 
 def test_settings_that_make_no_sense():
