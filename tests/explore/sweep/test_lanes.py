@@ -375,7 +375,7 @@ def test_settings_that_make_no_sense():
         with pytest.raises(ArgumentError, match="learning_rates must be numbers, got "):
             sweep(line, LINE, [0.1, rate])
     for seed in (2.5, None, "a"):
-        with pytest.raises(ArgumentError, match="seeds must be whole numbers, got "):
+        with pytest.raises(ArgumentError, match="seeds must be integers, got "):
             sweep(line, LINE, [0.1], seeds=[1, seed])
 
 

@@ -47,16 +47,23 @@ def choices_of(
             raise ArgumentError(f"{name} in grid: give learning_rates=[...] or seeds=[...] instead")
     given = {**grid, "learning_rate": learning_rates, "seed": seeds}
     choices = {name: _as_list(values) for name, values in given.items()}
-    for rate in choices["learning_rate"]:
-        if not isinstance(rate, (int, float)):
-            raise ArgumentError(
-                f"learning_rates must be numbers, got {rate!r} among them; a schedule of each is "
-                "made by optimizer=lambda lr: tw.SGD(tw.schedules.Cosine(lr, steps=50))"
-            )
-    for seed in choices["seed"]:
-        if not isinstance(seed, int):
-            raise ArgumentError(f"seeds must be whole numbers, got {seed!r} among them")
+    rates, wrong = choices["learning_rate"], _first_other(choices["learning_rate"], (int, float))
+    if wrong is not None:
+        raise ArgumentError(
+            f"learning_rates must be numbers, got {rates[wrong]!r} among them; a schedule of each "
+            "is made by optimizer=lambda lr: tw.SGD(tw.schedules.Cosine(lr, steps=50))"
+        )
+    wrong = _first_other(choices["seed"], int)
+    if wrong is not None:
+        raise ArgumentError(f"seeds must be integers, got {choices['seed'][wrong]!r} among them")
     return choices
+
+
+def _first_other(values: Sequence[Any], kinds: Any) -> int | None:
+    """The index of the first value that is of none of these types; None if all are."""
+    if all(issubclass(kind, kinds) for kind in set(map(type, values))):
+        return None
+    return next((k for k, x in enumerate(values) if not isinstance(x, kinds)), None)
 
 
 def _as_list(values: Any) -> list[Any]:
@@ -79,7 +86,7 @@ def check_steps(steps: Any, stop_at: Any) -> None:
         ArgumentError: if it does not.
     """
     if not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
+        raise ArgumentError(f"steps must be an integer of at least 1, got {steps!r}")
     if stop_at is not None and not (isinstance(stop_at, (int, float)) and math.isfinite(stop_at)):
         raise ArgumentError(f"stop_at must be None or a finite number, got {stop_at!r}")
 

@@ -26,7 +26,8 @@ def column(values: Sequence[Any] | Array) -> Array:
 
     if isinstance(values, np.ndarray) and values.dtype.kind in "if":
         return values
-    if all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in values):
+    kinds = set(map(type, values))
+    if all(issubclass(kind, (int, float)) and kind is not bool for kind in kinds):
         return np.array(values)
     boxed = np.empty(len(values), dtype=object)
     for k, x in enumerate(values):  # one assignment would make tuples and lists into rows

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from talweg._util.gc_pause import collection_paused
@@ -100,8 +100,8 @@ def _is_known(specification: Specification) -> bool:
     make = specification.optimizer
     if not (isinstance(make, type) and make.__module__ == Optimizer.__module__):
         return False
-    values = (x for name in specification.optimizer_names for x in specification.choices[name])
-    return set(map(type, values)) <= {float, int, bool}
+    values = [specification.choices[name] for name in specification.optimizer_names]
+    return set(map(type, chain.from_iterable(values))) <= {float, int, bool}
 
 
 class ByClass:
