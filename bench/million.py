@@ -10,7 +10,6 @@ also compiles, unless the program is in the cache.
 """
 
 import argparse
-import os
 import resource
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import talweg as tw
+from talweg._util.cpu_count import cores
 from talweg.compiler.runtime.lane_trainer import LaneTrainer
 
 STEPS = 50
@@ -32,7 +32,7 @@ def main(arguments=None):
     parser.add_argument("--rates", type=int, default=1000, help="how many learning rates")
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds at each rate")
     parser.add_argument("--store", type=Path, help="a new folder for the losses")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--rounds", type=int, default=1, help="how often; the fastest counts")
     options = parser.parse_args(arguments)
     spent = native_time()
@@ -52,9 +52,8 @@ def main(arguments=None):
     print(
         f"{seconds / runs / STEPS * 1e6:.3f} us a step and model; at most {most:.2f} GB of memory"
     )
-    print(
-        f"native code: {native:.2f} s of each of {options.threads} threads, {native / seconds:.0%}"
-    )
+    share = f"{native / seconds:.0%} of the time"
+    print(f"native code: {native:.2f} s of each of {options.threads} threads, {share}")
     print(f"{summary} ({reading:.1f} s)")
 
 
