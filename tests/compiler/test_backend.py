@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixtures import PARTS, XS, mixed
 from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, computed
 
 import talweg as tw
-from talweg.compiler.codegen import entry_points
+from talweg.compiler.codegen import entry_points, lower, sample_lanes_plan
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
@@ -36,7 +37,7 @@ from talweg.compiler.ir.scheduled_program import (
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime import llvm
+from talweg.compiler.runtime import llvm, trainer
 from talweg.compiler.runtime.buffers import Memory
 from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
@@ -136,9 +137,9 @@ def drawn_case(description, w, x):
         return None
 
 
-def random_case(seed, names):
+def random_case(seed, names, products=False):
     """A description, parameters, inputs and the case; None for a program that is too long."""
-    description, w, x = Author(seed, names).program()
+    description, w, x = Author(seed, names, products).program()
     return description, w, x, drawn_case(description, w, x)
 
 
@@ -167,12 +168,21 @@ def test_every_stage_of_random_programs(seed, kind):
         check_stages(case)
 
 
-def short_enough(seed, names):
+def short_enough(seed, names, products=False):
     """The first random case from a seed on that is not too long, and has a loop."""
     for k in range(seed, seed + 1000):
-        description, w, x, case = random_case(k, names)
+        description, w, x, case = random_case(k, names, products)
         if case is not None and find_loops(case.tape).loops:
             return description, w, x, case
+    raise AssertionError("no such program")
+
+
+def well_conditioned(seed, products=False):
+    """The first random case from a seed on that rounding hardly changes."""
+    for k in range(seed, seed + 1000):
+        description, w, x, case = short_enough(k, SMOOTH, products)
+        if is_well_conditioned(description, w, x, case):
+            return case
     raise AssertionError("no such program")
 
 
@@ -187,11 +197,112 @@ def test_exact_native_code_of_random_programs(seed, as_table, kind):
 @pytest.mark.parametrize("as_table", [False, True])
 @pytest.mark.parametrize("seed", range(100_000, 112_000, 1000))
 def test_default_native_code_of_random_programs(seed, as_table):
-    description, w, x, case = short_enough(seed, SMOOTH)
-    while not is_well_conditioned(description, w, x, case):
-        seed += 1
-        description, w, x, case = short_enough(seed, SMOOTH)
-    check_native(case, exact=False, as_table=as_table)
+    check_native(well_conditioned(seed), exact=False, as_table=as_table)
+
+
+# ---- the ways of large programs -----------------------------------------------------------------
+
+
+def as_if_large(monkeypatch, jam, on_stack, quick):
+    """Small programs keep their loops, and are laid out and compiled as told."""
+    monkeypatch.setattr(lower, "_SMALL_PROGRAM", 0)
+    monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
+    monkeypatch.setattr(lower, "_JAM", jam)
+    if not on_stack:
+        monkeypatch.setattr(entry_points, "_SMALL", 0)
+    if quick:
+        monkeypatch.setattr(llvm, "_LONG_TEXT", 0)
+
+
+WIDTHS = [1, 2, 3, 4]
+"""How many iterations of a parallel loop may be computed side by side."""
+
+
+@pytest.mark.parametrize("on_stack", [True, False])
+@pytest.mark.parametrize("jam", WIDTHS)
+def test_random_programs_that_keep_their_loops(monkeypatch, jam, on_stack):
+    as_if_large(monkeypatch, jam, on_stack, quick=False)
+    seed = 200_000 + 1000 * (2 * jam + on_stack)
+    check_native(well_conditioned(seed, products=True), exact=False)
+
+
+@pytest.mark.parametrize("on_stack", [True, False])
+def test_random_programs_that_keep_their_loops_in_exact_mode(monkeypatch, on_stack):
+    as_if_large(monkeypatch, 4, on_stack, quick=False)
+    *_, case = short_enough(300_000 + on_stack, WITH_KINKS, products=True)
+    check_native(case, exact=True)
+
+
+@pytest.mark.parametrize("jam", WIDTHS)
+def test_random_programs_compiled_with_few_passes(monkeypatch, jam):
+    as_if_large(monkeypatch, jam, on_stack=jam % 2 == 0, quick=True)
+    check_native(well_conditioned(400_000 + 1000 * jam, products=True), exact=False)
+
+
+@pytest.mark.parametrize("seed", [500_000, 501_000, 502_000])
+def test_random_programs_with_products_as_tables(seed):
+    case = well_conditioned(seed, products=True)
+    for exact in (False, True):
+        check_native(case, exact, as_table=True)
+
+
+@pytest.mark.parametrize("jam", WIDTHS)
+def test_mixtures_that_keep_their_loops(monkeypatch, jam):
+    as_if_large(monkeypatch, jam, on_stack=True, quick=False)
+    rng = random.Random(jam)
+    program = mixed([(part, rng.randrange(3, 9)) for part in rng.choices(PARTS, k=3)], jam)
+    case = case_of(lambda w, x: [tw.tanh(w[0] * program(x))], [0.3], XS)
+    check_native(case, exact=True)
+    check_native(case, exact=False)
+
+
+def squared(w, x):
+    """Matrix products, each of the one before: going backward, indices fall."""
+    matrix = [w[i : i + 4] for i in range(0, 16, 4)]
+    for _ in range(5):
+        columns = list(zip(*matrix, strict=True))
+        matrix = [
+            [sum(a * b for a, b in zip(row, c, strict=True)) * 0.3 for c in columns]
+            for row in matrix
+        ]
+    return [matrix[0][0] * x[0]]
+
+
+_RNG = random.Random(405)
+POSITIVE = [_RNG.uniform(0.1, 0.9) for _ in range(16)]
+
+
+@pytest.mark.parametrize("unrolled", [True, False])
+def test_an_index_that_falls(monkeypatch, unrolled):
+    if not unrolled:
+        as_if_large(monkeypatch, 4, on_stack=True, quick=False)
+    case = case_of(squared, POSITIVE, [0.75])
+    check_native(case, exact=True)
+    check_native(case, exact=False)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "jam", "in_memory"),
+    [(1, 4, False), (1, 3, True), (2, 4, True), (3, 4, False), (8, 4, True)],
+)
+def test_training_steps_that_keep_their_loops(monkeypatch, blocks, jam, in_memory):
+    as_if_large(monkeypatch, jam, on_stack=True, quick=False)
+    monkeypatch.setattr(trainer, "lanes_and_blocks", lambda *_: (4, blocks))
+    if in_memory:
+        monkeypatch.setattr(sample_lanes_plan, "SMALL", 0)
+    samples = [[0.125 * k] for k in range(1, 10)]
+    found = [eager(squared, POSITIVE, x) for x in samples]
+    steps = trainer.Trainer(
+        case_of(squared, POSITIVE, samples[0]).tape,
+        np.array(samples),
+        update=tw.SGD(0.1).update,
+        remembered=0,
+        trained=16,
+        mean=False,
+    )
+    steps.parameters[:] = POSITIVE
+    assert close(steps.take([None], 0.1, 1).losses, [sum(outputs[0] for outputs, _ in found)])
+    assert close(steps.gradient, np.sum([gradient["w"] for _, gradient in found], axis=0))
 
 
 # ---- programs with something special about them -------------------------------------------------
@@ -311,6 +422,15 @@ def test_odd_numbers(x):
     check_stages(case)
     check_native(case, exact=True)
     check_native(case, exact=True, as_table=True)
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize("exact", [False, True])
+def test_zeros_have_the_sign_of_the_eager_engine(exact, as_table):
+    tape = trace(lambda w: [1.0 / (0.0 - w), 1.0 / (w + 0.0)], tw.Value(1.0)).tape
+    compiled = Executable(tape, exact=exact, as_table=as_table)
+    assert compiled.value([0.0], []) == (math.inf, math.inf)
+    assert compiled.value([-0.0], []) == (math.inf, math.inf)
 
 
 def test_arrays_that_do_not_fit_on_the_stack():

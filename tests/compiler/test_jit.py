@@ -131,6 +131,18 @@ def test_results_that_were_not_reached_do_not_count():
     b.backward()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_one_of_several_results_that_read_many_numbers(mode):
+    """Inputs and parameters have higher indices than there are instructions."""
+    ws, xs = [Value(float(k + 1)) for k in range(5)], [float(k) for k in range(10)]
+    fast = tw.jit(lambda ws, xs: [ws[0] * ws[1], ws[2] * ws[3], ws[4] * xs[9]], mode=mode)
+    _first, second, third = fast(ws, xs)
+    third.backward()
+    assert [w.grad for w in ws] == [0.0, 0.0, 0.0, 0.0, 9.0]
+    second.backward()
+    assert [w.grad for w in ws] == [0.0, 0.0, 4.0, 3.0, 9.0]
+
+
 def test_results_that_are_not_computed():
     u = Value(2.0)
     assert tw.jit(lambda v, x: v)(u, 1.0) is u

@@ -89,14 +89,31 @@ def long_body(rng, xs, total, size):
     return total
 
 
-PARTS = [irregular_part, regular_part, triangle, long_body]
+def products(rng, xs, total, size):
+    """A matrix that is squared again and again: each product reads the one before."""
+    n = rng.randrange(2, 5)
+    matrix = [[x * total for x in xs[i : i + n]] for i in range(n)]
+    for _ in range(min(size, 4)):
+        columns = list(zip(*matrix, strict=True))
+        matrix = [
+            [sum(a * b for a, b in zip(row, c, strict=True)) * 0.3 for c in columns]
+            for row in matrix
+        ]
+    return matrix[0][0] + total
+
+
+PARTS = [irregular_part, regular_part, triangle, long_body, products]
 
 
 @st.composite
 def mixtures(draw):
     """A program that is regular here and irregular there."""
     kinds = draw(st.lists(st.tuples(st.sampled_from(PARTS), st.integers(1, 40)), max_size=6))
-    seed = draw(st.integers(0, 10**6))
+    return mixed(kinds, draw(st.integers(0, 10**6)))
+
+
+def mixed(kinds, seed):
+    """The program of some parts, each with its size."""
 
     def program(xs):
         rng = random.Random(seed)

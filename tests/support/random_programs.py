@@ -88,6 +88,8 @@ class Machine:
                     self.left -= 1
                     total = total + number
                 self.variables[k] = 0.25 * total
+            elif kind == "product":
+                self.product(*parts)
             elif kind == "sometimes":
                 if variable(point, 0) % 3 == 1:
                     self.run(parts[0], point)
@@ -95,6 +97,17 @@ class Machine:
                 count, body = parts
                 for i in range(trip_count(count, point)):
                     self.run(body, (*point, i))
+
+    def product(self, n):
+        """Square the matrix of the last n * n numbers of the list, which grows by the result."""
+        last = [self.made[-1 - k % len(self.made)] for k in range(n * n)]
+        matrix = [last[n * i : n * i + n] for i in range(n)]
+        self.left -= n**3
+        if self.left < 0:
+            raise TooLongError
+        for row in matrix:
+            for column in zip(*matrix, strict=True):
+                self.made.append(0.5 * sum(a * b for a, b in zip(row, column, strict=True)))
 
     def output(self, kind, k):
         """A variable, an element of the list, a parameter, an input, a constant, or all."""
@@ -137,11 +150,13 @@ class Author:
     Args:
         seed: where the writing starts.
         names: the operations to use, `SMOOTH` or `WITH_KINKS`.
+        products: whether the program ends with a loop in which a matrix is squared.
     """
 
-    def __init__(self, seed, names):
+    def __init__(self, seed, names, products=False):
         self.rng = random.Random(seed)
         self.names = names
+        self.products = products
 
     def place(self, kind):
         """A parameter or input whose index moves with a loop variable, or stands still."""
@@ -204,6 +219,9 @@ class Author:
         body = [self.statement(2) for _ in range(rng.randrange(4))]
         inside = [self.statement(2) for _ in range(rng.choice([1, 2, 2, 3]))]
         body.insert(rng.randrange(len(body) + 1), ("for", ("fixed", rng.randrange(3, 12)), inside))
+        if self.products:
+            squared = ("product", rng.randrange(2, 5))
+            body.append(("for", ("fixed", rng.randrange(2, 6)), [squared]))
         kinds = ["variable", "variable", "made", "w", "x", "constant"]
         more = [(rng.choice(kinds), rng.randrange(4)) for _ in range(rng.choice([0, 0, 1, 2]))]
         w = [rng.uniform(-1.0, 1.0) for _ in range(rng.randrange(1, 8))]

@@ -21,7 +21,7 @@ from talweg.compiler.runtime import llvm
 
 LANES = (1, 2, 4, 8)
 TABLE = list(ops.TABLE.values())
-IN_PLACE = functools.partial(Emitter, flags="contract nsz ")  # as short operations are written
+IN_PLACE = functools.partial(Emitter, flags="contract ")  # as short operations are written
 
 SPECIAL = [
     *(0.0, 5e-324, 1e-310, 2.0**-1022, 1e-300, 1e-9, 0.25, 0.5, 1.0 - 2.0**-53, 1.0, 1.5, 2.0),

@@ -34,12 +34,16 @@ class Module:
 
     Attributes:
         exact: every operation gives the bits that the eager engine gives.
+        flags: what LLVM may do with additions and products. In the default mode `contract`: a
+            product and the sum that it goes into are rounded once, not twice. Nothing in exact
+            mode.
         outlined: the functions that long operations have been written into; None for short ones.
         constants: the constants that occur, by their text.
     """
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
+        self.flags = "" if exact else "contract "
         self.functions: list[Function] = []
         self.declarations: dict[str, str] = {}
         self.outlined: dict[tuple[Op, int, tuple[str | None, ...]], str | None] = {}
@@ -104,8 +108,8 @@ class Emitter:
     Args:
         function: where instructions go.
         lanes: how many numbers an IR value holds.
-        flags: what LLVM may do with additions and products: "contract nsz " in the default
-            mode, where a product may melt with a sum; nothing in exact mode.
+        flags: what LLVM may do with additions and products: `Module.flags`, or nothing where
+            every rounding is thought out.
     """
 
     def __init__(self, function: Function, lanes: int = 1, flags: str = "") -> None:
@@ -259,6 +263,8 @@ class Emitter:
     def call(self, name: str, *operands: Name) -> Name:
         """The C library's function of doubles of that name, lane by lane."""
         doubles = ", ".join(["double"] * len(operands))
+        # memory(none), nounwind, willreturn: these functions are of their operands alone and
+        # return. They may set errno, which no generated code reads.
         # nobuiltin: LLVM must not fold pow(x, 2.0) into x * x, whose last bit can be another.
         how = "memory(none) nounwind willreturn nobuiltin"
         declaration = f"declare double @{name}({doubles}) {how}"

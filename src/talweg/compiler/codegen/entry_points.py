@@ -66,6 +66,7 @@ def _kernel(module: Module, name: str, code: ScheduledProgram, backward: bool) -
     shell.put(f"call void @{name}.body({', '.join('ptr ' + x for x in given)})")
     shell.put("ret void")
     names = [*TABLE, *arrays]
+    # noalias: the arrays of a `Memory` are apart. nocapture: no pointer is stored or returned.
     head = ", ".join(f"ptr noalias nocapture %{x}" for x in names)
     body = Function(module, f"define internal void @{name}.body({head})")
     pointers = {x: f"%{x}" for x in names}
@@ -94,6 +95,7 @@ def pointer_at(function: Function, table: Name, k: int) -> Name:
 
 def byte_offset(function: Function, pointer: Name, by: int) -> Name:
     """A pointer so many bytes further."""
+    # inbounds: the arrays of a `Memory` are one piece, and no offset leads out of it.
     return function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {by}") if by else pointer
 
 
@@ -110,6 +112,7 @@ def counted(f: Function, count: Name, body: Callable[[Name], None]) -> None:
     body(f"%i.{head}")
     f.put(f"br label %{latch}")
     f.start(latch)
+    # nuw, nsw: i is at least 0 and below the count.
     f.put(f"%n.{head} = add nuw nsw i64 %i.{head}, 1")
     f.put(f"br label %{head}")
     f.start(after)

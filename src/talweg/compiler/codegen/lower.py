@@ -132,7 +132,7 @@ class Body:
         self.function = function
         self.layout = layout
         self.jam = jam
-        flags = "" if function.module.exact else "contract nsz "
+        flags = function.module.flags
         self.emitter = Emitter(function, layout.lanes, flags)
         self.scalar = Emitter(function, 1, flags)
         self.copies = [Copy(block) for block in range(layout.blocks)]
@@ -237,7 +237,7 @@ class Body:
         self.round(Linear(0, ((i, width),)), body, copies, cells, width)
         f.put(f"br label %{latch}")
         f.start(latch)
-        f.put(f"{following} = add nuw nsw i64 {i}, 1")
+        f.put(f"{following} = add nuw nsw i64 {i}, 1")  # as in `kernels.counted`
         f.put(f"br label %{head}")
         f.start(after)
 
@@ -309,6 +309,7 @@ class Body:
         rows = self.read(Element("x", x.row), copy)
         addresses = []
         for k in range(lanes):
+            # fptosi has a result: `native_run` refuses rows that the table does not have.
             row = f.new(f"fptosi double {self.emitter.lane(rows, k)} to i64")
             index = at(x.index, copy.point).plus(Linear(0, ((row, x.columns),)))
             by = index.times(self.size).plus(Linear(8 * k)) if is_gathered else index.times(8)
@@ -317,6 +318,7 @@ class Body:
 
     def load(self, address: Name) -> Name:
         """The vector of numbers at an address."""
+        # align: arrays begin at whole cache lines, and vectors follow each other from there.
         kind = self.emitter.number_type
         return self.function.new(f"load {kind}, ptr {address}, align {self.size}")
 
@@ -349,25 +351,22 @@ class Body:
 
     def offset(self, pointer: Name, by: Linear) -> Name:
         """A pointer so many bytes further."""
-        constant = Linear(by.base)
-        if by.parts:
-            moving = self.integer(Linear(0, by.parts))
-            pointer = self.function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {moving}")
-        if constant.base:
-            pointer = self.function.new(
-                f"getelementptr inbounds i8, ptr {pointer}, i64 {constant.base}"
-            )
-        return pointer
+        if by == Linear(0):
+            return pointer
+        # inbounds: the whole offset leads from the beginning of an array to one of its numbers.
+        # A part of the offset, such as -8 * i, may lead out of the array.
+        offset = self.integer(by)
+        return self.function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
 
     def integer(self, x: Linear) -> Name:
         """A whole number in a register."""
         total = ""
         for name, c in x.parts:
-            part = name if c == 1 else self.function.new(f"mul nsw i64 {name}, {c}")
-            total = part if not total else self.function.new(f"add nsw i64 {total}, {part}")
+            part = name if c == 1 else self.function.new(f"mul i64 {name}, {c}")
+            total = part if not total else self.function.new(f"add i64 {total}, {part}")
         if not total:
             return str(x.base)
-        return self.function.new(f"add nsw i64 {total}, {x.base}") if x.base else total
+        return self.function.new(f"add i64 {total}, {x.base}") if x.base else total
 
 
 def operations(statements: Sequence[Statement]) -> int:

@@ -51,7 +51,7 @@ class Group:
     def __init__(self, plan: Plan, function: Function) -> None:
         self.plan = plan
         self.f = f = function
-        self.e = Emitter(f, plan.lanes, "" if plan.exact else "contract nsz ")
+        self.e = Emitter(f, plan.lanes, f.module.flags)
         self.size = 8 * plan.lanes
         size = plan.lanes
         by_step, rates = f.new(f"mul i64 %all, {size}"), size * len(plan.ends)

@@ -72,8 +72,7 @@ class _Walker:
         self.function = function
         self.tape = tape
         self.begins = _begins(tape)
-        flags = "" if function.module.exact else "contract nsz "
-        self.emitter = Emitter(function, 1, flags)
+        self.emitter = Emitter(function, 1, function.module.flags)
         pointers = [function.new(f"load ptr, ptr {self._byte('%table', 8 * k)}") for k in range(8)]
         self.given = dict(zip(TABLE, pointers, strict=True))
         self.numbers = self.given["work"]

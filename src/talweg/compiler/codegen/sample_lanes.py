@@ -69,6 +69,7 @@ def training_steps(plan: Plan) -> str:
         The text of a module.
     """
     module = Module(plan.exact)
+    # noalias: the table is never written to.
     steps = _Steps(plan, Function(module, "define void @run(ptr noalias %table)"))
     steps.run()
     if plan.chunks > 1:
@@ -144,7 +145,7 @@ class _Steps:
     def __init__(self, plan: Plan, function: Function) -> None:
         self.plan = plan
         self.f = function
-        self.flags = "" if plan.exact else "contract nsz "
+        self.flags = function.module.flags
         self.wide = Emitter(function, 1 if plan.exact else 8, self.flags)
         self.one = Emitter(function, 1, self.flags)
         self.to = {name: pointer_at(function, "%table", k) for k, name in enumerate(TABLE)}
@@ -278,7 +279,9 @@ class _Steps:
         """Set numbers to zero."""
         name = "llvm.memset.p0.i64"
         self.f.module.declare(name, f"declare void @{name}(ptr, i8, i64, i1)")
-        self.f.put(f"call void @{name}(ptr align 64 {pointer}, i8 0, i64 {8 * numbers}, i1 false)")
+        align = 8 * self.plan.lanes  # the losses of a chunk may begin within a cache line
+        given = f"ptr align {align} {pointer}, i8 0, i64 {8 * numbers}, i1 false"
+        self.f.put(f"call void @{name}({given})")
 
     def copy(self, to: Name, source: Name, numbers: int) -> None:
         """Copy numbers."""
@@ -483,6 +486,7 @@ class _Steps:
         name = f"llvm.vector.reduce.fadd.v{e.lanes}f64"
         self.f.module.declare(name, f"declare double @{name}(double, {e.number_type})")
         zero = self.one.constant(0.0)
+        # reassoc: in any order. One lane has returned above, so exact mode never comes here.
         return self.f.new(f"call reassoc double @{name}(double {zero}, {e.number_type} {x})")
 
     def vector(self, e: Emitter, pointer: Name, k: int) -> Name:

@@ -181,6 +181,7 @@ def restricted(tape: Tape, outputs: Sequence[tuple[int, int]]) -> Tape:
             needed[made[made != NONE]] = True
     number = np.cumsum(needed) - 1
     spaces, indices = tape.space[needed], tape.index[needed]
-    indices = np.where(spaces == result, number[indices], indices)
+    is_result = spaces == result  # the numbers of other spaces stay where they are
+    indices[is_result] = number[indices[is_result]]
     moved = tuple([(s, int(number[k]) if s == result else k) for s, k in outputs])
     return replace(tape, code=tape.code[needed], space=spaces, index=indices, outputs=moved)
