@@ -192,10 +192,10 @@ class RunStore(StoredRuns):
     Example:
         >>> import tempfile, numpy as np
         >>> folder = tempfile.TemporaryDirectory()
-        >>> asked = {"runs": 5, "steps": 2, "chunk": 3}
-        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        >>> size = {"runs": 5, "steps": 2, "chunk": 3}
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **size) as store:
         ...     store.put(1, {"losses": np.ones((2, 2)), "taken": np.array([2, 2])})
-        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **size) as store:
         ...     store.missing(), store.read(1)["losses"].tolist()
         ([0], [[1.0, 1.0], [1.0, 1.0]])
         >>> folder.cleanup()
@@ -210,17 +210,17 @@ class RunStore(StoredRuns):
         steps: int,
         chunk: int,
     ) -> None:
-        asked = {"runs": runs, "steps": steps, "chunk": chunk}
-        for name, count in asked.items():
+        header: dict[str, Any] = {"runs": runs, "steps": steps, "chunk": chunk}
+        for name, count in header.items():
             if not isinstance(count, int) or count < 1:
                 raise ArgumentError(f"{name} must be an integer of at least 1, got {count!r}")
-        asked["description"] = _plain(description)
-        create_store(Path(path), asked)
-        _require_same(asked, Path(path))
+        header["description"] = _plain(description)
+        create_store(Path(path), header)
+        _require_same(header, Path(path))
         self._lock = FileLock(Path(path) / GROUP)
         self._putting = threading.Lock()
         try:
-            _require_same(asked, Path(path))
+            _require_same(header, Path(path))
             super().__init__(path)
             self._complete()
         except BaseException:
@@ -311,10 +311,10 @@ class RunStore(StoredRuns):
                 )
 
 
-def _require_same(asked: dict[str, Any], path: Path) -> None:
+def _require_same(header: dict[str, Any], path: Path) -> None:
     """Refuse a store of other runs; the number of runs of a chunk may be another."""
-    header = read_header(path)
-    difference = first_difference({**asked, "chunk": header["chunk"]}, header)
+    stored = read_header(path)
+    difference = first_difference({**header, "chunk": stored["chunk"]}, stored)
     if difference:
         raise ArgumentError(
             f"{path} holds other runs: {difference}; choose another folder for these"
