@@ -10,7 +10,8 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
-from talweg.compiler.codegen import model_lanes_plan
+from talweg.compiler import pipeline
+from talweg.compiler.codegen import training_spec
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime import lane_trainer
 from talweg.errors import ArgumentError, NativeError
@@ -144,7 +145,7 @@ def sweeper_of_line(**settings):
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [1.0, 0.5, 0.0])
     assert list(traced.parameters) == list(numbers)
     samples = np.array([[*x, y] for x, y in LINE])
-    return lane_trainer.LaneTrainer(
+    return pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(0.1).update, **settings
     )
 
@@ -206,7 +207,7 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
     settings = {"engine": "native", "mode": "exact", "steps": 5}
     small = sweep(lesson_model, LESSON, RATES, **settings)
     by_default = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
-    monkeypatch.setattr(model_lanes_plan, "SMALL", 0)
+    monkeypatch.setattr(training_spec, "STACK_LIMIT", 0)
     large = sweep(lesson_model, LESSON, RATES, threads=2, **settings)
     assert (small.losses == large.losses).all()
     again = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
