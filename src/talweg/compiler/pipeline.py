@@ -31,23 +31,22 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from talweg.compiler.codegen import entry_points, op_table
-from talweg.compiler.codegen.train_step import training_functions
 from talweg.compiler.ir.loop_program import Program
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array, Tape, verify
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime import lane_trainer as lane_trainers
 from talweg.compiler.runtime import llvm
-from talweg.compiler.runtime import trainer as trainers
 from talweg.compiler.runtime.executable import Executable
-from talweg.compiler.runtime.lane_trainer import LaneTrainer
-from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
-from talweg.compiler.runtime.trainer import Trainer
 from talweg.errors import ArgumentError, NativeError, TalwegWarning
+
+if TYPE_CHECKING:  # the trainers are imported where they are made: tw.jit needs none of them
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer
+    from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
+    from talweg.compiler.runtime.trainer import Trainer
 
 LONGEST_TEXT = 2_000
 """How many instructions and loops a loop program may have; for more LLVM takes seconds."""
@@ -132,12 +131,16 @@ def trainer(
         A `Trainer`; a `PerSampleTrainer`, which has the same methods, if the program has no
         scheduled form.
     """
+    from talweg.compiler.codegen.train_step import training_functions
+    from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
+    from talweg.compiler.runtime.trainer import Trainer, spec_for
+
     _checked(tape)
     try:
         scheduled = _scheduled(tape)
     except NativeError:
         return PerSampleTrainer(_table(tape, exact), samples, **settings)
-    spec = trainers.spec_for(
+    spec = spec_for(
         scheduled,
         samples,
         parameters=tape.sizes["w"],
@@ -162,8 +165,11 @@ def lane_trainer(
     Raises:
         NativeError: if the program has no scheduled form.
     """
+    from talweg.compiler.codegen.train_step import training_functions
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer, spec_for
+
     _checked(tape)
-    spec = lane_trainers.spec_for(
+    spec = spec_for(
         _scheduled(tape),
         samples,
         parameters=tape.sizes["w"],
