@@ -1,4 +1,4 @@
-"""Several processes and one store: one begins it, and its lock ends with it."""
+"""Several processes and one store: one creates it, and locks end with their process."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ import talweg
 from talweg._util import atomic_files
 from talweg.errors import ArgumentError, DataError
 from talweg.explore import store_lock
-from talweg.explore.store_lock import BEGINNING, GROUP, FileLock, begin_group
+from talweg.explore.store_lock import CREATION_LOCK, GROUP, FileLock, create_group
 from talweg.explore.sweep import store as run_store
 from talweg.explore.sweep.store import RunStore, StoredRuns
 from talweg.explore.trainability.axes import axis
@@ -83,15 +83,15 @@ def killed(process):
     process.stdout.close()
 
 
-# ---- beginning a store -----------------------------------------------------------------------
+# ---- creating a store ------------------------------------------------------------------------
 
 
 @pytest.fixture
 def between(monkeypatch):
-    """Begin a store in a thread, after another has found none and before it creates its own."""
+    """Create a store in a thread, after another has found none and before it creates its own."""
     threads, write = [], atomic_files._write_through
 
-    def begun_by(kind, folder, seed, locks=True):
+    def created_by(kind, folder, seed, locks=True):
         def first_the_other(*arguments):
             if not threads:
                 threads.append(None)  # the other comes here, too
@@ -103,11 +103,11 @@ def between(monkeypatch):
         monkeypatch.setattr(atomic_files, "_write_through", first_the_other)
         return threads
 
-    return begun_by
+    return created_by
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_second_process_waits_and_is_told_what_differs(folder, between, kind):
+def test_a_second_process_waits_and_is_refused_with_what_differs(folder, between, kind):
     threads = between(kind, folder, 2)
     first = kind(folder, 1)
     threads[0].join()
@@ -119,7 +119,7 @@ def test_a_second_process_waits_and_is_told_what_differs(folder, between, kind):
     assert not [name for name in names(folder) if name.startswith(".")]
 
 
-def test_a_second_process_with_the_same_map_waits_and_goes_on(folder, between):
+def test_a_second_process_with_the_same_map_waits_and_continues(folder, between):
     threads = between(tiles, folder, 1)
     first = tiles(folder, 1)
     threads[0].join()
@@ -139,7 +139,7 @@ def test_a_second_process_with_the_same_runs_is_refused_until_the_first_ends(fol
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_locks_one_begins_a_store(folder, between, monkeypatch, kind):
+def test_without_locks_one_process_creates_a_store(folder, between, monkeypatch, kind):
     def no_locks(number):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -150,14 +150,14 @@ def test_without_locks_one_begins_a_store(folder, between, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_store_whose_beginner_was_killed_is_begun_by_the_next(folder, monkeypatch, kind):
+def test_a_store_whose_creator_was_killed_is_created_by_the_next_process(folder, monkeypatch, kind):
     code = f"""
 import sys, time
 from pathlib import Path
 from talweg.explore.store_lock import FileLock
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True)
-lock = FileLock(folder / {BEGINNING!r}, temporary=True)
+lock = FileLock(folder / {CREATION_LOCK!r}, temporary=True)
 (folder / ".{GROUP}.1a2b3c4d").write_text('{{"attri')
 print("ready", flush=True)
 time.sleep(60)
@@ -173,24 +173,24 @@ time.sleep(60)
     killed(process)
     waiting.join(10.0)
     assert type(waiting.found) is type(kind(folder.parent / "another"))
-    assert BEGINNING not in names(folder)
+    assert CREATION_LOCK not in names(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_store_that_is_being_begun_is_no_foreign_folder(folder, monkeypatch, kind):
+def test_a_store_that_is_being_created_is_no_foreign_folder(folder, monkeypatch, kind):
     """Its files appear after it was found empty, and before its group is looked for."""
     scandir = os.scandir
 
-    def then_begun(path="."):
+    def then_created(path="."):
         entries = scandir(path)
         if Path(path) == folder and not (folder / GROUP).exists():
             monkeypatch.undo()
-            begin_group(folder, {})
+            create_group(folder, {})
             (folder / "finished").mkdir()
         return entries
 
     folder.mkdir(parents=True)
-    monkeypatch.setattr(os, "scandir", then_begun)
+    monkeypatch.setattr(os, "scandir", then_created)
     with pytest.raises(DataError, match="describe") as error:
         kind(folder)
     assert "other things" not in str(error.value)
@@ -199,7 +199,7 @@ def test_a_store_that_is_being_begun_is_no_foreign_folder(folder, monkeypatch, k
 def test_a_folder_with_other_files_is_left_alone(folder):
     folder.mkdir(parents=True)
     (folder / "thesis.tex").write_text("mine")
-    assert not begin_group(folder, {})
+    assert not create_group(folder, {})
     assert names(folder) == ["thesis.tex"]
 
 
@@ -221,7 +221,7 @@ def test_a_file_that_was_removed_before_it_was_locked_is_not_the_lock(tmp_path, 
             FileLock(tmp_path / "lock", temporary=True)
 
 
-def test_whoever_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
+def test_a_process_that_waits_for_a_lock_locks_the_present_file(tmp_path):
     file = tmp_path / "lock"
     first = FileLock(file, temporary=True)
     waiting = [Thread(lambda: FileLock(file, wait=10.0, temporary=True)) for _ in range(3)]
@@ -275,13 +275,13 @@ time.sleep(60)
 def test_the_description_is_compared_again_under_the_lock(folder, monkeypatch):
     runs(folder, 1).close()
 
-    def begun_anew(file):
+    def created_anew(file):
         shutil.rmtree(folder)
         monkeypatch.setattr(run_store, "FileLock", FileLock)
         runs(folder, 2).close()
         return FileLock(file)
 
-    monkeypatch.setattr(run_store, "FileLock", begun_anew)
+    monkeypatch.setattr(run_store, "FileLock", created_anew)
     with pytest.raises(ArgumentError, match="seed is 2 there, and 1 was asked for"):
         runs(folder, 1)
     runs(folder, 2).close()  # the refused one has released the lock
@@ -328,7 +328,7 @@ def test_two_processes_keep_the_points_of_one_tile_of_each_other(folder, monkeyp
         assert pyramid.finished(Box(6, 0, 0, 64, 64)) == 1.0
 
 
-def test_two_processes_may_begin_a_level_at_the_same_moment(folder, monkeypatch):
+def test_two_processes_may_create_a_level_at_the_same_time(folder, monkeypatch):
     one, other = tiles(folder), tiles(folder)
     left, right = Box(6, 0, 0, 64, 32), Box(6, 0, 32, 64, 32)
     (ours,), (theirs,) = one.tasks(left), other.tasks(right)

@@ -1,19 +1,21 @@
-"""One store and several processes: who begins it, and who writes to it.
+"""One store and several processes: one creates it, and one at a time writes to it.
 
 A store of runs and a store of a map are both a folder with a Zarr group. The group's file
-describes what the store holds. `begin_group` creates it, `FileLock` is the lock for that and for
-what is written afterwards.
+describes what the store holds. `create_group` creates it; `FileLock` is the lock for its creation
+and for writing to the store.
 
-To begin a store, a process locks the file `.zarr.json.lock` in the folder, looks again whether
+To create a store, a process locks the file `.zarr.json.lock` in the folder, checks again whether
 there is a group, and creates the group's file, which appears whole or not at all. Then it removes
 the lock's file, because Zarr warns of files that it does not know. From then on the group's file
 is never replaced, so it is the file to lock for writing. A caller reads the description after
-`begin_group`, because another process may have begun the store.
+`create_group`, because another process may have created the store.
 
-A lock of the operating system ends with its process, however that ends. A process that is killed
-while it begins a store leaves an empty store, or none: `begin_group` ignores the files that it
-leaves, and the next process begins the store. Where a file system has no locks, the group's
-file is still created by one process only; two processes may then write to the store.
+The operating system releases a lock when its process ends, in whatever way. A process that is
+killed while it creates a store leaves an empty store, or none: `create_group` ignores the files
+that it leaves, and the next process creates the store. Where a file system has no locks, the
+group's file is still created by one process only; two processes may then write to the store.
+
+Start reading at `create_group`, then `FileLock`.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from talweg.errors import ArgumentError
 GROUP = "zarr.json"
 """The file that describes a group, and in its own folder an array."""
 
-BEGINNING = f".{GROUP}.lock"
-"""The file that is locked while a store is begun."""
+CREATION_LOCK = f".{GROUP}.lock"
+"""The file that is locked while a store is created."""
 
 WAIT = 30.0
 """How many seconds to wait for a lock that others hold for milliseconds."""
@@ -44,28 +46,28 @@ _PAUSE = 0.002
 """How many seconds to wait between two attempts to lock a file."""
 
 
-# ---- beginning a store ---------------------------------------------------------------------
+# ---- creating a store ----------------------------------------------------------------------
 
 
-def begin_group(folder: Path, attributes: dict[str, Any]) -> bool:
+def create_group(folder: Path, attributes: dict[str, Any]) -> bool:
     """Create the file of a group in a folder that is absent or empty; leave any other as it is.
 
     Args:
         folder: the folder; made if it is absent.
-        attributes: what the group's file says, as plain JSON data.
+        attributes: the attributes of the group, as plain JSON data.
 
     Returns:
         Whether the folder has a group's file now. It has none if there are other files. It may
         be that of another process, with other attributes.
 
     Raises:
-        ArgumentError: if another process has been beginning a store there for `WAIT` seconds.
+        ArgumentError: if another process holds the lock of the creation for `WAIT` seconds.
         OSError: if the file cannot be written.
     """
     if not _is_empty(folder):
         return (folder / GROUP).exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / BEGINNING, wait=WAIT, temporary=True):
+    with FileLock(folder / CREATION_LOCK, wait=WAIT, temporary=True):
         if not _is_empty(folder):
             return (folder / GROUP).exists()
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
@@ -75,10 +77,10 @@ def begin_group(folder: Path, attributes: dict[str, Any]) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder has no files but those of a process that is beginning a store there.
+    """Whether a folder has no files but those of a process that is creating a store there.
 
-    The group's file is created before any other, so whoever sees another file first and then
-    looks for the group's file will find it.
+    The group's file is created before any other. So a process that finds another file, and looks
+    for the group's file afterwards, finds that too.
     """
     if not folder.exists():
         return True
@@ -97,7 +99,7 @@ class FileLock:
 
     Args:
         file: the file, which exists unless it is temporary.
-        wait: how many seconds to wait for whoever holds the lock.
+        wait: how many seconds to wait for the process that holds the lock.
         temporary: whether the file is created for the lock, and removed with it.
 
     Raises:
@@ -155,7 +157,7 @@ _HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _drop_all() -> None:
-    """Close what a forked child has of its parent's locks.
+    """Close the copies of its parent's locks that a forked child has.
 
     An open copy of the file would keep the lock after the parent was killed, for as long as the
     child lives; a process pool's children may outlive their parent.
@@ -215,17 +217,17 @@ def _try_to_lock(number: int) -> bool:
 
 
 def _release(number: int, temporary: Path | None, owner: int) -> None:
-    """Remove a temporary file, and let others lock; a forked child only closes the file."""
-    mine = os.getpid() == owner
-    if mine and temporary is not None and sys.platform != "win32":
-        # Before the file is unlocked: whoever has opened it meanwhile sees that it is gone.
+    """Remove a temporary file, and unlock it; a forked child only closes the file."""
+    is_owner = os.getpid() == owner
+    if is_owner and temporary is not None and sys.platform != "win32":
+        # Before the file is unlocked: a process that has opened it finds that it was removed.
         with suppress(OSError):
             temporary.unlink()
-    if mine:
+    if is_owner:
         with suppress(OSError):
             _free(number)
     os.close(number)
-    if mine and temporary is not None and sys.platform == "win32":
+    if is_owner and temporary is not None and sys.platform == "win32":
         with suppress(OSError):  # Windows removes no file that is open, here or elsewhere
             temporary.unlink()
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
-from talweg.explore.store_lock import GROUP, WAIT, FileLock, begin_group
+from talweg.explore.store_lock import GROUP, WAIT, FileLock, create_group
 from talweg.explore.trainability.pyramid import TILE, Tile
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class TileStore:
         self._asked = json.loads(json.dumps(about))
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path} is a file; the store of a map is a folder")
-        begin_group(self.path, {"talweg": {"trainability map": _FORMAT, "about": self._asked}})
+        create_group(self.path, {"talweg": {"trainability map": _FORMAT, "about": self._asked}})
         _require_same(_about(self.path), self._asked, self.path)
         self._group = zarr.open_group(self.path, mode="r+", zarr_format=3)
 
