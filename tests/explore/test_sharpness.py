@@ -379,7 +379,7 @@ def test_the_picture_has_the_curve_and_the_limit():
     assert set(limit.get_ydata()) == {20.0}
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "sharpness",
-        "limit of the learning rate",
+        "stability limit of the learning rate",
     ]
     assert (ax.get_yscale(), ax.get_ylim()[0], ax.get_xlabel()) == ("linear", 0.0, "step")
     history.sharpness_limits = [(1, 20.0), (11, 900.0)]

@@ -313,11 +313,11 @@ def _save(
     result: TrainabilityMap, picture: Path | None, look: _Look, colours: str
 ) -> tuple[list[Path], Path | None]:
     """Write the picture and the animation that were asked for, if there is something to show."""
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
     plots = []
     if picture is not None and result.finished > 0.0:
-        plots = [curves.save(result.plot(colours=colours), picture)]
+        plots = [figure.save(result.plot(colours=colours), picture)]
     if look.animate is None or result.finished < 1.0:
         return plots, None
     try:

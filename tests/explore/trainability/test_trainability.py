@@ -24,7 +24,7 @@ from talweg.explore.trainability.refinement import one_by_one
 from talweg.explore.trainability.result import mapped
 from talweg.explore.trainability.trainability import trainability_map
 from talweg.explore.trainability.zoom import busy_place, dive
-from talweg.plotting import curves, zoom
+from talweg.plotting import figure, zoom
 from talweg.plotting import trainability as draw
 
 RATES = Frame(
@@ -445,8 +445,8 @@ def test_the_picture(whole, tmp_path):
     assert pixels.shape == (64, 64, 3)
     expected = draw.as_pixels(draw.intensities(whole.measure))
     assert np.array_equal(pixels, expected)
-    curves.save(ax, tmp_path / "a.png")
-    curves.save(whole.plot(), tmp_path / "b.png")
+    figure.save(ax, tmp_path / "a.png")
+    figure.save(whole.plot(), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -524,7 +524,10 @@ def test_animations_that_cannot_be(whole, tmp_path):
 
 
 def test_png_for_a_notebook_is_the_same_each_time(whole):
-    first, second = draw.as_png(whole.plot()), draw.as_png(whole.plot())
+    first, second = (
+        figure.figure_bytes(whole.plot(), dpi=100),
+        figure.figure_bytes(whole.plot(), dpi=100),
+    )
     assert first == second
     with Image.open(io.BytesIO(first)) as picture:
         assert picture.size == (660, 590)

@@ -52,10 +52,9 @@ def plot(result: SweepResult, kind: Kind = "auto", ax: Axes | None = None) -> Ax
 
 def png(result: SweepResult) -> bytes:
     """The picture as a PNG, of a figure that no notebook shows a second time."""
-    from talweg.plotting import curves
-    from talweg.plotting.style import hidden_axes
+    from talweg.plotting.figure import figure_bytes, hidden_axes
 
-    return curves.content(plot(result, ax=hidden_axes(7.5, 4.0)), ".png")
+    return figure_bytes(plot(result, ax=hidden_axes(7.5, 4.0)), ".png")
 
 
 def _few(result: SweepResult) -> bool:

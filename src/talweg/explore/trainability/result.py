@@ -208,7 +208,7 @@ class TrainabilityMap:
         from talweg.explore.trainability.zoom import dive
         from talweg.plotting import zoom
 
-        zoom.checked(path)  # before hours of computing
+        zoom.animation_suffix(path)  # before hours of computing
         if min(doublings, frames) < 1:
             raise ArgumentError(
                 f"doublings and frames must be at least 1, got {doublings} and {frames}"
@@ -242,9 +242,9 @@ class TrainabilityMap:
         return f"TrainabilityMap({columns} x {rows} runs of {self.steps} steps, {part}{found})"
 
     def _repr_html_(self) -> str:
-        from talweg.plotting import trainability
+        from talweg.plotting.figure import figure_bytes
 
-        picture = base64.b64encode(trainability.as_png(self.plot())).decode()
+        picture = base64.b64encode(figure_bytes(self.plot(), dpi=100)).decode()
         words = html.escape(self.summary)
         return f'<img alt="{words}" src="data:image/png;base64,{picture}"/><p>{words}</p>'
 
