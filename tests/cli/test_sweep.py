@@ -262,7 +262,7 @@ def test_native_code_that_is_not_possible_is_an_error(run, monkeypatch):
     def refuse(self):
         raise NativeError("batch_size is not for lanes")
 
-    monkeypatch.setattr(Specification, "refuse_what_is_not_for_lanes", refuse)
+    monkeypatch.setattr(Specification, "require_lanes", refuse)
     code, out, err = run("sweep --engine native --batch 2")
     assert (code, out) == (2, "")
     assert err == "talweg: --engine native is not possible: --batch is not for lanes\n"

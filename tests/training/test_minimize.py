@@ -88,16 +88,16 @@ def test_examples_of_one_length_in_lanes(batch_size):
 
 
 def test_a_new_word_needs_no_new_trace(monkeypatch):
-    from talweg.training import native_executor
+    from talweg.training import example_programs
 
     traced = []
-    own = native_executor.trace
+    own = example_programs.trace
 
     def counted(f, *a, **k):
         traced.append(a)
         return own(f, *a, **k)
 
-    monkeypatch.setattr(native_executor, "trace", counted)
+    monkeypatch.setattr(example_programs, "trace", counted)
     spelled("native", batch_size=1, seed=0, steps=60)
     assert len(traced) == len({len(word) for word in WORDS})
 

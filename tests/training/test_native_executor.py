@@ -18,7 +18,8 @@ from talweg import optim
 from talweg.compiler.runtime import llvm, trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.schedules import Cosine, Exponential, Linear, OneCycle, StepDecay, Warmup
-from talweg.training import eager_executor, native_executor
+from talweg.training import history as history_module
+from talweg.training import native_executor, objective
 
 LESSON = [([2.0, 3.0, -1.0], 1.0), ([3.0, -1.0, 0.5], -1.0), ([0.5, 1.0, 1.0], -1.0),
           ([1.0, 1.0, -1.0], 1.0)]  # fmt: skip
@@ -463,8 +464,9 @@ def test_a_control_c_at_any_line_leaves_whole_steps():
     seen = []
     trained("eager", steps=7, callbacks=[lambda step: seen.append(step.model.state_dict())])
     start = tw.MLP(3, [4, 4, 1], rng=random.Random(42)).state_dict()
-    files = {native_executor.__file__, eager_executor.__file__, trainer.__file__}
-    names = {"_take", "take", "_note", "assign", "_keep_pace", "_rates"}
+    files = {native_executor.__file__, history_module.__file__, trainer.__file__}
+    files.add(objective.__file__)
+    names = {"take_steps", "_take_steps", "take", "add", "assign", "_keep_pace", "_rates"}
 
     def interrupted_at(count):
         lines = 0

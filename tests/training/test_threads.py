@@ -105,5 +105,5 @@ def test_ctrl_c_between_chunks_leaves_history_and_weights_of_one_moment(monkeypa
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
 def test_a_number_of_threads_that_makes_no_sense(threads):
-    with pytest.raises(ArgumentError, match="threads must be None or a whole number"):
+    with pytest.raises(ArgumentError, match="threads must be None or an integer"):
         trained(threads=threads)

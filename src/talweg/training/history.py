@@ -1,4 +1,8 @@
-"""History: what happened in a training run, step by step."""
+"""History: the record of a training run, step by step.
+
+`train` returns a `History`; while the run goes on, a `RunRecord` writes it. Start reading at
+`History`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import html
 import io
 import math
 import os
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -74,10 +80,6 @@ class History:
         candidates = self.validation_losses or list(enumerate(self.losses, 1))
         finite = [(loss, step) for step, loss in candidates if math.isfinite(loss)]
         return min(finite)[1] if finite else None
-
-    def drop_half_a_step(self) -> None:
-        """Forget what was noted of a step that was broken off before its loss was noted."""
-        del self.learning_rates[self.steps :], self.seconds[self.steps :]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the loss over the steps.
@@ -163,3 +165,48 @@ class History:
         ]
         cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{v}</td></tr>" for k, v in rows)
         return f"<table>{cells}</table><p>{html.escape(self.verdict)}</p>"
+
+
+class RunRecord:
+    """The history of a run in progress, with its clock.
+
+    Attributes:
+        history: what was recorded so far.
+        start: when the run started, in seconds of `time.perf_counter`.
+    """
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.start = time.perf_counter()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on."""
+        return self.history.status == "running"
+
+    def add(
+        self, losses: Sequence[float], learning_rates: Sequence[float], seconds: Sequence[float]
+    ) -> None:
+        """Record some steps.
+
+        The losses are written last: they are what counts as recorded, see `drop_unfinished`.
+
+        Args:
+            losses: the training loss of each step, before its update.
+            learning_rates: the learning rate of each step.
+            seconds: the time from the start of the run to the end of each step.
+        """
+        history = self.history
+        history.learning_rates += learning_rates
+        history.seconds += seconds
+        history.losses += losses
+
+    def drop_unfinished(self) -> None:
+        """Remove what a Ctrl-C in `add` left of steps whose loss was not recorded."""
+        history = self.history
+        del history.learning_rates[history.steps :], history.seconds[history.steps :]
+
+    def stop(self, status: Status, verdict: str) -> None:
+        """Record how the run ended, unless that is recorded already."""
+        if self.is_running:
+            self.history.status, self.history.verdict = status, verdict

@@ -12,10 +12,13 @@ from typing import Any
 from talweg import losses
 from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample
+from talweg.training.callbacks import Callback, Step
 from talweg.training.early_stopping import EarlyStopping
 from talweg.training.history import History
-from talweg.training.loop import Engine, Metric, Mode, Reduction, Settings, Step, descend
+from talweg.training.loop import run_training
+from talweg.training.objective import Model, Objective, Sample
+from talweg.training.settings import Engine, Mode, Reduction, Settings
+from talweg.training.validation import Metric
 
 __all__ = ["Step", "minimize", "train"]
 
@@ -37,7 +40,7 @@ def train(
     early_stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
     metrics: dict[str, Metric] | None = None,
-    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> History:
     """Train a model by gradient descent: forward, loss, backward, update.
@@ -116,12 +119,13 @@ def train(
         metrics=metrics,
     )
     samples = samples_of(data, "data")
-    watched = None if validation is None else samples_of(validation, "validation")
+    validation_samples = None if validation is None else samples_of(validation, "validation")
 
-    def of_sample(sample: Sample) -> Any:
+    def loss_of(sample: Sample) -> Any:
         return loss(model(sample[0]), sample[1])
 
-    return descend(model, of_sample, samples, settings, watched, as_floats=True)
+    objective = Objective(model, loss_of, samples, mean=reduction == "mean")
+    return run_training(objective, settings, validation=validation_samples, as_floats=True)
 
 
 def minimize(
@@ -138,7 +142,7 @@ def minimize(
     mode: Mode = "default",
     threads: int | None = None,
     clip_norm: float | None = None,
-    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> History:
     """Minimise any scalar program over examples by gradient descent.
@@ -209,7 +213,8 @@ def minimize(
     given = list(examples)
     if not given:
         raise DataError("there are no examples")
-    return descend(model, lambda example: f(model, example), given, settings)
+    objective = Objective(model, lambda example: f(model, example), given, mean=reduction == "mean")
+    return run_training(objective, settings)
 
 
 def samples_of(data: Iterable[Sample], what: str) -> list[Sample]:

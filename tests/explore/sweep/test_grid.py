@@ -11,7 +11,9 @@ import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
-from talweg.training.lane_executor import Family, LaneExecutor, family_of
+from talweg.training.lane_executor import LaneExecutor
+from talweg.training.model_program import ModelProgram
+from talweg.training.optimizer_family import Family, family_of
 
 LESSON = lesson_data()
 MOONS = [([math.cos(k), math.sin(2.0 * k)], (-1.0) ** k * 0.8) for k in range(23)]
@@ -22,6 +24,10 @@ def network(rng, width=3, gain=1.0):
     for p in model.parameters():
         p.data *= gain
     return model
+
+
+def squared_error(model, sample):
+    return tw.losses.squared_error(model(sample[0]), sample[1])
 
 
 def alone(settings, optimizer, steps, *, data=MOONS, scale=1.0, **given):
@@ -70,7 +76,7 @@ def test_grid_varies_slowest_then_rate_then_seed():
         ({"reduction": ["mean"]}, "reduction is given twice"),
         ({"momentum": [0.5, 1.5]}, "momentum must be at least 0 and below 1, got 1.5"),
         ({"initial_scale": ["a"]}, "initial_scale must be a number, got 'a'"),
-        ({"batch_size": [0]}, "batch_size must be None or a whole number of at least 1"),
+        ({"batch_size": [0]}, "batch_size must be None or an integer of at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):
@@ -236,13 +242,11 @@ def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
 
 
 def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step():
-    lanes = LaneExecutor(
-        network(random.Random(1)), Family(tw.SGD(0.1)), MOONS[:5],
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=False, mode="exact",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(network(random.Random(k))) for k in range(3)])
+    program = ModelProgram(network(random.Random(1)), MOONS[:5], squared_error, mean=False)
+    lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="exact")
+    weights = np.array([program.weights_of(network(random.Random(k))) for k in range(3)])
     rates = [0.01, 0.02, 0.03]
-    swept = lanes.train(weights, [tw.SGD(r) for r in rates], 30, target=1e9)
+    swept = lanes.train(weights, np.array(rates), 30, target=1e9)
     assert swept.steps.tolist() == [1, 1, 1]
     assert swept.reached.all()
     assert not swept.diverged.any()
@@ -297,17 +301,15 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
 
 
 def test_several_threads_run_one_program_at_once():
-    lanes = LaneExecutor(
-        network(random.Random(1)), family_of([tw.SGD(0.1), tw.SGD(0.2)]), MOONS,
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(network(random.Random(k))) for k in range(20)])
-    optimizers = [tw.SGD(0.01 * (k + 1)) for k in range(20)]
-    once = lanes.train(weights, optimizers, 30)
+    program = ModelProgram(network(random.Random(1)), MOONS, squared_error, mean=True)
+    lanes = LaneExecutor(program, family_of([tw.SGD(0.1), tw.SGD(0.2)]), mode="default")
+    weights = np.array([program.weights_of(network(random.Random(k))) for k in range(20)])
+    rates = np.array([0.01 * (k + 1) for k in range(20)])
+    once = lanes.train(weights, rates, 30)
     found = []
 
     def work():
-        found.extend(lanes.train(weights, optimizers, 30).losses for _ in range(5))
+        found.extend(lanes.train(weights, rates, 30).losses for _ in range(5))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -319,11 +321,10 @@ def test_several_threads_run_one_program_at_once():
 
 
 def test_asked_to_stop_it_comes_back_and_says_so():
-    lanes = LaneExecutor(
-        network(random.Random(1)), Family(tw.SGD(0.1)), MOONS,
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(lanes.model)])
-    swept = lanes.train(weights, [tw.SGD(0.1)], 50, stopped=lambda: True)
+    model = network(random.Random(1))
+    program = ModelProgram(model, MOONS, squared_error, mean=True)
+    lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="default")
+    weights, rates = np.array([program.weights_of(model)]), np.array([0.1])
+    swept = lanes.train(weights, rates, 50, stopped=lambda: True)
     assert not swept.whole
-    assert lanes.train(weights, [tw.SGD(0.1)], 50).whole
+    assert lanes.train(weights, rates, 50).whole

@@ -347,20 +347,20 @@ class ByName:
 
 def test_samples_of_several_programs_are_refused_also_one_at_a_time():
     named = [(("a", 1.0), 0.3), (("b", 2.0), 0.4)]
-    with pytest.raises(NativeError, match=r"example 1 has another shape .* picked by$"):
+    with pytest.raises(NativeError, match=r"example 1 has another shape .* as an index$"):
         sweep(ByName, named, [0.1, 0.2], batch_size=1, steps=3, engine="native")
 
 
 def test_weights_are_what_they_were_after_a_model_was_tried():
-    from talweg.training.lane_executor import LaneExecutor, family_of
+    from talweg.training.model_program import ModelProgram
 
     def loss(model, sample):
         return tw.losses.squared_error(model(sample[0]), sample[1])
 
     first, other = line(random.Random(1)), line(random.Random(2))
     drawn = [p.data for p in other.parameters()]
-    lanes = LaneExecutor(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
-    assert lanes.weights_of(other) == drawn == [p.data for p in other.parameters()]
+    program = ModelProgram(first, LINE, loss, mean=False)
+    assert program.weights_of(other) == drawn == [p.data for p in other.parameters()]
 
 
 def test_settings_that_make_no_sense():
@@ -375,7 +375,7 @@ def test_settings_that_make_no_sense():
         with pytest.raises(ArgumentError, match="learning_rates must be numbers, got "):
             sweep(line, LINE, [0.1, rate])
     for seed in (2.5, None, "a"):
-        with pytest.raises(ArgumentError, match="seeds must be whole numbers, got "):
+        with pytest.raises(ArgumentError, match="seeds must be integers, got "):
             sweep(line, LINE, [0.1], seeds=[1, seed])
 
 

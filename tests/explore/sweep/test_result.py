@@ -18,8 +18,9 @@ from talweg.errors import ArgumentError, DataError
 from talweg.explore.limits import limit_at_start
 from talweg.explore.sweep.columns import column, crossed, groups
 from talweg.explore.sweep.conclusion import by_rate, stability
-from talweg.explore.sweep.result import ENDS, SweepResult
+from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.run import Run
+from talweg.explore.sweep.task_result import ENDS
 from talweg.explore.verdicts import VERDICTS, summary, verdict, verdicts
 from talweg.training.history import History
 
@@ -206,8 +207,8 @@ def test_columns():
     assert columns["layers"].tolist() == [(4,), (4, 4)] * 2
     assert columns["batch_size"].tolist() == [None] * 4
     assert column([True, False]).dtype == object
-    place, keys, first = groups({"a": column([[1], [2], [1]])}, ["a"])  # lists cannot be hashed
-    assert (place.tolist(), keys, first) == ([0, 1, 0], [([1],), ([2],)], [0, 1])
+    number, values, first = groups({"a": column([[1], [2], [1]])}, ["a"])  # lists cannot be hashed
+    assert (number.tolist(), values, first) == ([0, 1, 0], [([1],), ([2],)], [0, 1])
     assert groups(columns, [])[1] == [()]
 
 

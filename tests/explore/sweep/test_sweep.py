@@ -165,7 +165,7 @@ def test_plot_has_one_curve_a_run(rates, seeds):
         (0.1, {}, r"learning_rates must be a list .* got 0\.1"),
         ([0.1], {"seeds": []}, "seeds must be a list"),
         ([0.1], {"seeds": 42}, "seeds must be a list .* got 42"),
-        ([0.1], {"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ([0.1], {"steps": 0}, "steps must be an integer of at least 1, got 0"),
         ([0.1], {"steps": "5"}, "steps must"),
         ([0.1], {"reduction": "max"}, "reduction must"),
     ],

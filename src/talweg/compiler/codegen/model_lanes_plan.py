@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from talweg.autodiff.operation import Number
 from talweg.compiler.codegen.entry_points import padded
-from talweg.compiler.codegen.sample_lanes_plan import SMALL, Update
+from talweg.compiler.codegen.sample_lanes_plan import SMALL
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
+from talweg.optim import Update
 
 TABLE = (
     "p", "rates", "settings", "alive", "reached", "done", "last", "losses",

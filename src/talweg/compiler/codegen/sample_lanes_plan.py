@@ -6,17 +6,11 @@ the memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from talweg.autodiff.operation import Number
 from talweg.compiler.codegen.entry_points import padded
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
-
-Update = Callable[
-    [Number, Number, tuple[Number, ...], Number, Number], tuple[Number, tuple[Number, ...]]
-]
-"""An optimiser's equation: (p, g, state, lr, step) -> (p, state)."""
+from talweg.optim import Update
 
 TABLE = (
     "p", "moved", "g", "gathered", "c", "data", "order", "offsets", "counts",

@@ -20,13 +20,14 @@ import numpy as np
 from talweg.autodiff.operation import Number
 from talweg.compiler.codegen.model_lanes_entry import many_models
 from talweg.compiler.codegen.model_lanes_plan import TABLE, Plan
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT, Update
+from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT
 from talweg.compiler.ir.tape import Array, Tape
 from talweg.compiler.passes.find_loops import find_loops_within
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import NativeError
+from talweg.optim import Update
 
 _SLICE = 0.05
 """Seconds that native code may take before Python looks up: for Ctrl-C, and to be stopped."""

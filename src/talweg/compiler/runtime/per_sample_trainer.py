@@ -6,15 +6,14 @@ the same order, with the forward and backward passes as a table walked by native
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from talweg.compiler.codegen.sample_lanes_plan import Update
 from talweg.compiler.ir.tape import Array, Tape
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import Taken
+from talweg.optim import Update, finite_update
 
 
 class PerSampleTrainer:
@@ -70,7 +69,7 @@ class PerSampleTrainer:
         for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
             chosen = range(len(self.samples)) if batch is None else batch
             seen.append(self._loss_and_gradient(chosen))
-            if not self._move(rate, float(first + k), seen[-1]):
+            if not self._update(rate, float(first + k), seen[-1]):
                 return Taken(seen, diverged=True)
         return Taken(seen, diverged=False)
 
@@ -89,23 +88,23 @@ class PerSampleTrainer:
             total = total + part
         return total * weight
 
-    def _move(self, rate: float, step: float, loss: float) -> bool:
-        """Move every parameter, if all numbers stay finite."""
+    def _update(self, rate: float, step: float, loss: float) -> bool:
+        """Update every trained parameter; False, and no change, if the step has diverged."""
         gradient = self.gradient.tolist()
-        length = math.hypot(*gradient)
-        scale = 1.0
-        if self.clip_norm is not None and length > self.clip_norm:
-            scale = self.clip_norm / length
         states = self.remembered.reshape(-1, self.room)[:, : len(gradient)]
-        moved = [
-            self.update(p, g * scale if scale != 1.0 else g, tuple(state), rate, step)
-            for p, g, state in zip(
-                self.parameters[: len(gradient)].tolist(), gradient, states.T.tolist(), strict=True
-            )
-        ]
-        numbers = [p for p, _ in moved]
-        if not all(map(math.isfinite, [loss, *gradient, *numbers])):
+        updated = finite_update(
+            self.update,
+            self.parameters[: len(gradient)].tolist(),
+            gradient,
+            [tuple(state) for state in states.T.tolist()],
+            rate,
+            step,
+            loss=loss,
+            clip_norm=self.clip_norm,
+        )
+        if updated is None:
             return False
+        numbers, moved = updated
         self.parameters[: len(gradient)] = numbers
-        states[:] = np.array([state for _, state in moved]).T.reshape(states.shape)
+        states[:] = np.array(moved).T.reshape(states.shape)
         return True

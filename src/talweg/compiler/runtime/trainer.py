@@ -19,13 +19,14 @@ import numpy as np
 
 from talweg.compiler.codegen.lower import operations
 from talweg.compiler.codegen.sample_lanes import training_steps
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT, SIZES, TABLE, Plan, Update
+from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT, SIZES, TABLE, Plan
 from talweg.compiler.ir.tape import Array, Tape
 from talweg.compiler.passes.find_loops import find_loops_within
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import NativeError
+from talweg.optim import Update
 
 _MOST_BLOCKS = 8
 """How many vectors of samples are computed side by side, at most."""

@@ -23,7 +23,9 @@ from talweg.errors import NativeError
 from talweg.explore.trainability.axes import LAYERED, Axis
 from talweg.explore.trainability.measure import convergence_measure
 from talweg.explore.trainability.point_runs import Plan, parameters_of_axis
-from talweg.training.lane_executor import Family, LaneExecutor, family_of, first_rates
+from talweg.training.lane_executor import LaneExecutor
+from talweg.training.model_program import ModelProgram
+from talweg.training.optimizer_family import Family, family_of, first_rates
 
 if TYPE_CHECKING:
     from talweg.compiler.ir.tape import Array
@@ -79,6 +81,13 @@ class PointLanes:
         self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
         self.ranges = self._ranges()
         self._refuse_hidden_settings()
+        self._program = ModelProgram(
+            self.model,
+            plan.samples,
+            lambda model, sample: plan.loss(model(sample[0]), sample[1]),
+            mean=plan.reduction == "mean",
+            batch_size=plan.batch_size,
+        )
         self._lanes: dict[tuple[str, ...], LaneExecutor] = {}
         self._making = threading.Lock()
         self._stopped = threading.Event()
@@ -108,12 +117,12 @@ class PointLanes:
             numbers = {self.axes[k].setting: some[k] for k in own}
             lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
             varied = [numbers[name] for name in lanes.family.varied]
-            swept = lanes.sweeper.run(
+            swept = lanes.train(
                 self._weights(some),
                 self._rates(some, lanes.family.scheduled),
                 plan.steps,
                 settings=np.array(varied) if varied else None,
-                batches=lanes.batches(plan.steps, plan.seed),
+                seed=plan.seed,
                 stopped=self._stopped.is_set,
             )
             measures[rows] = convergence_measure(swept.losses)
@@ -141,13 +150,9 @@ class PointLanes:
             if varied not in self._lanes:
                 optimizer = replace(plan.optimizer, **numbers)
                 self._lanes[varied] = LaneExecutor(
-                    self.model,
+                    self._program,
                     Family(optimizer, varied, callable(optimizer.lr)),
-                    plan.samples,
-                    lambda model, sample: plan.loss(model(sample[0]), sample[1]),
-                    mean=plan.reduction == "mean",
                     mode=self.mode,
-                    batch_size=plan.batch_size,
                     ranges=[end for _, end in self.ranges],
                 )
             return self._lanes[varied]
