@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import warnings
 
 import pytest
@@ -16,6 +17,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("talweg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory):
+    """Compiled code goes to a folder of this run: neither does the user's cache change what is
+    tested, nor do tests fill it. Workers of pytest-xdist share the folder."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TALWEG_CACHE_DIR", str(root / "talweg-cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,9 @@ LESSONS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "network", "optimizer", "more"), LESSONS, ids=str)
+@pytest.mark.parametrize(
+    ("line", "network", "optimizer", "more"), LESSONS, ids=[line for line, *_ in LESSONS]
+)
 def test_train_takes_options(run, line, network, optimizer, more):
     seed = network.get("seed", 42)
     model = tw.MLP(

@@ -141,7 +141,9 @@ def test_closing_stops_the_work_and_joins_the_threads():
 # ---- executors -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", ["dask", 4, object(), ThreadPoolExecutor], ids=repr)
+@pytest.mark.parametrize(
+    "executor", ["dask", 4, object(), ThreadPoolExecutor], ids=["text", "number", "object", "class"]
+)
 def test_what_is_no_executor_is_refused(executor):
     with pytest.raises(ArgumentError, match=r"^executor must be None, a dask.*, got "):
         completed(a_job(), [1], executor=executor)
