@@ -7,7 +7,7 @@ import pytest
 
 import talweg as tw
 from talweg.explore.sweep.run import Run
-from talweg.explore.trainability.measure import Dimension
+from talweg.explore.trainability.boundary import Dimension
 
 
 def a_sweep():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from talweg.errors import DataError
-from talweg.explore.store_lock import GROUP, begin_group
+from talweg.explore.store_lock import GROUP_FILE, create_zarr_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,8 @@ def create_group(path: Path, said: dict[str, Any]) -> None:
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file; runs are stored in a folder")
-    if not begin_group(path, {"talweg": {"format": _FORMAT, **said}}):
-        raise DataError(f"{path} has files but no {GROUP}: it is not a store of runs")
+    if not create_zarr_group(path, {"talweg": {"format": _FORMAT, **said}}):
+        raise DataError(f"{path} has files but no {GROUP_FILE}: it is not a store of runs")
 
 
 def about(path: Path) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def about(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if there is no store, or its description is damaged.
     """
-    if not (path / GROUP).is_file():
-        raise DataError(f"{path} is not a store of runs: there is no file {GROUP} in it")
-    said = _json(path / GROUP).get("attributes")
+    if not (path / GROUP_FILE).is_file():
+        raise DataError(f"{path} is not a store of runs: there is no file {GROUP_FILE} in it")
+    said = _json(path / GROUP_FILE).get("attributes")
     said = said.get("talweg") if isinstance(said, dict) else None
     if not isinstance(said, dict) or "format" not in said:  # a map of talweg has none
-        raise DataError(f"{path} is not a store of runs: its {GROUP} describes something else")
+        raise DataError(f"{path} is not a store of runs: its {GROUP_FILE} describes something else")
     if said.get("format") != _FORMAT:
         raise DataError(
             f"{path} has the format {said.get('format')!r}, and this talweg reads {_FORMAT}; "
@@ -73,7 +73,7 @@ def about(path: Path) -> dict[str, Any]:
     if not all(type(count) is int and count > 0 for count in counts) or not isinstance(
         said.get("description"), dict
     ):
-        raise DataError(f"{path / GROUP} is damaged: it does not say what was run")
+        raise DataError(f"{path / GROUP_FILE} is damaged: it does not say what was run")
     return said
 
 
@@ -93,7 +93,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def arrays_in(path: Path) -> list[str]:
     """The names of the arrays in a store, in alphabetical order."""
-    return sorted(file.parent.name for file in path.glob(f"*/{GROUP}"))
+    return sorted(file.parent.name for file in path.glob(f"*/{GROUP_FILE}"))
 
 
 def create_array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> None:
@@ -137,7 +137,7 @@ def open_array(
     """
     import zarr
 
-    file = path / name / GROUP
+    file = path / name / GROUP_FILE
     said = _json(file)
     try:
         codecs = [codec["name"] for codec in said["codecs"]]
