@@ -10,6 +10,7 @@ from mean_field_runs import Runs
 import talweg as tw
 from talweg.compiler.runtime.lane_trainer import LaneTrainer
 from talweg.errors import NativeError
+from talweg.explore.trainability import point_lanes
 from talweg.explore.trainability.axes import Plane, parse_axis
 from talweg.explore.trainability.mean_field import default_problem
 from talweg.explore.trainability.point_lanes import PointJob, PointLanes
@@ -85,7 +86,7 @@ def test_long_runs_are_computed_in_small_batches(monkeypatch):
         return run(self, weights, *args, **more)
 
     monkeypatch.setattr(LaneTrainer, "run", counted)
-    monkeypatch.setattr("talweg.explore.trainability.point_lanes._LOSSES_AT_ONCE", 10 * of.steps)
+    monkeypatch.setattr(point_lanes, "_LOSSES_AT_ONCE", 10 * of.steps)
     assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
     assert sum(counts) == len(whole)
     assert max(counts) == 10
