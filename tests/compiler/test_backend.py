@@ -20,7 +20,8 @@ from mixtures import PARTS, XS, mixed
 from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, computed
 
 import talweg as tw
-from talweg.compiler.codegen import entry_points, lower, sample_lanes_plan
+from talweg.compiler import pipeline
+from talweg.compiler.codegen import entry_points, lower, training_spec
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
 from talweg.compiler.ir.loop_program import Affine
@@ -39,7 +40,6 @@ from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm, trainer
 from talweg.compiler.runtime.buffers import Memory
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
 
 # ---- the oracle ---------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
+    compiled = pipeline.executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)
@@ -209,7 +209,7 @@ def as_if_large(monkeypatch, jam, on_stack, quick):
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
     monkeypatch.setattr(lower, "_JAM", jam)
     if not on_stack:
-        monkeypatch.setattr(entry_points, "_SMALL", 0)
+        monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
     if quick:
         monkeypatch.setattr(llvm, "_LONG_TEXT", 0)
 
@@ -289,14 +289,14 @@ def test_training_steps_that_keep_their_loops(monkeypatch, blocks, jam, in_memor
     as_if_large(monkeypatch, jam, on_stack=True, quick=False)
     monkeypatch.setattr(trainer, "lanes_and_blocks", lambda *_: (4, blocks))
     if in_memory:
-        monkeypatch.setattr(sample_lanes_plan, "SMALL", 0)
+        monkeypatch.setattr(training_spec, "STACK_LIMIT", 0)
     samples = [[0.125 * k] for k in range(1, 10)]
     found = [eager(squared, POSITIVE, x) for x in samples]
-    steps = trainer.Trainer(
+    steps = pipeline.trainer(
         case_of(squared, POSITIVE, samples[0]).tape,
         np.array(samples),
         update=tw.SGD(0.1).update,
-        remembered=0,
+        state_size=0,
         trained=16,
         mean=False,
     )
@@ -428,7 +428,7 @@ def test_odd_numbers(x):
 @pytest.mark.parametrize("exact", [False, True])
 def test_zeros_have_the_sign_of_the_eager_engine(exact, as_table):
     tape = trace(lambda w: [1.0 / (0.0 - w), 1.0 / (w + 0.0)], tw.Value(1.0)).tape
-    compiled = Executable(tape, exact=exact, as_table=as_table)
+    compiled = pipeline.executable(tape, exact=exact, as_table=as_table)
     assert compiled.value([0.0], []) == (math.inf, math.inf)
     assert compiled.value([-0.0], []) == (math.inf, math.inf)
 
@@ -455,8 +455,8 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
     case = case_of(f, [0.3, 0.4], [0.5, 0.6])
     assert len(case.tape) > 8000
-    compiled = Executable(case.tape, exact=True)
-    assert compiled.code is None
+    compiled = pipeline.executable(case.tape, exact=True)
+    assert compiled.scheduled is None
     assert same(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
     found = compiled.gradient(case.inputs["w"], case.inputs["x"], case.cotangents)
     assert same(found["w"], case.gradient["w"])
@@ -464,7 +464,7 @@ def test_a_long_program_without_pattern_runs_as_a_table():
 
 def test_derivatives_are_added_to_what_is_there_in_the_eager_order():
     case = case_of(swapped, [0.1, 0.2], [0.3] * 9)
-    compiled = Executable(case.tape, exact=True)
+    compiled = pipeline.executable(case.tape, exact=True)
     w, x = case.inputs["w"], case.inputs["x"]
     values = [tw.Value(a) for a in w]
     start = [1e-3, -1e3]
@@ -481,7 +481,7 @@ def test_only_what_is_wanted(wrt):
     case = case_of(read_long_after, [0.1, 0.2], [0.3, 0.1, -0.5, 0.25, 0.75, 0.5])
     w, x = case.inputs["w"], case.inputs["x"]
     for as_table in (False, True):
-        compiled = Executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
+        compiled = pipeline.executable(case.tape, exact=True, wrt=wrt, as_table=as_table)
         for _ in range(2):
             found = compiled.gradient(w, x, case.cotangents)
             assert tuple(found) == wrt
@@ -642,23 +642,24 @@ def test_an_adjoint_in_another_order_gives_other_numbers(monkeypatch):
     assert not same(adjoint.run(program, case.inputs, case.cotangents)["w"], right["w"])
 
 
-# ---- machine code for code written by hand ------------------------------------------------------
+# ---- native code of a scheduled program built by hand -------------------------------------------
 
 
-def native_outputs(found, sizes, inputs, exact=True):
+def native_outputs(found, inputs, exact=True):
     """Run the function `value` of scheduled code."""
     library = llvm.compile(entry_points.kernels(found, exact))
-    numbers = {"w": inputs, "out": [0.0] * len(found.outputs), "work": [0.0]}
-    memory = Memory({name: max(1, len(part)) for name, part in numbers.items()}, entry_points.TABLE)
-    memory.floats("w")[:] = inputs
+    names = [field.name for field in entry_points.ARGUMENTS.fields]
+    sizes = {"w": len(inputs), "out": len(found.outputs)}
+    memory = Memory(entry_points.ARGUMENTS, dict.fromkeys(names, 1) | sizes)
+    memory["w"][:] = inputs
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("value"))(memory.address)
-    return memory.floats("out").tolist()
+    return memory["out"].tolist()
 
 
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("n", [3, 7, 40, 300])
 def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
-    """Sums over a triangle: written out, as loops, and jammed where it may be."""
+    """Sums over a triangle: unrolled, and as loops."""
     inner = ForLoop(Affine(1, (1,)), (
         Compute(ADD, (R0, Element("w", Affine(0, (0, 1)))), (R0,)),
     ))  # fmt: skip
@@ -670,6 +671,6 @@ def test_loops_in_machine_code_are_those_of_the_interpreter(n, exact):
     start = Compute(ADD, (W0, Literal(0.0)), (R1,))
     found = text_of([start, outer], outputs=(R1, R0))
     scheduled_verifier.verify(found, {"w": n, "x": 0})
-    w = [float(k % 7) for k in range(n)]  # sums of small whole numbers: exact in any order
+    w = [float(k % 7) for k in range(n)]  # sums of small integers are exact in any order
     expected, _ = scheduled_program.run(found, {"w": w, "x": []})
-    assert native_outputs(found, {"w": n}, w, exact) == expected
+    assert native_outputs(found, w, exact) == expected

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import talweg as tw
+from talweg.compiler import pipeline
 from talweg.compiler.codegen import entry_points, lower
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, scheduled_verifier, tape
@@ -28,7 +29,6 @@ from talweg.compiler.ir.scheduled_program import (
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import CompilerError, NativeError
 
 NOISE = [random.Random(k).uniform(0.1, 0.9) for k in range(50)]
@@ -109,7 +109,7 @@ def check_stages(case):
 def check_native(case, exact, as_table=False):
     """Native code gives the eager numbers, at the first call and at the second."""
     agree = same if exact else close
-    compiled = Executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
+    compiled = pipeline.executable(case.tape, exact=exact, wrt=("w", "x"), as_table=as_table)
     w, x = case.inputs["w"], case.inputs["x"]
     for _ in range(2):
         assert agree(compiled.value(w, x), case.outputs)
@@ -119,11 +119,11 @@ def check_native(case, exact, as_table=False):
 
 
 @pytest.fixture
-def loops_stay_loops(monkeypatch):
-    """Programs as small as a test's are compiled as large ones are: in loops, with jamming."""
+def no_unrolling(monkeypatch):
+    """Small programs are compiled as large ones are: with loops, jammed, with arrays in memory."""
     monkeypatch.setattr(lower, "_SMALL_PROGRAM", 0)
     monkeypatch.setattr(lower, "_SMALL_LOOP", 0)
-    monkeypatch.setattr(entry_points, "_SMALL", 0)
+    monkeypatch.setattr(entry_points, "_STACK_LIMIT", 0)
 
 
 # ---- programs with a point -------------------------------------------------------------------
@@ -145,9 +145,9 @@ def nested(rows, columns, length):
     return f
 
 
-@pytest.mark.usefixtures("loops_stay_loops")
+@pytest.mark.usefixtures("no_unrolling")
 @pytest.mark.parametrize("sizes", [(3, 3, 3), (4, 6, 5), (9, 5, 4), (7, 11, 3)])
-def test_copies_of_nested_loops_have_cells_of_their_own(sizes):
+def test_jammed_iterations_of_nested_loops_have_registers_of_their_own(sizes):
     case = case_of(nested(*sizes), [0.4, -0.3], NOISE[:12])
     scheduled = check_stages(case)
     outer = next(s for s in scheduled.forward if isinstance(s, ForLoop) and s.parallel)
@@ -205,8 +205,8 @@ def test_a_hundred_thousand_operations_in_one_expression(exact):
         return [total]
 
     case = case_of(f, [0.999], [1.0])
-    compiled = Executable(case.tape, exact=exact)
-    assert compiled.code is not None
+    compiled = pipeline.executable(case.tape, exact=exact)
+    assert compiled.scheduled is not None
     agree = same if exact else close
     assert agree(compiled.value(case.inputs["w"], case.inputs["x"]), case.outputs)
     found = compiled.gradient(case.inputs["w"], case.inputs["x"], [1.0])["w"]

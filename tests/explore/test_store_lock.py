@@ -17,7 +17,7 @@ import talweg
 from talweg._util import atomic_files
 from talweg.errors import ArgumentError, DataError
 from talweg.explore import store_lock
-from talweg.explore.store_lock import CREATION_LOCK, GROUP_FILE, FileLock, create_zarr_group
+from talweg.explore.store_lock import CREATION_LOCK, GROUP_FILE, FileLock, create_group
 from talweg.explore.sweep import store as run_store
 from talweg.explore.sweep.store import RunStore, StoredRuns
 from talweg.explore.trainability.axes import Axis, Plane
@@ -186,7 +186,7 @@ def test_a_store_that_is_being_created_is_not_taken_for_another_folder(folder, m
         entries = scandir(path)
         if Path(path) == folder and not (folder / GROUP_FILE).exists():
             monkeypatch.undo()
-            create_zarr_group(folder, {})
+            create_group(folder, {})
             (folder / "finished").mkdir()
         return entries
 
@@ -200,7 +200,7 @@ def test_a_store_that_is_being_created_is_not_taken_for_another_folder(folder, m
 def test_a_folder_with_other_files_is_not_changed(folder):
     folder.mkdir(parents=True)
     (folder / "thesis.tex").write_text("chapter 1")
-    assert not create_zarr_group(folder, {})
+    assert not create_group(folder, {})
     assert names(folder) == ["thesis.tex"]
 
 

@@ -6,13 +6,12 @@ from collections import defaultdict
 import numpy as np
 
 import talweg as tw
-from talweg.compiler import explain
+from talweg.compiler import explain, pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import loop_program, scheduled_program, tape
 from talweg.compiler.passes import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import NativeError
 
 
@@ -73,7 +72,7 @@ def close(a, b):
 def check_native(flat, inputs, eager, cotangents, gradient):
     """Compare native code in all its forms with the eager result."""
     for exact, as_table in [(True, False), (False, False), (True, True), (False, True)]:
-        compiled = Executable(flat, exact=exact, wrt=("w", "x"), as_table=as_table)
+        compiled = pipeline.executable(flat, exact=exact, wrt=("w", "x"), as_table=as_table)
         agree = same if exact else close
         for _ in range(2):  # the second call finds memory that the first one used
             assert agree(compiled.value(inputs["w"], inputs["x"]), eager)

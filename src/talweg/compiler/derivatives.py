@@ -21,13 +21,13 @@ import numpy as np
 
 from talweg.autodiff.higher_order import gradients
 from talweg.autodiff.tracing import is_plain, is_tracing
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.object_guard import Key
 from talweg.compiler.frontend.pytree import rebuilt
 from talweg.compiler.frontend.signature import Flat, Seen, flatten
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import Check
-from talweg.compiler.jit import Mode
-from talweg.compiler.runtime.executable import Executable
+from talweg.compiler.pipeline import Mode
 from talweg.errors import ArgumentError, ShapeError, TraceError
 from talweg.value import Value
 
@@ -294,7 +294,7 @@ class _Native:
     def __init__(self, f: Callable[..., Any], traced: Trace, flat: Flat, exact: bool) -> None:
         places = flat.places
         self.sources = [places.get(p, p) for p in traced.parameters]
-        self.compiled = Executable(traced.tape, exact=exact, wrt=("w", "x"))
+        self.compiled = pipeline.executable(traced.tape, exact=exact, wrt=("w", "x"))
         self.check = Check(f, traced, flat, self._parameters(flat), ())
 
     def _parameters(self, flat: Flat) -> bytes:
@@ -386,13 +386,11 @@ class _Differentiated:
     """A function with its programs, one for each kind of arguments."""
 
     def __init__(self, f: Callable[..., Any], argnum: int, mode: Mode) -> None:
-        if mode not in ("default", "exact"):
-            raise ArgumentError(f'mode must be "default" or "exact", got {mode!r}')
+        self.exact = pipeline.is_exact(mode)
         if not callable(f):
             raise ArgumentError(f"expected a function, got {f!r}")
         self.f = f
         self.argnum = argnum
-        self.exact = mode == "exact"
         self.programs: dict[Key, _Program] = {}
         self.seen = Seen()
         self.lock = threading.Lock()

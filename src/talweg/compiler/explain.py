@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir.loop_program import (
     Affine,
@@ -25,8 +26,7 @@ from talweg.compiler.ir.loop_program import (
     Reference,
     variable,
 )
-from talweg.compiler.ir.tape import CONSTANT, RESULT, verify
-from talweg.compiler.passes.find_loops import find_loops
+from talweg.compiler.ir.tape import CONSTANT, RESULT
 from talweg.compiler.passes.use_def import Index, UseDef, UseDefChains, here
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
@@ -68,9 +68,7 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
             s += x[i+6]*x[i+1]**2
         return s
     """
-    tape = trace(f, *args).tape
-    verify(tape)
-    return text(find_loops(tape))
+    return text(pipeline.loop_program(trace(f, *args).tape))
 
 
 def text(program: Program) -> str:

@@ -16,21 +16,21 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 from talweg.autodiff.operation import Op, to_float
 from talweg.autodiff.tracing import is_plain, is_tracing
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.object_guard import Key, is_function
 from talweg.compiler.frontend.pytree import rebuilt
 from talweg.compiler.frontend.signature import Flat, Seen, difference, flatten
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.frontend.trace_guard import Check, emptied
 from talweg.compiler.ir.tape import CONSTANT, RESULT, restricted
+from talweg.compiler.pipeline import Mode
 from talweg.compiler.runtime.executable import Executable, Numbers
 from talweg.errors import ArgumentError, NumberError, TraceWarning
 from talweg.value import Value, node_of
-
-Mode: TypeAlias = Literal["default", "exact"]
 
 _MANY_TRACES = 8
 """From so many traces on, a function is probably used in a way that was not meant."""
@@ -83,8 +83,7 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
         >>> total.data, w.grad, loss.traces
         (0.5, 2.0, 1)
     """
-    if mode not in ("default", "exact"):
-        raise ArgumentError(f'mode must be "default" or "exact", got {mode!r}')
+    pipeline.is_exact(mode)
     if f is None:
         return functools.partial(jit, mode=mode)
     if not callable(f) or isinstance(f, type):
@@ -255,7 +254,7 @@ class _Program:
         outputs = [o for o, wanted in zip(self.outputs, reached, strict=True) if wanted]
         same = outputs == list(self.tape.outputs)
         tape = self.tape if same else restricted(self.tape, outputs)
-        return Executable(tape, exact=self.exact)
+        return pipeline.executable(tape, exact=self.exact)
 
     def _reading(self, flat: Flat) -> _Reading:
         """What is read at a call; worked out anew only if the Values may be others."""

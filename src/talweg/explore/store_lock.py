@@ -1,21 +1,21 @@
 """One store and several processes: which process creates it, and which may write to it.
 
 A store of runs and a store of a map are both a folder with a Zarr group. The file of the group,
-`zarr.json`, describes what the store holds. `create_zarr_group` creates it. `FileLock` is the lock
+`zarr.json`, describes what the store holds. `create_group` creates it. `FileLock` is the lock
 for that and for everything that is written later.
 
 To create a store, a process locks the file `.zarr.json.lock` in the folder, tests again whether
 there is a group, and creates the group's file, which appears complete or not at all. Then it
 removes the lock's file, because Zarr warns of files that it does not know. The group's file is
 never replaced after that, so it is the file to lock for writing. A caller reads the description
-after `create_zarr_group`, because another process may have created the store.
+after `create_group`, because another process may have created the store.
 
 A lock of the operating system ends with its process, also if the process is killed. A process that
-is killed while it creates a store leaves an empty store, or none: `create_zarr_group` ignores the
+is killed while it creates a store leaves an empty store, or none: `create_group` ignores the
 files that it leaves, and the next process creates the store. On a file system without locks only
 one process creates the group's file too, but two processes may then write to the store.
 
-Start reading at `create_zarr_group`, then `FileLock`.
+Start reading at `create_group`, then `FileLock`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _PAUSE = 0.002
 # ---- creating a store ----------------------------------------------------------------------
 
 
-def create_zarr_group(folder: Path, attributes: dict[str, Any]) -> bool:
+def create_group(folder: Path, attributes: dict[str, Any]) -> bool:
     """Create the file of a group in a folder that is absent or empty.
 
     A folder with other files is not changed.

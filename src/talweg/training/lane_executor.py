@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from talweg.compiler import pipeline
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, LaneTrainer, Swept
+from talweg.compiler.runtime.buffers import Batches
+from talweg.compiler.runtime.lane_trainer import Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.training.batches import batches_of
 from talweg.training.model_program import ModelProgram
@@ -46,7 +48,7 @@ class LaneExecutor:
         self.exact = mode == "exact"
         refuse_hidden_state(family.example)
         try:
-            self.trainer = LaneTrainer(
+            self.trainer = pipeline.lane_trainer(
                 program.tape,
                 program.inputs(),
                 update=family.update,
@@ -54,7 +56,7 @@ class LaneExecutor:
                 mean=program.mean,
                 batch=program.batch_size,
                 settings=len(family.varied),
-                ends=ranges,
+                range_ends=ranges,
                 exact=self.exact,
                 scheduled=family.scheduled,
             )

@@ -21,6 +21,7 @@ import numpy as np
 
 from talweg import losses
 from talweg._util.cpu_count import cores
+from talweg.compiler import pipeline
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
@@ -83,9 +84,9 @@ class NativeExecutor:
         first = self.programs.program_of(0)
         if len(objective.examples) > 1 and batch_size != 1:
             self.programs.require_one_program(advice="; take batch_size=1")
-        self._state: Array = self._compile(first).trainer.remembered
+        self._state: Array = self._compile(first).trainer.state
         start = optimizer.initial_state()
-        self._state[:] = np.repeat(start, len(self._state) // max(1, len(start)))
+        self._state[:] = np.reshape(start, (-1, 1))
         self._pace = 1  # how many steps a call takes
 
     # ---- compilation -------------------------------------------------------------------------
@@ -104,20 +105,18 @@ class NativeExecutor:
     def _trainer(self, program: ExampleProgram, inputs: Array) -> Trainer | PerSampleTrainer:
         settings: dict[str, Any] = {
             "update": self.optimizer.update,
-            "remembered": len(self.optimizer.initial_state()),
+            "state_size": len(self.optimizer.initial_state()),
             "trained": len(self.objective.parameters),
             "mean": self.objective.mean,
             "clip_norm": self.clip_norm,
             "exact": self.exact,
         }
         try:
-            return Trainer(
+            return pipeline.trainer(
                 program.tape, inputs, batch=self.batch_size, threads=self.threads, **settings
             )
         except CompilerError:
             raise
-        except NativeError:  # no loops, or too much text: an operation table then
-            return PerSampleTrainer(program.tape, inputs, **settings)
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
 
@@ -151,13 +150,13 @@ class NativeExecutor:
         trainer, objective, first = compiled.trainer, self.objective, record.history.steps
         rates, lr = self._rates(first, len(batches)), self.optimizer.lr
         trainer.parameters[:] = self.programs.weights()
-        trainer.remembered[:] = self._state
+        trainer.state[:] = self._state
         start = time.perf_counter()
         taken = trainer.take(
             compiled.renumbered(batches), rates if callable(lr) else float(lr), first + 1
         )
         end = time.perf_counter()
-        self._state[:] = trainer.remembered
+        self._state[:] = trainer.state
         self._keep_pace(trainer, len(batches), end - start)
         moved = trainer.parameters[: len(objective.parameters)].tolist()
         bounds = np.linspace(start - record.start, end - record.start, len(taken.losses) + 1)
@@ -207,7 +206,7 @@ class NativeExecutor:
     @cached_property
     def _loss_function(self) -> Executable:
         """The loss of an example of the first program, compiled."""
-        return Executable(self.programs.program_of(0).tape, exact=self.exact)
+        return pipeline.executable(self.programs.program_of(0).tape, exact=self.exact)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Family:
 
     Attributes:
         example: one of them.
-        varied: the settings, beside the learning rate, in which they differ; none of them is zero.
+        varied: the settings other than the learning rate in which they differ; none is zero.
         scheduled: whether the learning rate of one of them follows a schedule.
     """
 

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from mixtures import XS, irregular_part, mixtures, regular_part, rolled
 
 import talweg as tw
-from talweg.compiler import explain
+from talweg.compiler import explain, pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
 from talweg.compiler.passes.roll import roll, roll_within
-from talweg.compiler.runtime.executable import Executable
 
 
 def shown(program):
@@ -155,8 +154,8 @@ def test_a_long_program_without_pattern_is_a_table_with_the_right_numbers():
 
     traced = trace(program, XS)
     assert len(traced.tape) > 10_000  # more than it reads before it gives up
-    compiled = Executable(traced.tape, exact=True)
-    assert compiled.code is None
+    compiled = pipeline.executable(traced.tape, exact=True)
+    assert compiled.scheduled is None
     assert compiled.value([], traced.inputs) == (traced.output.data,)
 
 

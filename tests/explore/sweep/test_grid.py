@@ -9,6 +9,7 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
 from talweg.training.lane_executor import LaneExecutor
@@ -79,7 +80,7 @@ def test_grid_varies_slowest_then_rate_then_seed():
         ({"batch_size": [0]}, "batch_size must be None or an integer of at least 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):
+def test_invalid_grids_are_refused_before_any_run(grid, complaint):
     def never(prediction, target):
         raise AssertionError("a run was made")
 
@@ -87,7 +88,7 @@ def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):
         sweep(network, MOONS, [0.1], grid=grid, reduction="sum", loss=never)
 
 
-def test_an_optimizer_must_be_one():
+def test_optimizer_must_make_an_optimiser_and_stop_at_be_finite():
     with pytest.raises(ArgumentError, match="optimizer must make an optimiser"):
         sweep(network, MOONS, [0.1], optimizer=lambda lr: lr)
     with pytest.raises(ArgumentError, match="stop_at must be None or a finite number"):
@@ -98,7 +99,7 @@ def test_an_optimizer_must_be_one():
 
 
 @pytest.mark.parametrize("engine", ["native", "eager"])
-def test_momentum_width_and_scale(engine):
+def test_momentum_width_and_initial_scale_give_the_runs_of_train(engine):
     grid = {"width": [2, 3], "momentum": [0.0, 0.5, 0.9], "initial_scale": [1.0, 0.25]}
     result = sweep(
         network, MOONS, [0.01, 0.03, 1e308], seeds=[1, 2], grid=grid, steps=7, engine=engine,
@@ -116,7 +117,7 @@ def test_momentum_width_and_scale(engine):
 
 
 @pytest.mark.parametrize("optimizer", [tw.Adam, tw.RMSprop, tw.AdamW])
-def test_other_numbers_of_optimisers(optimizer):
+def test_other_settings_of_optimisers_give_the_runs_of_train(optimizer):
     varied = {"decay": [0.9, 0.5]} if optimizer is tw.RMSprop else {"beta1": [0.9, 0.5, 0.0]}
     grid = {**varied, "weight_decay": [0.0, 0.1, 0.3]}
     result = sweep(
@@ -128,7 +129,7 @@ def test_other_numbers_of_optimisers(optimizer):
         same(run, alone(run.settings, optimizer(run.learning_rate, **own), 6))
 
 
-def test_whole_numbers_truth_values_and_a_scale_that_the_model_takes():
+def test_integers_booleans_and_a_scale_that_the_model_takes():
     def scaled(rng, initial_scale):
         model = network(rng)
 
@@ -169,7 +170,7 @@ def test_batches_are_those_of_train(mode, reduction):
             np.testing.assert_allclose(run.history.losses, history.losses, rtol=1e-9)
 
 
-def test_batches_can_have_a_seed_of_their_own():
+def test_batches_can_be_seeded_separately_from_the_weights():
     given = {"batch_size": 4, "seed": 99}
     result = sweep(
         network, MOONS, [0.01, 0.02], seeds=[1, 2], steps=9, engine="native", mode="exact", **given
@@ -178,7 +179,7 @@ def test_batches_can_have_a_seed_of_their_own():
         same(run, alone(run.settings, tw.SGD(run.learning_rate), 9, **given))
 
 
-def test_settings_of_train_that_lanes_do_not_know_are_trained_one_by_one():
+def test_settings_that_lanes_do_not_support_are_trained_one_by_one():
     asked = {"grid": {"clip_norm": [0.1, 1.0]}, "steps": 5}
     with pytest.raises(NativeError, match="clip_norm is set"):
         sweep(network, MOONS, [0.1], engine="native", **asked)
@@ -214,7 +215,7 @@ def test_a_width_that_native_code_refuses_is_trained_one_by_one(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["native", "eager"])
-def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
+def test_runs_that_reach_the_target_stop_and_other_lanes_continue(engine):
     def make(rng):
         return MLP(3, [4, 4, 1], rng=rng)
 
@@ -241,7 +242,7 @@ def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
             same(run, other.history)
 
 
-def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step():
+def test_a_target_can_stop_all_lanes_and_weights_are_those_after_the_last_step():
     program = ModelProgram(network(random.Random(1)), MOONS[:5], squared_error, mean=False)
     lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="exact")
     weights = np.array([program.weights_of(network(random.Random(k))) for k in range(3)])
@@ -256,28 +257,26 @@ def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step(
         assert swept.weights[k].tolist() == [p.data for p in model.parameters()]
 
 
-# ---- ranges of parameters with rates of their own --------------------------------------------
+# ---- ranges of parameters with separate rates ------------------------------------------------
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
-    from talweg.compiler.runtime.lane_trainer import LaneTrainer
-
+def test_ranges_of_parameters_have_separate_learning_rates(scheduled):
     model, steps, models = network(random.Random(3)), 6, 11
     numbers = [p.data for p in model.parameters()]
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [0.1, 0.2, 0.3])
     assert list(traced.parameters) == model.parameters()
     samples = np.array([[*x, y] for x, y in MOONS[:4]])
     ends = [4, 9, len(numbers)]
-    made = LaneTrainer(
+    made = pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(1.0, momentum=0.5).update, start=(0.0,),
-        ends=ends, exact=True, scheduled=scheduled,
+        range_ends=ends, exact=True, scheduled=scheduled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     shape = (steps, 3, models) if scheduled else (3, models)
     rates = rng.uniform(0.001, 0.1, size=shape)
     swept = made.run(np.tile(numbers, (models, 1)), rates, steps)
-    for k in range(models):  # by the blackboard
+    for k in range(models):  # by the equations
         for p, number in zip(model.parameters(), numbers, strict=True):
             p.data = number
         v = [0.0] * len(numbers)
@@ -297,10 +296,10 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
         assert swept.weights[k].tolist() == [p.data for p in model.parameters()]
 
 
-# ---- a program serves several threads --------------------------------------------------------
+# ---- threads, and stopping -------------------------------------------------------------------
 
 
-def test_several_threads_run_one_program_at_once():
+def test_several_threads_can_train_with_one_executor():
     program = ModelProgram(network(random.Random(1)), MOONS, squared_error, mean=True)
     lanes = LaneExecutor(program, family_of([tw.SGD(0.1), tw.SGD(0.2)]), mode="default")
     weights = np.array([program.weights_of(network(random.Random(k))) for k in range(20)])
@@ -320,7 +319,7 @@ def test_several_threads_run_one_program_at_once():
     assert all((losses == once.losses).all() for losses in found)
 
 
-def test_asked_to_stop_it_comes_back_and_says_so():
+def test_training_that_is_stopped_returns_and_reports_it():
     model = network(random.Random(1))
     program = ModelProgram(model, MOONS, squared_error, mean=True)
     lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="default")

@@ -80,10 +80,10 @@ def as_python(x: Any) -> Any:
 
 
 def check_steps(steps: Any, stop_at: Any) -> None:
-    """Refuse a number of steps or a target that makes no sense.
+    """Check the number of steps and the target.
 
     Raises:
-        ArgumentError: if it does not.
+        ArgumentError: if one of them is invalid.
     """
     if not isinstance(steps, int) or steps < 1:
         raise ArgumentError(f"steps must be an integer of at least 1, got {steps!r}")
@@ -92,17 +92,17 @@ def check_steps(steps: Any, stop_at: Any) -> None:
 
 
 def checked_optimizers(specification: Specification, progress: bool) -> OptimizerTable:
-    """The optimisers of a sweep all of whose settings make sense.
+    """The optimisers of a sweep, all settings of which are checked.
 
-    Settings of `train` are checked independently of each other, so one run for each value is
-    enough. Where one is refused, all runs are checked in order, to report the first.
+    `train` checks each of its settings independently of the others, so one run for each value is
+    enough. If a value is refused, all runs are checked in order, to report the first.
 
     Args:
         specification: of the sweep.
         progress: as given to `talweg.sweep`.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is invalid.
     """
     try:
         for k in specification.runs_with_each_value(specification.names_of("scale", "train")):
@@ -115,7 +115,7 @@ def checked_optimizers(specification: Specification, progress: bool) -> Optimize
 
 
 def _check_run(specification: Specification, k: int, progress: bool) -> None:
-    """Refuse settings of run k that make no sense: a bad rate, momentum, scale or batch size."""
+    """Refuse invalid settings of run k, such as a negative rate or a batch size of 0."""
     settings = specification.settings_of(k)
     optimizer = specification.optimizer_of(settings)
     scale = specification.routed("scale", settings).get("initial_scale", 1.0)

@@ -53,8 +53,8 @@ def crossed(choices: Mapping[str, Sequence[Any]] | Mapping[str, Array]) -> dict[
     return columns
 
 
-def matching(values: Array, wanted: Any) -> Array:
-    """Which of the values are equal to one value, or to one of a list.
+def matching(values: Array, choice: Any) -> Array:
+    """Which of the values are equal to `choice`, or to an entry of it if it is a list.
 
     >>> matching(column([[4, 1], [1], 2]), [4, 1]).tolist()
     [True, False, False]
@@ -63,15 +63,15 @@ def matching(values: Array, wanted: Any) -> Array:
     """
     import numpy as np
 
-    several = isinstance(wanted, (list, range, np.ndarray))
-    choice = [_as_list(x) for x in wanted] if several else [wanted]
+    several = isinstance(choice, (list, range, np.ndarray))
+    choices = [_as_list(x) for x in choice] if several else [choice]
     if values.dtype != object:
-        numbers = [float(x) for x in choice if isinstance(x, (int, float, np.number))]
+        numbers = [float(x) for x in choices if isinstance(x, (int, float, np.number))]
         return np.isin(values, numbers)
     if several:
-        choice.append(list(choice))  # the values may be lists themselves
+        choices.append(list(choices))  # the values may be lists themselves
     return np.array(
-        [any(x is y or x == y for y in choice) for x in map(_as_list, values)], dtype=bool
+        [any(x is y or x == y for y in choices) for x in map(_as_list, values)], dtype=bool
     )
 
 

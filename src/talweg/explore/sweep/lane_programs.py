@@ -120,8 +120,8 @@ class LanePrograms:
         """The native code of runs of one program, and their first weights."""
         specification, first = self.specification, int(numbers[0])
         places = specification.places_of(first)
-        number, kind = specification.combination(places, self._of_program), self._entries(places)
-        kind = int(self.optimizers.kind[kind])
+        number = specification.combination(places, self._of_program)
+        kind = int(self.optimizers.kind[self._entries(places)])
         with self._making:
             if number not in self._programs:
                 self._programs[number] = _Program(specification, first)

@@ -71,23 +71,22 @@ def optimizer_table(specification: Specification) -> OptimizerTable:
     """The optimisers of a sweep.
 
     Raises:
-        ArgumentError: if a setting makes no sense, or `optimizer` makes something else.
+        ArgumentError: if a setting is invalid, or `optimizer` makes something else.
 
     Example:
         >>> from talweg import MLP, SGD, lesson_data
-        >>> asked = Specification(
+        >>> specification = Specification(
         ...     lambda rng: MLP(3, [1], rng=rng), SGD, list(lesson_data()),
         ...     {"momentum": [0.0, 0.5, 0.9], "learning_rate": [0.1, 1.0], "seed": [1]},
         ...     5, {}, "native", "default", None, None, {"momentum": "optimizer"},
         ... )
-        >>> table = optimizer_table(asked)
+        >>> table = optimizer_table(specification)
         >>> table.kind.tolist(), [family.varied for family in table.families]
         ([0, 0, 1, 1, 1, 1], [(), ('momentum',)])
     """
     if _is_known(specification):
-        with suppress(
-            ArgumentError, OverflowError
-        ):  # then the first of all that is refused is found
+        # If a number is refused, `ByFunction` finds the first such entry.
+        with suppress(ArgumentError, OverflowError):
             return ByClass(specification)
     return ByFunction(specification)
 

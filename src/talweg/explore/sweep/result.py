@@ -37,9 +37,19 @@ if TYPE_CHECKING:
 
 
 class SweepResult(SweepData):
-    """The runs of a sweep, rates in the order given, and for each rate the seeds.
+    """The result of `talweg.sweep`: runs in the order of the rates, and for each rate the seeds.
 
-    Its attributes are those of `SweepData`: columns with one entry a run.
+    Its columns are arrays with one entry a run: `settings` by name, `losses`, `verdicts`,
+    `final_losses` and others; see `SweepData`. `runs` are single runs with their histories.
+
+    Example:
+        >>> import talweg as tw
+        >>> network = lambda rng: tw.MLP(3, [4, 4, 1], rng=rng)
+        >>> result = tw.sweep(network, tw.lesson_data(), [0.001, 0.01, 0.1, 1.0])
+        >>> result.summary
+        'best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable'
+        >>> result.where(learning_rate=[0.01, 0.1]).final_losses.round(4).tolist()
+        [0.4017, 0.0119]
     """
 
     in_words = RenamedAttribute("summary")
@@ -153,15 +163,15 @@ class SweepResult(SweepData):
         import numpy as np
 
         chosen = np.ones(len(self), dtype=bool)
-        for name, wanted in settings.items():
+        for name, choice in settings.items():
             if name not in self.settings:
                 raise ArgumentError(
                     f"the sweep has no setting {name!r}; it has {', '.join(self.settings)}"
                 )
-            chosen &= matching(self.settings[name], wanted)
+            chosen &= matching(self.settings[name], choice)
         if not chosen.any():
-            asked = ", ".join(f"{name}={wanted!r}" for name, wanted in settings.items())
-            raise ArgumentError(f"the sweep has no run with {asked}; see result.table")
+            named = ", ".join(f"{name}={choice!r}" for name, choice in settings.items())
+            raise ArgumentError(f"the sweep has no run with {named}; see result.table")
         return select(self, np.flatnonzero(chosen))
 
     # ---- table, picture and conclusion ------------------------------------------------------

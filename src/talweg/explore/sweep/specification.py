@@ -39,7 +39,7 @@ IN_LANES = ("loss", "reduction", "seed", "batch_size")
 
 @dataclass(frozen=True)
 class Specification:
-    """What a sweep does; `talweg.sweep` says what each part means.
+    """What a sweep does; the parts are the arguments of `talweg.sweep`.
 
     Attributes:
         make_model: makes a model.
@@ -74,7 +74,7 @@ class Specification:
 
     @cached_property
     def grid(self) -> tuple[str, ...]:
-        """The names of the settings beside learning rate and seed."""
+        """The names of the settings other than learning rate and seed."""
         return tuple([x for x in self.choices if x not in ("learning_rate", "seed")])
 
     def names_of(self, *routes: Route) -> list[str]:
@@ -274,7 +274,7 @@ def route(
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has an argument of this name, beside its first."""
+    """Whether a function has an argument of this name after its first."""
     try:
         arguments = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -54,45 +54,50 @@ def sweep(
     """Train one model for each combination of learning rate, seed and other settings.
 
     Native code trains many models at once, one in each SIMD lane, with the same losses and
-    verdicts as `train` gives one by one. Models that are one program for all seeds are compiled
-    once; another width is another program. Of the settings of `train`, native code takes `loss`,
-    `reduction`, `batch_size` and `seed`. Where it cannot, runs are made one by one, and
-    `result.fallback_reason` says why.
+    verdicts as `train`. Models that are one program for all seeds are compiled once; another
+    width is another program. Of the settings of `train`, native code supports `loss`,
+    `reduction`, `batch_size` and `seed`. Where it cannot be used, runs are trained one by one, and
+    `result.fallback_reason` gives the reason.
+
+    Learning rates and other numbers reach native code as arrays. If `optimizer` is a class of
+    `talweg.optim`, no optimiser is made for each run; a function is called for each combination of
+    rate and settings.
 
     Args:
-        make_model: makes a model whose weights are drawn from the `random.Random` it gets.
+        make_model: makes a model whose weights are drawn from the `random.Random` it is given.
         data: the samples, see `train`.
         learning_rates: the rates to try.
         seeds: for each rate, one run a seed; a seed draws the same weights at every rate.
-        grid: other settings to vary, with the values of each. A setting goes to what takes an
-            argument of its name: `make_model(rng, width=8)`, `optimizer(lr, momentum=0.9)`, or
-            `train` (batch_size, clip_norm, reduction, loss); `initial_scale` multiplies the
-            weights that the model begins with.
+        grid: other settings to vary, with the values of each. A setting goes to the function that
+            takes an argument of its name: `make_model(rng, width=8)`,
+            `optimizer(lr, momentum=0.9)`, or `train` (batch_size, clip_norm, reduction, loss);
+            `initial_scale` multiplies the first weights of the model.
         steps: how many updates each run makes.
         optimizer: makes an optimiser from a rate; `tw.Adam`, or a function such as
             `lambda lr: tw.SGD(lr, momentum=0.9)`.
-        stop_at: a loss at which, or below, a run has converged and ends; None to make all steps.
-        engine: "native" for runs at once or an error, "eager" for one by one by the eager
-            engine, or "auto" for at once where that is possible and pays, else one by one.
-        mode: what native code promises: "default" for numbers that agree to rounding errors, or
-            "exact" for the bits of the eager engine.
+        stop_at: a loss at which, or below, a run has converged and stops; None to make all steps.
+        engine: "native" for many runs at once or an error, "eager" for one by one by the eager
+            engine, or "auto" for many at once where that is possible and faster, else one by one.
+        mode: "default" for numbers that agree with the eager engine to rounding errors, or
+            "exact" for its bits.
         threads: how many threads of native code share the runs; None for one for each core. It
             does not change a bit.
-        executor: who does the work instead of threads here: a Dask `distributed.Client`, a
-            `joblib.Parallel`, or an executor of `concurrent.futures`; see docs/scaling.md.
-        store: a folder, to be made, in which losses are kept as they come in (a Zarr group).
-            They need not fit in memory then. The same call with the same folder goes on where
-            the last one ended, however it ended.
+        executor: what does the work instead of threads of this process: a Dask
+            `distributed.Client`, a `joblib.Parallel`, or an executor of `concurrent.futures`; see
+            docs/scaling.md.
+        store: a folder in which losses are kept as they are computed (a Zarr group); it is
+            created. They need not fit in memory then. The same call with the same folder resumes
+            a sweep that was interrupted.
         progress: show a progress bar if this is a terminal.
-        **settings: passed on to `train`: loss, reduction, batch_size and so on.
+        **settings: passed to `train`: loss, reduction, batch_size and so on.
 
     Returns:
-        The `SweepResult`. After Ctrl-C, of the runs that were finished; one by one the last of
-        them may be cut short.
+        The `SweepResult`. After Ctrl-C, it has the runs that were finished; of runs that are
+        trained one by one, the last may be cut short.
 
     Raises:
-        ArgumentError: if there are no rates or no seeds, a setting makes no sense, nothing
-            takes one of `grid`, or the store is of another sweep.
+        ArgumentError: if there are no rates or no seeds, a setting is invalid, nothing takes a
+            setting of `grid`, or the store is of another sweep.
         DataError: if there are no samples.
         NativeError: if native code is asked for, and is not possible.
 
@@ -131,7 +136,7 @@ def sweep(
 def _prepared(
     specification: Specification, optimizers: OptimizerTable
 ) -> tuple[SweepJob, LaneBatch, str]:
-    """The job, what does it in this process, and why runs are trained one by one, if they are."""
+    """The job, its work in this process, and why runs are trained one by one, if they are."""
     from talweg.explore.sweep.lane_batch import LaneBatch, SweepJob  # loads NumPy and LLVM
 
     try:
@@ -175,7 +180,7 @@ def _collect(
     store: str | os.PathLike[str] | None,
     progress: bool,
 ) -> SweepResult:
-    """Hand out the tasks, and keep their results."""
+    """Submit the tasks, and keep their results."""
     from talweg.explore.sweep.collector import Collector  # loads NumPy
 
     specification = job.specification

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from talweg._util.arrays import Array
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
-from talweg.explore.store_lock import GROUP_FILE, LOCK_TIMEOUT, FileLock, create_zarr_group
+from talweg.explore.store_lock import GROUP_FILE, LOCK_TIMEOUT, FileLock, create_group
 from talweg.explore.trainability.tiles import Tile, tile_size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TileStore:
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path} is a file; the store of a map is a folder")
         header = {"trainability map": _FORMAT, "about": self._description}
-        create_zarr_group(self.path, {"talweg": header})
+        create_group(self.path, {"talweg": header})
         self._require_same_map()
         self._group = zarr.open_group(self.path, mode="r+", zarr_format=3)
 
