@@ -272,7 +272,7 @@ def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("talweg.plotting.curves.save", fail)
+    monkeypatch.setattr("talweg.plotting.figure.save", fail)
     code, _, err = run("sweep --lr 0.1 --steps 2 --csv a.csv")
     assert (code, err) == (1, "talweg: No space left on device\n")
     assert pl.read_csv("a.csv").height == 1

@@ -221,7 +221,7 @@ def test_an_entry_without_a_file_does_not_count(folder, name):
 
 def test_one_process_writes_at_a_time(folder):
     with RunStore(folder, ABOUT, **ASKED) as store:
-        with pytest.raises(ArgumentError, match=r"is being written to already; wait"):
+        with pytest.raises(ArgumentError, match=r"is in use: .*; wait"):
             RunStore(folder, ABOUT, **ASKED)
         assert StoredRuns(folder).missing() == [0, 1, 2]  # reading is allowed
     with pytest.raises(ArgumentError, match="is closed; open it again"):

@@ -54,10 +54,9 @@ def plot(data: SweepData, kind: Kind = "auto", ax: Axes | None = None) -> Axes:
 
 def png(data: SweepData) -> bytes:
     """The picture as a PNG, of a figure that no notebook shows a second time."""
-    from talweg.plotting import curves
-    from talweg.plotting.style import hidden_axes
+    from talweg.plotting.figure import figure_bytes, hidden_axes
 
-    return curves.content(plot(data, ax=hidden_axes(7.5, 4.0)), ".png")
+    return figure_bytes(plot(data, ax=hidden_axes(7.5, 4.0)), ".png")
 
 
 def _few(data: SweepData) -> bool:

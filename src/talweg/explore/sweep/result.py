@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from talweg._util.atomic_files import write_whole
 from talweg._util.deprecation import RenamedAttribute
 from talweg.errors import ArgumentError
-from talweg.explore.sharpness import beside_limit
+from talweg.explore.sharpness import compare_with_limit
 from talweg.explore.sweep import conclusion, picture, table
 from talweg.explore.sweep.columns import column, matching
 from talweg.explore.sweep.data import SweepData, select
@@ -137,7 +137,7 @@ class SweepResult(SweepData):
         limit = float(self.max_stable_lrs[k])
         if math.isnan(limit):
             return ""
-        return beside_limit(float(self.settings["learning_rate"][k]), limit, "at the start")
+        return compare_with_limit(float(self.settings["learning_rate"][k]), limit, "at the start")
 
     def where(self, **settings: Any) -> SweepResult:
         """The runs with these settings.

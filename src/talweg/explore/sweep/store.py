@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
-from talweg.explore.store_lock import GROUP, FileLock
+from talweg.explore.store_lock import GROUP_FILE, FileLock
 from talweg.explore.sweep.store_files import (
     FINISHED,
     NUMBERS,
@@ -217,7 +217,7 @@ class RunStore(StoredRuns):
         header["description"] = _plain(description)
         create_store(Path(path), header)
         _require_same(header, Path(path))
-        self._lock = FileLock(Path(path) / GROUP)
+        self._lock = FileLock(Path(path) / GROUP_FILE)
         self._putting = threading.Lock()
         try:
             _require_same(header, Path(path))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from talweg.errors import DataError
-from talweg.explore.store_lock import GROUP, create_group
+from talweg.explore.store_lock import GROUP_FILE, create_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def create_store(path: Path, header: dict[str, Any]) -> None:
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file; runs are stored in a folder")
     if not create_group(path, {"talweg": {"format": _FORMAT, **header}}):
-        raise DataError(f"{path} has files but no {GROUP}: it is not a store of runs")
+        raise DataError(f"{path} has files but no {GROUP_FILE}: it is not a store of runs")
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -62,12 +62,12 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if there is no store, or its description is damaged.
     """
-    if not (path / GROUP).is_file():
-        raise DataError(f"{path} is not a store of runs: there is no file {GROUP} in it")
-    attributes = _json(path / GROUP).get("attributes")
+    if not (path / GROUP_FILE).is_file():
+        raise DataError(f"{path} is not a store of runs: there is no file {GROUP_FILE} in it")
+    attributes = _json(path / GROUP_FILE).get("attributes")
     header = attributes.get("talweg") if isinstance(attributes, dict) else None
     if not isinstance(header, dict) or "format" not in header:  # a map of talweg has none
-        raise DataError(f"{path} is not a store of runs: its {GROUP} describes something else")
+        raise DataError(f"{path} is not a store of runs: its {GROUP_FILE} describes something else")
     if header.get("format") != _FORMAT:
         raise DataError(
             f"{path} has the format {header.get('format')!r}, and this talweg reads {_FORMAT}; "
@@ -77,7 +77,7 @@ def read_header(path: Path) -> dict[str, Any]:
     if not all(type(count) is int and count > 0 for count in counts) or not isinstance(
         header.get("description"), dict
     ):
-        raise DataError(f"{path / GROUP} is damaged: it does not describe runs")
+        raise DataError(f"{path / GROUP_FILE} is damaged: it does not describe runs")
     return header
 
 
@@ -97,7 +97,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def arrays_in(path: Path) -> list[str]:
     """The names of the arrays in a store, in alphabetical order."""
-    return sorted(file.parent.name for file in path.glob(f"*/{GROUP}"))
+    return sorted(file.parent.name for file in path.glob(f"*/{GROUP_FILE}"))
 
 
 def create_array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> None:
@@ -142,7 +142,7 @@ def open_array(
     """
     import zarr
 
-    file = path / name / GROUP
+    file = path / name / GROUP_FILE
     found = _json(file)
     try:
         codecs = [codec["name"] for codec in found["codecs"]]
