@@ -207,8 +207,8 @@ def test_steps_of_a_run_may_be_taken_in_several_calls():
         memory["rates"][:] = 0.01
         memory["alive"][:] = 1.0
         memory["target"][:] = -np.inf
-        for begin, end in itertools.pairwise(cuts):
-            run(memory.address, 0, 2, begin, end, 1, 9)
+        for start, stop in itertools.pairwise(cuts):
+            run(memory.address, 0, 2, start, stop, 1, 9)
         found.append(memory)
     one, several = found
     for name in ("losses", "parameters", "recorded", "alive"):

@@ -151,9 +151,9 @@ class ParameterUpdate:
         return Setting(self.rows, self._spread("settings", k))
 
     def _spread(self, name: str, *indices: Index) -> Name:
-        """A row with the model value at a place of an array."""
-        place = self.lanes.arrays[name].at(self.lanes.lane_batch, *indices)
-        return self.lanes.spread(self.lanes.values.load(place.pointer))
+        """A row of the model value that is an entry of an array."""
+        entry = self.lanes.arrays[name].at(self.lanes.lane_batch, *indices)
+        return self.lanes.spread(self.lanes.values.load(entry.pointer))
 
 
 class Setting(TracedNumber):

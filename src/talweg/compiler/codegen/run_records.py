@@ -17,7 +17,7 @@ from talweg.compiler.intrinsics.builder_protocol import Name
 
 
 class RunRecords:
-    """Appends what reads and writes the records of the models of a lane batch.
+    """Appends the instructions that read and write the records of the models of a lane batch.
 
     Args:
         lanes: what lanes hold; it knows the specification, the function and the memory.
@@ -45,13 +45,13 @@ class RunRecords:
     def alive(self) -> Name:
         """The mask of the models whose run has not ended."""
         b = self.values
-        return b.ne(b.load(self._place("alive")), b.constant(0.0))
+        return b.ne(b.load(self._address("alive")), b.constant(0.0))
 
     def add_loss(self, step: Index, loss: Name) -> None:
         """Write the losses of a step; nan for runs that have ended."""
         b, alive = self.values, self.alive()
-        place = self.lanes.arrays["losses"].at(self.lanes.lane_batch, step)
-        b.store(b.select(alive, loss, b.constant(math.nan)), place.pointer)
+        entry = self.lanes.arrays["losses"].at(self.lanes.lane_batch, step)
+        b.store(b.select(alive, loss, b.constant(math.nan)), entry.pointer)
         self._count("recorded", alive)
 
     def finish(self, moved: Name, loss: Name) -> None:
@@ -61,16 +61,16 @@ class RunRecords:
             above = b.lt(b.broadcast(self.lanes.arrays["target"].load()), loss)
             self._count("reached", b.mask_and(moved, b.mask_not(above)))
             goes_on = b.mask_and(moved, above)
-        b.store(b.select(goes_on, b.constant(1.0), b.constant(0.0)), self._place("alive"))
+        b.store(b.select(goes_on, b.constant(1.0), b.constant(0.0)), self._address("alive"))
 
     def _count(self, name: str, mask: Name) -> None:
         """Add 1 for the models of a mask."""
-        b, place = self.values, self._place(name)
+        b, address = self.values, self._address(name)
         one = b.select(mask, b.constant(1.0), b.constant(0.0))
-        b.store(b.add(b.load(place), one), place)
+        b.store(b.add(b.load(address), one), address)
 
-    def _place(self, name: str) -> Name:
-        """Where a record is: its register, or its address in memory."""
+    def _address(self, name: str) -> Name:
+        """The address of a record: that of its register if it has one."""
         return self._registers.get(name) or self._memory(name)
 
     def _memory(self, name: str) -> Name:

@@ -1,6 +1,6 @@
 """Training steps as a native function.
 
-    run(table, first_batch, end_batch, ...)   steps of some lane batches, one after the other
+    run(table, first_batch, stop_batch, ...)  steps of some lane batches, one after the other
       train(table, lane_batch, ...)           steps of one of them, until the runs have ended
         pack                                  copy the samples of a batch to where blocks read them
         accumulate                            forward and backward for the blocks of the batch
@@ -36,7 +36,7 @@ from talweg.compiler.intrinsics.builder_protocol import Name
 
 _TABLE = Parameter("table", PTR, noalias=True)  # noalias: the table is never written to
 _STEP, _FIRST = Parameter("step", I64), Parameter("first", I64)
-_RANGE = (Parameter("begin", I64), Parameter("end", I64), _FIRST)
+_RANGE = (Parameter("start", I64), Parameter("stop", I64), _FIRST)
 
 
 def training_functions(spec: TrainingSpec) -> str:
@@ -46,10 +46,10 @@ def training_functions(spec: TrainingSpec) -> str:
         spec: the specification.
 
     Returns:
-        The text of a module. `train(table, begin, end, first)` takes the steps from `begin` to
-        before `end` of one model; the optimiser counts them from `first`, which is step 0.
-        `run(table, first_batch, end_batch, begin, end, first, steps)` does so for the lane batches
-        from `first_batch` to before `end_batch`, where `steps` is a dimension of the layout.
+        The text of a module. `train(table, start, stop, first)` takes the steps from `start` to
+        before `stop` of one model; the optimiser counts them from `first`, which is step 0.
+        `run(table, first_batch, stop_batch, start, stop, first, steps)` does so for the lane
+        batches from `first_batch` to before `stop_batch`; `steps` is a dimension of the layout.
         If batches have chunks: `pack(table, s)`, `chunk(table, s, k)` for each chunk k and
         `finish(table, s, first)` take step s.
     """
@@ -82,14 +82,14 @@ def training_functions(spec: TrainingSpec) -> str:
 
 def _append_run(module: Module, train: FunctionBuilder) -> None:
     """The function that trains some lane batches."""
-    batches = (Parameter("first_batch", I64), Parameter("end_batch", I64))
+    batches = (Parameter("first_batch", I64), Parameter("stop_batch", I64))
     run = module.function("run", [_TABLE, *batches, *_RANGE, Parameter("steps", I64)])
-    table, first_batch, end_batch, *steps = run.parameters.values()
+    table, first_batch, stop_batch, *steps = run.parameters.values()
 
     def lane_batch(i: Name) -> None:
         run.call(train, table, run.iadd(first_batch, i), *steps)
 
-    run.for_range(run.isub(end_batch, first_batch), lane_batch)
+    run.for_range(run.isub(stop_batch, first_batch), lane_batch)
     run.ret()
 
 
@@ -123,16 +123,16 @@ class TrainStep:
     # ---- the functions --------------------------------------------------------------------------
 
     def append_loop(self, phases: Sequence[FunctionBuilder]) -> None:
-        """Steps from `begin` to before `end`, until the run of each model has ended.
+        """Steps from `start` to before `stop`, until the run of each model has ended.
 
         Args:
             phases: the functions `pack`, `chunk` and `finish` if batches have chunks; else none.
         """
         f = self.function
-        begin, end, first = (f.parameters[x] for x in ("begin", "end", "first"))
+        start, stop, first = (f.parameters[x] for x in ("start", "stop", "first"))
 
         def take(i: Name) -> None:
-            s = f.iadd(begin, i)
+            s = f.iadd(start, i)
             if phases:
                 self._call_phases(phases, s, first)
             else:
@@ -144,7 +144,7 @@ class TrainStep:
         self.lanes.start()
         if not phases:
             self.records.load()
-        f.for_range(f.isub(end, begin), take, condition=goes_on)
+        f.for_range(f.isub(stop, start), take, condition=goes_on)
         self.records.store()
         self.lanes.stop()
         f.ret()

@@ -269,8 +269,8 @@ def _run(
 ) -> bool:
     """All steps of all lane batches, in short calls; False if it was stopped before the end."""
 
-    def call(first: int, end: int, begin: int, count: int) -> None:
-        function(table, first, end, begin, begin + count, 1, steps)
+    def call(first: int, end: int, step: int, count: int) -> None:
+        function(table, first, end, step, step + count, 1, steps)
 
     done = min(_TRIAL, steps)
     start = time.perf_counter()
