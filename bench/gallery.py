@@ -16,9 +16,9 @@ import time
 from functools import partial
 from pathlib import Path
 
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.passes.find_loops import find_loops
-from talweg.compiler.runtime.executable import Executable
 
 PATH = Path(__file__).parent.parent / "tests" / "support" / "gallery.py"
 
@@ -43,7 +43,7 @@ def measure(name, program, at_least):
     tape, w, x = traced.tape, [p.data for p in traced.parameters], traced.inputs
     times, compiled = [], []
     for exact in (True, False):
-        seconds, found = seconds_of(partial(Executable, tape, exact=exact))
+        seconds, found = seconds_of(partial(pipeline.executable, tape, exact=exact))
         compiled.append(found)
         times.append(seconds)
 
@@ -54,7 +54,7 @@ def measure(name, program, at_least):
 
     eager = best(eagerly, at_least)
     exact, default = [best(partial(c.gradient, w, x, [1.0]), at_least) for c in compiled]
-    table = "*" if compiled[1].code is None else ""
+    table = "*" if compiled[1].scheduled is None else ""
     size = f"{find_loops(tape).size}{table}"
     print(
         f"{name:22}{len(tape):8,}{size:>8}{time_to_trace * 1e3:8.0f}{times[1] * 1e3:9.0f}"

@@ -19,10 +19,11 @@ import sys
 import time
 
 import talweg as tw
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir import loop_program, tape
+from talweg.compiler.ir import tape
+from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.roll import roll
-from talweg.compiler.runtime.executable import Executable
 
 # ---- programs with a pattern ---------------------------------------------------------------
 
@@ -238,10 +239,10 @@ def measure(name, operations):
     flat = timed(trace, f, *args).tape
     timed(tape.verify, flat)
     timed(roll, flat)
-    program = timed(loop_program.program, flat)
-    compiled = timed(Executable, flat)
+    program = timed(find_loops, flat)
+    compiled = timed(pipeline.executable, flat)
     each = "".join(f"{t / len(flat) * 1e6:8.2f}" for t in times[:4])
-    form = "table" if compiled.code is None else "loops"
+    form = "table" if compiled.scheduled is None else "loops"
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{name:14}{len(flat):10,}{program.size:9,}{program.loops:8,}{each}{form:>8}"

@@ -1,19 +1,23 @@
-"""How far from the truth are the functions of the machine code, and how fast are they?
+"""The accuracy and the speed of the intrinsics.
 
     python bench/ulp.py [--points 2000000] [--functions tanh,exp] [--seed 1]
     python bench/ulp.py --speed
 
-The first prints the worst error of each function, in units of the last place of a double, and
-where it was found: once with multiplication and addition fused, once with them rounded apart.
-So many points are drawn from each of a function's ranges and compared with NumPy's long double,
-of 64 digits on x86; the worst of each range are computed again with mpmath, in 60 decimals.
+The first command prints the largest error of each function, in units in the last place of a
+double, and its operands: once with fused multiply-add, once with product and sum rounded
+separately. `--points` operands are drawn from each range of a function and compared with NumPy's
+long double, which has 64 bits on x86; the worst of each range are computed again with mpmath, with
+60 decimals.
 
-The second prints nanoseconds a number, for a SIMD register full of them and for one, and for
-exact mode, which calls the C library. Start reading at `FUNCTIONS`.
+The second prints nanoseconds a number: for vectors, for one lane, and for exact mode, which calls
+the C library.
+
+Start reading at `FUNCTIONS`.
 """
 
 import argparse
 import ctypes
+import functools
 import time
 from typing import NamedTuple
 
@@ -21,15 +25,16 @@ import numpy as np
 from mpmath import mp, mpf
 
 from talweg import ops
-from talweg.compiler.codegen.builder import Emitter, Function, Module
+from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
+from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.runtime import llvm
 
 mp.dps = 60
 LONG = np.longdouble
-LOOK_CLOSER = 8  # so many of the worst points of each range are given to mpmath
+RECHECKED = 8  # the worst operands of each range that are computed again with mpmath
 
 
-# ---- the functions and where they are looked at -----------------------------------------------
+# ---- the functions and the ranges of their operands ---------------------------------------------
 
 
 class Tried(NamedTuple):
@@ -150,47 +155,39 @@ FUNCTIONS = {
 }
 
 
-# ---- running machine code ---------------------------------------------------------------------
+# ---- loops over arrays ---------------------------------------------------------------------
 
 
-class Unfused(Emitter):
-    """The emitter as on a machine without fused multiply-add."""
+class Unfused(NumberBuilder):
+    """A builder for a machine without fused multiply-add."""
 
     def muladd(self, x, y, z):
         return self.add(self.mul(x, y), z)
 
 
-def kernels(chosen, lanes, *, exact=False, emitter=Emitter):
+def kernels(chosen, lanes, *, exact=False, builder=NumberBuilder, strict=True):
     """Native loops by name, one for each operation; lanes must divide the arrays' length."""
     module = Module(exact)
     for op in chosen:
-        write_loop(module, op, lanes, emitter)
+        write_loop(module, op, lanes, functools.partial(builder, strict=strict))
     library = llvm.compile(str(module))
     return {op.name: Kernel(library, f"loop_{op.name}") for op in chosen}
 
 
-def write_loop(module, op, lanes, emitter):
+def write_loop(module, op, lanes, builder):
     """A function of three arrays of operands, one of results, and their length."""
-    head = f"define void @loop_{op.name}(ptr %x0, ptr %x1, ptr %x2, ptr %y, i64 %n)"
-    function = Function(module, head)
-    e = emitter(function, lanes)
-    function.put("br label %loop")
-    function.start("loop")
-    function.put("%i = phi i64 [ 0, %entry ], [ %next, %latch ]")
-    operands = []
-    for k in range(op.arity):
-        place = function.new(f"getelementptr double, ptr %x{k}, i64 %i")
-        operands.append(function.new(f"load {e.number_type}, ptr {place}, align 8"))
-    result = op.emit(e, *operands)
-    place = function.new("getelementptr double, ptr %y, i64 %i")
-    function.put(f"store {e.number_type} {result}, ptr {place}, align 8")
-    function.put("br label %latch")
-    function.start("latch")
-    function.put(f"%next = add i64 %i, {lanes}")
-    function.put("%more = icmp slt i64 %next, %n")
-    function.put("br i1 %more, label %loop, label %end")
-    function.start("end")
-    function.put("ret void")
+    pointers = [Parameter(name, PTR) for name in ("x0", "x1", "x2", "y")]
+    function = module.function(f"loop_{op.name}", [*pointers, Parameter("n", I64)])
+    *arrays, results, n = function.parameters.values()
+    b = builder(function, lanes)
+
+    def chunk(i):
+        first = function.imul(i, lanes)
+        operands = [b.load(function.gep(x, first), align=8) for x in arrays[: op.arity]]
+        b.store(op.emit(b, *operands), function.gep(results, first), align=8)
+
+    function.for_range(function.isdiv(n, lanes), chunk)
+    function.ret()
 
 
 class Kernel:
@@ -246,7 +243,7 @@ def worst_error(name, run, rng, points):
         found = run(*operands)
         with np.errstate(all="ignore"):
             errors = ulps(found, tried.quick(*[x.astype(LONG) for x in operands]))
-        for i in np.argsort(errors)[-LOOK_CLOSER:]:
+        for i in np.argsort(errors)[-RECHECKED:]:
             at = tuple(float(x[i]) for x in operands)
             error = errors[i]
             if np.isfinite(found[i]):
@@ -260,7 +257,7 @@ def print_errors(names, points, seed):
         f"| function | fused: worst error, ulp | at | apart: worst error, ulp | at |\n{'|---' * 5}|"
     )
     chosen = [ops.lookup(name) for name in names]
-    fused, apart = (kernels(chosen, llvm.lanes(), emitter=e) for e in (Emitter, Unfused))
+    fused, apart = (kernels(chosen, llvm.lanes(), builder=b) for b in (NumberBuilder, Unfused))
     for name in names:
         cells = []
         for run in (fused[name], apart[name]):

@@ -6,6 +6,8 @@ import warnings
 import pytest
 
 import talweg as tw
+from talweg.compiler.codegen.builder import Module
+from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.explore.sweep.run import Run
 from talweg.explore.trainability.measure import Dimension
 
@@ -29,6 +31,10 @@ def a_range_test():
     return tw.lr_range_test(tw.MLP(3, [2, 1], rng=random.Random(1)), tw.lesson_data(), steps=20)
 
 
+def a_builder():
+    return NumberBuilder(Module().function("f", []))
+
+
 CASES = {
     "Sharpness.limit": (lambda: tw.Sharpness(2.0, 1.0, 0.5, 3), "max_stable_lr"),
     "RangeTest.in_words": (a_range_test, "summary"),
@@ -43,6 +49,16 @@ CASES = {
     "Run.in_words": (lambda: Run({}, tw.History([4.0, 0.01])), "summary"),
     "Dimension.in_words": (lambda: Dimension(1.0, 0.1, (1,), (2,), "about 1"), "summary"),
     "Adam.remembers": (lambda: tw.Adam(0.1), "state_names"),
+    "NumberBuilder.nearest": (a_builder, "round_even"),
+    "NumberBuilder.both": (a_builder, "mask_and"),
+    "NumberBuilder.either": (a_builder, "mask_or"),
+    "NumberBuilder.opposite": (a_builder, "mask_not"),
+    "NumberBuilder.bits": (a_builder, "to_bits"),
+    "NumberBuilder.number": (a_builder, "from_bits"),
+    "NumberBuilder.integer": (a_builder, "integer_constant"),
+    "NumberBuilder.odd": (a_builder, "is_odd"),
+    "NumberBuilder.call": (a_builder, "libm"),
+    "NumberBuilder.call_where": (a_builder, "libm_where"),
 }
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.passes.find_loops import find_loops
-from talweg.compiler.runtime.executable import Executable
 
 GALLERY = runpy.run_path(str(Path(__file__).parents[1] / "support" / "gallery.py"))["GALLERY"]
 
@@ -46,7 +46,7 @@ def test_a_program_rolls(name, traced):
 @pytest.mark.parametrize("name", GALLERY)
 def test_exact_code_has_the_eager_bits(name, traced):
     f, args, found = traced[name]
-    compiled = Executable(found.tape, exact=True)
+    compiled = pipeline.executable(found.tape, exact=True)
     w = [p.data for p in found.parameters]
     value, gradient = eager(f, args, found.parameters)
     assert bits(compiled.value(w, found.inputs)) == bits([value])
@@ -56,7 +56,7 @@ def test_exact_code_has_the_eager_bits(name, traced):
 @pytest.mark.parametrize("name", GALLERY)
 def test_default_code_agrees_to_rounding_errors(name, traced):
     f, args, found = traced[name]
-    compiled = Executable(found.tape)
+    compiled = pipeline.executable(found.tape)
     w = [p.data for p in found.parameters]
     value, gradient = eager(f, args, found.parameters)
     assert compiled.value(w, found.inputs) == pytest.approx([value], rel=1e-12)

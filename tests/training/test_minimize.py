@@ -8,9 +8,9 @@ from stages import same
 
 import talweg as tw
 from talweg import Embedding, Matrix, Module, Value
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.symbolic_int import SymbolicInt
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.runtime.executable import Executable
 from talweg.errors import ArgumentError, DataError, NativeError, TraceError
 
 
@@ -175,7 +175,7 @@ def test_pick_is_the_same_known_or_open():
     zs = [Value(0.3), Value(-0.5), Value(0.9)]
     for i in range(3):
         tape = trace(lambda k: tw.gather(zs, k) * 2.0, i, integers=True).tape
-        compiled = Executable(tape, exact=True)
+        compiled = pipeline.executable(tape, exact=True)
         w = [z.data for z in zs]
         assert compiled.value(w, [float(i)]) == (w[i] * 2.0,)
         gradient = compiled.gradient(w, [float(i)], [1.0])["w"]
@@ -201,7 +201,7 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
     own.backward()
     w = [p.data for p in traced.parameters]
     for as_table in (False, True):
-        compiled = Executable(traced.tape, exact=True, as_table=as_table)
+        compiled = pipeline.executable(traced.tape, exact=True, as_table=as_table)
         assert compiled.value(w, inputs) == (own.data,)
         found = compiled.gradient(w, inputs, [1.0])["w"]
         assert found == pytest.approx([p.grad for p in traced.parameters], rel=1e-14)
@@ -211,7 +211,7 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
 
 def test_a_table_is_not_read_at_a_computed_number():
     table = Embedding(4, 3)
-    with pytest.raises(TraceError, match="read at a computed number"):
+    with pytest.raises(TraceError, match="indexed with a computed number"):
         trace(lambda k, x: sum(table[x * 1.0]) * k, 1.0, 2.0)
 
 

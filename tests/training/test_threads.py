@@ -55,7 +55,7 @@ def test_chunks_are_really_cut_and_shared(monkeypatch):
     monkeypatch.setattr(
         trainer.Trainer,
         "_run_in_threads",
-        lambda self, steps: (plans.append((self.plan.chunks, self.threads)), run(self, steps))[1],
+        lambda self, *given: (plans.append((self.spec.chunks, self.threads)), run(self, *given))[1],
     )
     trained(threads=2)
     assert set(plans) == {(203 // 24, 2)}

@@ -206,12 +206,12 @@ class Curvature:
         target (a `Dataset` has it as a float); the eager engine, which computes everything.
         """
         from talweg.compiler.derivatives import hvp
-        from talweg.compiler.frontend.pytree import rebuilt
+        from talweg.compiler.frontend.pytree import tree_map
 
         native = hvp(lambda model, x, y: self.loss(model(x), y))
 
         def with_floats(thing: Any) -> Any:
-            return rebuilt(thing, float, lambda v: v, float)
+            return tree_map(thing, on_integer=float)
 
         def of_floats(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = with_floats(list(sample))
@@ -219,7 +219,7 @@ class Curvature:
 
         def of_classes(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = sample
-            classes = rebuilt(y, lambda t: int(t) if t.is_integer() else t, lambda v: v)
+            classes = tree_map(y, on_float=lambda t: int(t) if t.is_integer() else t)
             return list(native(self.model, with_floats(x), classes, vector.tolist()))
 
         def eager(sample: Sample, vector: Array) -> Sequence[float]:

@@ -21,9 +21,11 @@ import numpy as np
 
 from talweg import ops
 from talweg.autodiff.operation import Number
+from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Batches, LaneTrainer, Swept
+from talweg.compiler.runtime.buffers import Batches
+from talweg.compiler.runtime.lane_trainer import Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
@@ -93,7 +95,7 @@ class LaneExecutor(NativeExecutor):
         if self.batch_size == 1 and len(self.samples) > 1:  # else that has been asked before
             self._refuse_mixed_batches()
         try:
-            self.sweeper = LaneTrainer(
+            self.sweeper = pipeline.lane_trainer(
                 shape.tape,
                 np.array([numbers for _, numbers in self.numbers]),
                 update=self.family.update,
@@ -101,7 +103,7 @@ class LaneExecutor(NativeExecutor):
                 mean=self.mean,
                 batch=self.batch_size,
                 settings=len(self.family.varied),
-                ends=self.ranges,
+                range_ends=self.ranges,
                 exact=self.exact,
                 scheduled=self.family.scheduled,
             )

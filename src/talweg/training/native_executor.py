@@ -24,9 +24,10 @@ import numpy as np
 
 from talweg import losses, ops
 from talweg._util.cpu_count import cores
-from talweg.compiler.frontend.object_guard import Key
-from talweg.compiler.frontend.signature import Seen, flatten
-from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
+from talweg.compiler import pipeline
+from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.signature import SignatureCache, signature_of
+from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array, Tape
 from talweg.compiler.runtime.executable import Executable
@@ -77,7 +78,7 @@ class NativeExecutor(EagerExecutor):
             raise NativeError("parameters() of the model returns the same Value twice")
         self._refuse_hidden_state()
         self.others: list[Value] = []  # that f reads, but are not the model's
-        self.shapes: dict[Key, list[_Shape]] = {}
+        self.shapes: dict[CacheKey, list[_Shape]] = {}
         self.shape_of: dict[int, _Shape] = {}
         self.memory: Array | None = None
         first = self._shape(0)
@@ -90,14 +91,14 @@ class NativeExecutor(EagerExecutor):
     # ---- shapes ------------------------------------------------------------------------------
 
     @cached_property
-    def numbers(self) -> list[tuple[Key, list[float]]]:
+    def numbers(self) -> list[tuple[CacheKey, list[float]]]:
         """Of each example its shape, and its numbers."""
-        seen, found = Seen(), []
+        cache, found = SignatureCache(), []
         for i, example in enumerate(self.samples):
-            flat = flatten([self.prepared(example)], {}, seen, integers=True)
-            if flat.values:
+            signature = signature_of([self.prepared(example)], {}, cache, integers=True)
+            if signature.values:
                 raise NativeError(f"example {i} has a Value in it; expected numbers")
-            found.append((flat.key, flat.floats))
+            found.append((signature.key, signature.floats))
         return found
 
     def _shape(self, i: int) -> _Shape:
@@ -210,26 +211,23 @@ class NativeExecutor(EagerExecutor):
         start = self.optimizer.initial_state()
         settings: dict[str, Any] = {
             "update": self.optimizer.update,
-            "remembered": len(start),
+            "state_size": len(start),
             "trained": len(self.parameters),
             "mean": self.mean,
             "clip_norm": self.clip_norm,
             "exact": self.exact,
         }
-        trainer: Trainer | PerSampleTrainer
         try:
-            trainer = Trainer(
+            trainer = pipeline.trainer(
                 shape.tape, rows, batch=self.batch_size, threads=self.threads, **settings
             )
         except CompilerError:
             raise
-        except NativeError:  # no loops, or none that could be compiled: a table, then
-            trainer = PerSampleTrainer(shape.tape, rows, **settings)
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
         if self.memory is None:
-            self.memory = trainer.remembered
-            self.memory[:] = np.repeat(start, len(self.memory) // max(1, len(start)))
+            self.memory = trainer.state
+            self.memory[:] = np.reshape(start, (-1, 1))
         return trainer
 
     # ---- running it ------------------------------------------------------------------------
@@ -262,13 +260,13 @@ class NativeExecutor(EagerExecutor):
         number = self.history.steps
         rates, lr = self._rates(number, len(batches)), self.optimizer.lr
         trainer.parameters[:] = self._parameters()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            trainer.remembered[:] = self.memory
+        if self.memory is not None and trainer.state is not self.memory:
+            trainer.state[:] = self.memory
         begin = time.perf_counter()
         taken = trainer.take(chosen, rates if callable(lr) else float(lr), number + 1)
         end = time.perf_counter()
-        if self.memory is not None and trainer.remembered is not self.memory:
-            self.memory[:] = trainer.remembered
+        if self.memory is not None and trainer.state is not self.memory:
+            self.memory[:] = trainer.state
         self._keep_pace(trainer, len(batches), end - begin)
         moved = trainer.parameters[: len(self.parameters)].tolist()
         times = (begin - self.start, end - self.start)
@@ -313,14 +311,14 @@ class NativeExecutor(EagerExecutor):
 
     def mean_loss(self, samples: Sequence[Any]) -> float:
         """The loss of samples that are only looked at, reduced as in training."""
-        shape, seen, parameters = self._shape(0), Seen(), self._parameters()
+        shape, cache, parameters = self._shape(0), SignatureCache(), self._parameters()
         key = self.numbers[0][0]
         parts: list[float] = []
         for example in samples:
-            flat = flatten([self.prepared(example)], {}, seen, integers=True)
-            if flat.key != key or shape.traced.fixed or shape.traced.rows or flat.values:
+            signature = signature_of([self.prepared(example)], {}, cache, integers=True)
+            if signature.key != key or shape.traced.fixed or shape.traced.rows or signature.values:
                 return super().mean_loss(samples)
-            parts += shape.valuer(self.exact).value(parameters, flat.floats)
+            parts += shape.valuer(self.exact).value(parameters, signature.floats)
         total: float = losses.add_up(parts)
         return total / len(samples) if self.mean else total
 
@@ -372,7 +370,7 @@ class _Shape:
     def valuer(self, exact: bool) -> Executable:
         """The program as a function of parameters and numbers."""
         if self._valuer is None:
-            self._valuer = Executable(self.tape, exact=exact)
+            self._valuer = pipeline.executable(self.tape, exact=exact)
         return self._valuer
 
 
@@ -382,7 +380,7 @@ def _numbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
     Raises:
         TraceError: if a table's numbers do not follow each other in it.
     """
-    refuse_scattered(traced.tables, parameters)
+    require_contiguous(traced.tables, parameters)
     place = {p: k for k, p in enumerate(parameters)}
     tape = traced.tape
     number = np.array([place[p] for p in traced.parameters], dtype=np.int64)

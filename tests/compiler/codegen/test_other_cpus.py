@@ -8,7 +8,7 @@ import pytest
 import talweg as tw
 from talweg.compiler.runtime import llvm, trainer
 
-CPUS = {  # lanes, how LLVM is asked for it, its multiply-add on whole vectors, what it has not
+CPUS = {  # lanes, the target for LLVM, its multiply-add of full vectors, registers it has not
     "AVX2": (4, {"cpu": "x86-64-v3", "triple": "x86_64-linux-gnu"}, r"vfn?m\w+pd.*ymm", "zmm"),
     "NEON": (2, {"triple": "aarch64-linux-gnu"}, r"fml[as]\s+v\d+\.2d", "zmm|ymm|xmm"),
 }
@@ -34,11 +34,11 @@ def test_training_with_the_lanes_of(lanes, target, multiply_add, absent, monkeyp
     assert weights == pytest.approx(moved, rel=1e-10)
 
     (ir,) = texts
-    is_code_for(ir, lanes, target, multiply_add, absent)
+    check_code_for(ir, lanes, target, multiply_add, absent)
 
 
-def is_code_for(ir, lanes, target, multiply_add, absent):
-    """Whether LLVM makes of it code for a CPU that has vectors of so many lanes."""
+def check_code_for(ir, lanes, target, multiply_add, absent):
+    """Check that LLVM compiles the IR to vectors of so many lanes, on a CPU that has them."""
     assert f"<{lanes} x double>" in ir
     text = llvm.assembly(ir, **target)
     assert len(re.findall(multiply_add, text)) > 50
@@ -68,7 +68,7 @@ def test_sweeps_with_the_lanes_of(lanes, target, multiply_add, absent, monkeypat
     texts.clear()
     assert swept("default").losses == pytest.approx(wide.losses, rel=1e-11, nan_ok=True)
     assert swept("default").verdicts == wide.verdicts
-    is_code_for(texts[0], lanes, target, multiply_add, absent)
+    check_code_for(texts[0], lanes, target, multiply_add, absent)
 
 
 def test_the_lanes_of_this_cpu_are_those_that_training_uses():

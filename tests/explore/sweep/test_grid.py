@@ -9,6 +9,7 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
+from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
 from talweg.training.lane_executor import Family, LaneExecutor, family_of
@@ -257,17 +258,15 @@ def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step(
 
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
-    from talweg.compiler.runtime.lane_trainer import LaneTrainer
-
     model, steps, models = network(random.Random(3)), 6, 11
     numbers = [p.data for p in model.parameters()]
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [0.1, 0.2, 0.3])
     assert list(traced.parameters) == model.parameters()
     samples = np.array([[*x, y] for x, y in MOONS[:4]])
     ends = [4, 9, len(numbers)]
-    made = LaneTrainer(
+    made = pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(1.0, momentum=0.5).update, start=(0.0,),
-        ends=ends, exact=True, scheduled=scheduled,
+        range_ends=ends, exact=True, scheduled=scheduled,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     shape = (steps, 3, models) if scheduled else (3, models)

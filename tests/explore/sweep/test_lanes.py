@@ -10,7 +10,8 @@ import pytest
 
 import talweg as tw
 from talweg import MLP, lesson_data, sweep, train
-from talweg.compiler.codegen import model_lanes_plan
+from talweg.compiler import pipeline
+from talweg.compiler.codegen import training_spec
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.runtime import lane_trainer
 from talweg.errors import ArgumentError, NativeError
@@ -144,7 +145,7 @@ def sweeper_of_line(**settings):
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [1.0, 0.5, 0.0])
     assert list(traced.parameters) == list(numbers)
     samples = np.array([[*x, y] for x, y in LINE])
-    return lane_trainer.LaneTrainer(
+    return pipeline.lane_trainer(
         traced.tape, samples, update=lambda _: tw.SGD(0.1).update, **settings
     )
 
@@ -169,7 +170,7 @@ def test_a_picked_row_of_a_table_is_each_models_own():
         np.testing.assert_allclose(result.losses, expected, rtol=0 if mode == "exact" else 1e-9)
 
 
-# ---- threads, slices and samples side by side change nothing ---------------------------------
+# ---- threads, slices and blocks of samples change nothing ---------------------------------
 
 
 def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
@@ -190,13 +191,13 @@ def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
     assert all(str(r.losses.tolist()) == str(results[0].losses.tolist()) for r in results)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 9])
-def test_samples_side_by_side_give_the_same_to_rounding_errors(together):
+@pytest.mark.parametrize("blocks", [1, 2, 3, 9])
+def test_blocks_of_samples_give_the_same_to_rounding_errors(blocks):
     weights = np.random.default_rng(1).normal(size=(43, 13))
     rates = np.geomspace(1e-3, 0.05, 43)
     one, more = (
-        sweeper_of_line(together=t, exact=exact).run(weights, rates, 30)
-        for t, exact in ((1, True), (together, False))
+        sweeper_of_line(blocks=t, exact=exact).run(weights, rates, 30)
+        for t, exact in ((1, True), (blocks, False))
     )
     np.testing.assert_allclose(one.losses, more.losses, rtol=1e-9)
     np.testing.assert_allclose(one.weights, more.weights, rtol=1e-9)
@@ -206,7 +207,7 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
     settings = {"engine": "native", "mode": "exact", "steps": 5}
     small = sweep(lesson_model, LESSON, RATES, **settings)
     by_default = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)
-    monkeypatch.setattr(model_lanes_plan, "SMALL", 0)
+    monkeypatch.setattr(training_spec, "STACK_LIMIT", 0)
     large = sweep(lesson_model, LESSON, RATES, threads=2, **settings)
     assert (small.losses == large.losses).all()
     again = sweep(lesson_model, LESSON, RATES, engine="native", steps=5)

@@ -1,494 +1,430 @@
-"""Writing LLVM IR as text: the emitter against which operations write their machine code.
+"""The instruction builder: functions, control flow, memory and integers of a native program.
 
-`Emitter` has one method for each thing a machine can do with numbers: `add`, `fma`, `select`,
-`bits`. It stands for one lane or for several side by side; whoever writes `e.add(x, y)` need
-not know. Numbers, masks (the results of comparisons) and integers of 64 bits are names of IR
-values, plain strings. Instructions go into a `Function` under construction, functions into a
-`Module`.
+    module = Module()
+    function = module.function("sum", [Parameter("x", PTR), Parameter("n", I64)])
 
-`Symbol` lets the equations of the table run on IR values: `g * (1.0 - out * out)` on Symbols
-writes the instructions that compute it.
+A `Module` is a set of functions. A `FunctionBuilder` appends instructions to one function: `gep`
+computes addresses, `load` and `store` access memory, `iadd` and its neighbours compute with 64-bit
+integers, `for_range` and `cond_br` control what runs, `call` and `ret` connect functions.
+`number_builder.py` adds the instructions on floating-point numbers, several lanes at a time.
 
-Start reading at `Emitter`.
+Values (`Name`), basic blocks (`Block`) and types (`Type`) are opaque: no caller creates or inspects
+their text. These two files alone contain text of LLVM IR; another target, such as WebAssembly,
+provides the same methods.
+
+Start reading at `FunctionBuilder`.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal, NamedTuple, NewType, TypeAlias
 
-from talweg import ops
-from talweg.autodiff.operation import Number, Op
-from talweg.errors import OperationError
+from talweg.compiler.intrinsics.builder_protocol import Name
 
-Name: TypeAlias = str
-"""An IR value: a register such as `%.7`, or a constant."""
+Block = NewType("Block", str)
+"""A basic block: instructions that run one after the other, ended by a branch or a return."""
 
-_SHORT = 6
-"""Machine code of at most so many instructions is written in place, longer into a function."""
+Index: TypeAlias = Name | int
+"""A 64-bit integer: a value of the program, or a constant known while the program is built."""
+
+Comparison = Literal["lt", "le", "gt", "ge", "eq", "ne"]
+"""A comparison of signed integers."""
+
+_CONDITIONS = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
+
+CACHE_LINE = 64
+"""Bytes of a cache line, to which arrays are aligned."""
+
+
+class Type:
+    """The type of a value: `DOUBLE`, `I64`, `I32`, `I1` (true or false), `PTR`, or lanes of one.
+
+    Attributes:
+        size: bytes in memory; 0 for types whose layout in memory is left to the target.
+    """
+
+    __slots__ = ("_text", "size")
+
+    def __init__(self, text: str, size: int) -> None:
+        self._text = text
+        self.size = size
+
+    def __str__(self) -> str:
+        return self._text
+
+
+VOID = Type("void", 0)
+DOUBLE = Type("double", 8)
+I64 = Type("i64", 8)
+I32 = Type("i32", 4)
+I1 = Type("i1", 0)
+PTR = Type("ptr", 8)
+
+
+@functools.cache
+def vector(of: Type, lanes: int) -> Type:
+    """The type of several lanes of a type; of one lane, the type itself."""
+    return of if lanes == 1 else Type(f"<{lanes} x {of}>", lanes * of.size)
+
+
+class Parameter(NamedTuple):
+    """A parameter of a function.
+
+    Attributes:
+        name: identifies it in `FunctionBuilder.parameters`.
+        type: its type.
+        noalias: for a pointer: no other pointer of the function reaches the same memory, unless
+            neither is written to.
+        nocapture: for a pointer: the function stores and returns no copy of it.
+    """
+
+    name: str
+    type: Type
+    noalias: bool = False
+    nocapture: bool = False
 
 
 class Module:
-    """The functions and declarations of a piece of native code.
+    """The functions of a native program.
 
     Attributes:
-        exact: every operation gives the bits that the eager engine gives.
-        flags: what LLVM may do with additions and products. In the default mode `contract`: a
-            product and the sum that it goes into are rounded once, not twice. Nothing in exact
-            mode.
-        outlined: the functions that long operations have been written into; None for short ones.
-        constants: the constants that occur, by their text.
+        exact: whether every operation gives the bits of the eager engine.
+        functions: in the order of their creation.
+        constants: the numeric constants that occur, by their value in the program.
+        outlined: functions that operations were compiled to, by operation and operands; None for
+            an operation that is too short for a function. Kept by `operations.py`.
     """
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
-        self.flags = "" if exact else "contract "
-        self.functions: list[Function] = []
-        self.declarations: dict[str, str] = {}
-        self.outlined: dict[tuple[Op, int, tuple[str | None, ...]], str | None] = {}
+        self.functions: list[FunctionBuilder] = []
         self.constants: dict[Name, float] = {}
+        self.outlined: dict[Hashable, FunctionBuilder | None] = {}
+        self._declarations: dict[str, str] = {}
 
-    def declare(self, name: str, line: str) -> None:
-        """Declare a function that is elsewhere; once is enough."""
-        self.declarations[name] = line
+    def function(
+        self,
+        name: str,
+        parameters: Sequence[Parameter],
+        returns: Type = VOID,
+        *,
+        internal: bool = False,
+        inline: bool | None = None,
+    ) -> FunctionBuilder:
+        """Define a function.
+
+        Args:
+            name: its name, by which the process finds it unless it is internal.
+            parameters: its parameters, in order.
+            returns: the type of its result.
+            internal: whether only functions of this module call it.
+            inline: whether calls are replaced by its body: always, never, or (None) where the
+                optimiser expects a gain.
+        """
+        function = FunctionBuilder(self, name, parameters, returns, internal, inline)
+        self.functions.append(function)
+        return function
+
+    def discard(self, function: FunctionBuilder) -> None:
+        """Remove a function that is not called."""
+        self.functions.remove(function)
+
+    def declare(self, name: str, text: str) -> None:
+        """Declare what is defined elsewhere, once. For the builders only: `text` is LLVM's."""
+        self._declarations[name] = text
 
     def __str__(self) -> str:
-        parts = ["\n".join(self.declarations.values()), *map(str, self.functions)]
+        parts = ["\n".join(self._declarations.values()), *map(str, self.functions)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
-class Function:
-    """A function under construction: a head and lines of IR."""
+class FunctionBuilder:
+    """Appends instructions to the current block of a function.
 
-    def __init__(self, module: Module, head: str) -> None:
+    Attributes:
+        module: the program that the function belongs to.
+        name: the function's name.
+        parameters: the values of its parameters, by their names.
+        types: the types of its parameters.
+        returns: the type of its result.
+        block: the current block.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        parameters: Sequence[Parameter],
+        returns: Type = VOID,
+        internal: bool = False,
+        inline: bool | None = None,
+    ) -> None:
         self.module = module
-        self.head = head
-        self.lines: list[str] = []
-        self.at_entry: list[str] = []
-        self.block = "entry"
-        self._registers = 0
-        self._labels = 0
-        module.functions.append(self)
+        self.name = name
+        self.returns = returns
+        self.parameters = {p.name: Name(f"%{p.name}") for p in parameters}
+        self.block = Block("entry")
+        self.types = [p.type for p in parameters]
+        self._head = _definition(name, parameters, returns, internal, inline)
+        self._at_entry: list[str] = []
+        self._lines: list[str] = []
+        self._values = 0
+        self._blocks = 0
 
     def __str__(self) -> str:
-        body = "\n".join(["entry:", *self.at_entry, *self.lines])
-        return f"{self.head} {{\n{body}\n}}"
+        body = "\n".join(["entry:", *self._at_entry, *self._lines])
+        return f"{self._head} {{\n{body}\n}}"
 
-    def new(self, instruction: str) -> Name:
-        """Write an instruction that has a result."""
-        self._registers += 1
-        self.lines.append(f"  %.{self._registers} = {instruction}")
-        return f"%.{self._registers}"
+    def __len__(self) -> int:
+        """How many instructions the function has."""
+        return len(self._lines)
 
-    def put(self, instruction: str) -> None:
-        """Write an instruction without result."""
-        self.lines.append(f"  {instruction}")
+    # ---- text: for the builders only ------------------------------------------------------------
 
-    def allocate(self, kind: str, align: int = 8) -> Name:
-        """Room on the stack, made where the function begins."""
-        self._registers += 1
-        self.at_entry.append(f"  %.{self._registers} = alloca {kind}, align {align}")
-        return f"%.{self._registers}"
-
-    def label(self, what: str) -> str:
-        """A new label."""
-        self._labels += 1
-        return f"{what}{self._labels}"
-
-    def start(self, label: str) -> None:
-        """Begin the block of that label."""
-        self.lines.append(f"{label}:")
-        self.block = label
-
-
-class Emitter:
-    """What a machine can do with numbers, `lanes` of them at a time.
-
-    Args:
-        function: where instructions go.
-        lanes: how many numbers an IR value holds.
-        flags: what LLVM may do with additions and products: `Module.flags`, or nothing where
-            every rounding is thought out.
-    """
-
-    def __init__(self, function: Function, lanes: int = 1, flags: str = "") -> None:
-        self.function = function
-        self.lanes = lanes
-        self.flags = flags
-        self.exact = function.module.exact
-        self.number_type = _type("double", lanes)
-        self.integer_type = _type("i64", lanes)
-        self.mask_type = _type("i1", lanes)
-        self._suffix = "f64" if lanes == 1 else f"v{lanes}f64"
-
-    # ---- numbers ------------------------------------------------------------------------
-
-    def constant(self, x: float) -> Name:
-        """The number x in every lane."""
-        name = self._splat("double", hexadecimal(x))
-        self.function.module.constants[name] = x
+    def value(self, instruction: str) -> Name:
+        """Append an instruction with a result."""
+        self._values += 1
+        name = Name(f"%.{self._values}")
+        self._lines.append(f"  {name} = {instruction}")
         return name
 
-    def known(self, x: Name) -> float | None:
-        """The number that a constant is; None for what is known only when the program runs."""
-        return self.function.module.constants.get(x)
+    def effect(self, instruction: str) -> None:
+        """Append an instruction without result."""
+        self._lines.append(f"  {instruction}")
 
-    def add(self, x: Name, y: Name) -> Name:
-        """X + y."""
-        return self._binary(f"fadd {self.flags}", x, y)
+    # ---- memory ---------------------------------------------------------------------------------
 
-    def sub(self, x: Name, y: Name) -> Name:
-        """X - y."""
-        return self._binary(f"fsub {self.flags}", x, y)
-
-    def mul(self, x: Name, y: Name) -> Name:
-        """X * y."""
-        return self._binary(f"fmul {self.flags}", x, y)
-
-    def div(self, x: Name, y: Name) -> Name:
-        """X / y."""
-        return self._binary("fdiv ", x, y)
-
-    def neg(self, x: Name) -> Name:
-        """-x."""
-        return self.function.new(f"fneg {self.number_type} {x}")
-
-    def abs(self, x: Name) -> Name:
-        """|x|."""
-        return self._intrinsic("fabs", x)
-
-    def sqrt(self, x: Name) -> Name:
-        """The square root, correctly rounded; nan below zero."""
-        return self._intrinsic("sqrt", x)
-
-    def nearest(self, x: Name) -> Name:
-        """The nearest whole number, the even one at a tie."""
-        return self._intrinsic("roundeven", x)
-
-    def fma(self, x: Name, y: Name, z: Name) -> Name:
-        """X * y + z, rounded once, on every machine (slow where the machine has no such thing)."""
-        return self._intrinsic("fma", x, y, z)
-
-    def muladd(self, x: Name, y: Name, z: Name) -> Name:
-        """X * y + z, rounded once or twice, whichever is faster."""
-        return self._intrinsic("fmuladd", x, y, z)
-
-    # ---- comparisons and choices ----------------------------------------------------------
-
-    def lt(self, x: Name, y: Name) -> Name:
-        """The mask x < y; false for nan."""
-        return self._compare("olt", x, y)
-
-    def le(self, x: Name, y: Name) -> Name:
-        """The mask x <= y; false for nan."""
-        return self._compare("ole", x, y)
-
-    def eq(self, x: Name, y: Name) -> Name:
-        """The mask x == y; false for nan."""
-        return self._compare("oeq", x, y)
-
-    def ne(self, x: Name, y: Name) -> Name:
-        """The mask x != y; true for nan."""
-        return self._compare("une", x, y)
-
-    def both(self, m: Name, n: Name) -> Name:
-        """The mask m and n."""
-        return self.function.new(f"and {self.mask_type} {m}, {n}")
-
-    def either(self, m: Name, n: Name) -> Name:
-        """The mask m or n."""
-        return self.function.new(f"or {self.mask_type} {m}, {n}")
-
-    def opposite(self, m: Name) -> Name:
-        """The mask not m."""
-        return self.function.new(f"xor {self.mask_type} {m}, {self._splat('i1', 'true')}")
-
-    def select(self, m: Name, x: Name, y: Name) -> Name:
-        """The number x where the mask holds, else y."""
-        if x == y:
-            return x
-        return self.function.new(
-            f"select {self.mask_type} {m}, {self.number_type} {x}, {self.number_type} {y}"
-        )
-
-    # ---- bits -----------------------------------------------------------------------------
-
-    def bits(self, x: Name) -> Name:
-        """The 64 bits of a number as an integer."""
-        return self.function.new(f"bitcast {self.number_type} {x} to {self.integer_type}")
-
-    def number(self, i: Name) -> Name:
-        """The number with these bits."""
-        return self.function.new(f"bitcast {self.integer_type} {i} to {self.number_type}")
-
-    def integer(self, k: int) -> Name:
-        """The integer k in every lane."""
-        return self._splat("i64", str(k))
-
-    def integer_add(self, i: Name, j: Name) -> Name:
-        """I + j, modulo 2**64."""
-        return self._integer("add", i, j)
-
-    def integer_sub(self, i: Name, j: Name) -> Name:
-        """I - j, modulo 2**64."""
-        return self._integer("sub", i, j)
-
-    def integer_and(self, i: Name, j: Name) -> Name:
-        """The bits that are set in both."""
-        return self._integer("and", i, j)
-
-    def integer_or(self, i: Name, j: Name) -> Name:
-        """The bits that are set in either."""
-        return self._integer("or", i, j)
-
-    def integer_xor(self, i: Name, j: Name) -> Name:
-        """The bits that are set in one of them."""
-        return self._integer("xor", i, j)
-
-    def shift_left(self, i: Name, count: int) -> Name:
-        """The bits moved up."""
-        return self._integer("shl", i, self.integer(count))
-
-    def shift_right(self, i: Name, count: int) -> Name:
-        """The bits moved down, zeros moved in."""
-        return self._integer("lshr", i, self.integer(count))
-
-    def odd(self, i: Name) -> Name:
-        """The mask of the integers that are odd."""
-        return self.function.new(f"trunc {self.integer_type} {i} to {self.mask_type}")
-
-    # ---- the C library ----------------------------------------------------------------------
-
-    def call(self, name: str, *operands: Name) -> Name:
-        """The C library's function of doubles of that name, lane by lane."""
-        doubles = ", ".join(["double"] * len(operands))
-        # memory(none), nounwind, willreturn: these functions are of their operands alone and
-        # return. They may set errno, which no generated code reads.
-        # nobuiltin: LLVM must not fold pow(x, 2.0) into x * x, whose last bit can be another.
-        how = "memory(none) nounwind willreturn nobuiltin"
-        declaration = f"declare double @{name}({doubles}) {how}"
-        self.function.module.declare(name, declaration)
-        return self.lane_by_lane(lambda e, *xs: e.plain_call(name, *xs), *operands)
-
-    def plain_call(self, name: str, *operands: Name) -> Name:
-        """Call a declared function that takes and returns one double."""
-        given = ", ".join(f"double {x}" for x in operands)
-        return self.function.new(f"call double @{name}({given})")
-
-    def lane_by_lane(self, scalar: Callable[..., Name], *operands: Name) -> Name:
-        """Apply a function of (emitter of one lane, *numbers) to each lane."""
-        if self.lanes == 1:
-            return scalar(self, *operands)
-        one = Emitter(self.function, 1, self.flags)
-        result = "poison"
-        for k in range(self.lanes):
-            lanes = [self.lane(x, k) for x in operands]
-            x = scalar(one, *lanes)
-            result = self.function.new(
-                f"insertelement {self.number_type} {result}, double {x}, i64 {k}"
-            )
-        return result
-
-    def call_where(self, mask: Name, name: str, operands: Sequence[Name], otherwise: Name) -> Name:
-        """The C library's function where the mask holds, `otherwise` elsewhere.
-
-        It is a branch: where no lane's mask holds, nothing is called.
-        """
-        function = self.function
-        before, rare, after = function.block, function.label("rare"), function.label("after")
-        some = self.any(mask)
-        function.put(f"br i1 {some}, label %{rare}, label %{after}, !prof !0")
-        function.module.declare("!0", '!0 = !{!"branch_weights", i32 1, i32 2000}')
-        function.start(rare)
-        chosen = self.select(mask, self.call(name, *operands), otherwise)
-        end = function.block
-        function.put(f"br label %{after}")
-        function.start(after)
-        return function.new(
-            f"phi {self.number_type} [ {otherwise}, %{before} ], [ {chosen}, %{end} ]"
-        )
-
-    def any(self, mask: Name) -> Name:
-        """Whether the mask holds in some lane, as an i1."""
-        if self.lanes == 1:
-            return mask
-        name = f"llvm.vector.reduce.or.v{self.lanes}i1"
-        self.function.module.declare(name, f"declare i1 @{name}({self.mask_type})")
-        return self.function.new(f"call i1 @{name}({self.mask_type} {mask})")
-
-    # ---- lanes --------------------------------------------------------------------------------
-
-    def lane(self, x: Name, k: int) -> Name:
-        """The number in lane k."""
-        if self.lanes == 1:
-            return x
-        return self.function.new(f"extractelement {self.number_type} {x}, i64 {k}")
-
-    def broadcast(self, x: Name) -> Name:
-        """One double in every lane."""
-        if self.lanes == 1:
-            return x
-        first = self.function.new(f"insertelement {self.number_type} poison, double {x}, i64 0")
-        return self.function.new(
-            f"shufflevector {self.number_type} {first}, {self.number_type} poison, "
-            f"<{self.lanes} x i32> zeroinitializer"
-        )
-
-    # ---- operations of the table ------------------------------------------------------------
-
-    def apply(self, op: Op, *operands: Name) -> Name:
-        """The machine code of an operation: in place if it is short, else a call to it."""
-        module = self.function.module
-        numbers = [self.known(x) for x in operands]
-        if None not in numbers:
-            return self.constant(op.value(*numbers))
-        constants = tuple(
-            [x if k is not None else None for x, k in zip(operands, numbers, strict=True)]
-        )
-        key = (op, self.lanes, constants)
-        if key not in module.outlined:
-            module.outlined[key] = self._outline(op, constants)
-        name = module.outlined[key]
-        if name is None:
-            return machine_code(op)(self, *operands)
-        given = ", ".join(
-            f"{self.number_type} {x}"
-            for x, constant in zip(operands, constants, strict=True)
-            if constant is None
-        )
-        return self.function.new(f"call {self.number_type} @{name}({given})")
-
-    def _outline(self, op: Op, constants: Sequence[Name | None]) -> str | None:
-        """Write an operation as a function of its own; None if it is too short for that.
+    def alloca(
+        self, of: Type, count: int = 1, *, align: int = 8, initial: Name | None = None
+    ) -> Name:
+        """The address of memory on the stack, valid until the function returns.
 
         Args:
-            op: the operation.
-            constants: the operands that are constants, which are written into it.
+            of: the type of an element.
+            count: how many elements.
+            align: the least alignment of the address, in bytes.
+            initial: what the first element holds when the function starts.
         """
-        module = self.function.module
-        name = f"{op.name}.{self._suffix}.{len(module.outlined)}"
-        registers = [f"%{k}" for k in "xyz"[: op.arity]]
-        operands = [r if c is None else c for r, c in zip(registers, constants, strict=True)]
-        given = ", ".join(f"{self.number_type} {x}" for x in operands if x in registers)
-        head = f"define internal {self.number_type} @{name}({given}) alwaysinline"
-        body = Function(module, head)
-        # Without flags: what is written here has its roundings thought out.
-        result = machine_code(op)(Emitter(body, self.lanes), *operands)
-        if len(body.lines) <= _SHORT:
-            module.functions.remove(body)
-            return None
-        body.put(f"ret {self.number_type} {result}")
+        self._values += 1
+        name = Name(f"%.{self._values}")
+        room = f"[{count} x {of}]" if count > 1 else str(of)
+        self._at_entry.append(f"  {name} = alloca {room}, align {max(align, of.size)}")
+        if initial is not None:
+            self._at_entry.append(f"  {_store(initial, name, of)}")
         return name
 
-    # ---- helpers ------------------------------------------------------------------------------
+    def gep(self, pointer: Name, index: Index, of: Type = DOUBLE) -> Name:
+        """The address of element `index` of an array.
 
-    def _splat(self, kind: str, text: str) -> Name:
-        if self.lanes == 1:
-            return text
-        return f"<{', '.join([f'{kind} {text}'] * self.lanes)}>"
+        The optimiser assumes that the address lies within the array that `pointer` points into, or
+        just behind its end (`inbounds`). An index with a negative part therefore enters as one sum:
+        an address in between, such as that of element -8 * i, may lie before the array.
+        """
+        if str(index) == "0":
+            return pointer
+        return self.value(f"getelementptr inbounds {of}, ptr {pointer}, i64 {index}")
 
-    def _binary(self, instruction: str, x: Name, y: Name) -> Name:
-        return self.function.new(f"{instruction}{self.number_type} {x}, {y}")
+    def byte_offset(self, pointer: Name, offset: Index) -> Name:
+        """The address `offset` bytes behind a pointer, within the same array as for `gep`."""
+        if str(offset) == "0":
+            return pointer
+        return self.value(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
 
-    def _integer(self, instruction: str, i: Name, j: Name) -> Name:
-        return self.function.new(f"{instruction} {self.integer_type} {i}, {j}")
+    def load(self, pointer: Name, of: Type = DOUBLE, *, align: int | None = None) -> Name:
+        """The value at an address, which is a multiple of `align`: without, of the type's size."""
+        return self.value(f"load {of}, ptr {pointer}{_aligned(of, align)}")
 
-    def _compare(self, how: str, x: Name, y: Name) -> Name:
-        return self.function.new(f"fcmp {how} {self.number_type} {x}, {y}")
+    def store(self, x: Name, pointer: Name, of: Type = DOUBLE, *, align: int | None = None) -> None:
+        """Write a value to an address, which is aligned as for `load`."""
+        self.effect(_store(x, pointer, of, align))
 
-    def _intrinsic(self, what: str, *operands: Name) -> Name:
-        name = f"llvm.{what}.{self._suffix}"
-        types = ", ".join([self.number_type] * len(operands))
-        self.function.module.declare(name, f"declare {self.number_type} @{name}({types})")
-        given = ", ".join(f"{self.number_type} {x}" for x in operands)
-        return self.function.new(f"call {self.number_type} @{name}({given})")
+    def memset(self, pointer: Name, size: Index, *, align: int = 8) -> None:
+        """Set `size` bytes to zero.
+
+        Args:
+            pointer: the address of the first byte.
+            size: how many bytes.
+            align: a power of two of which the address is known to be a multiple.
+        """
+        name = "llvm.memset.p0.i64"
+        self.module.declare(name, f"declare void @{name}(ptr, i8, i64, i1)")
+        self.effect(f"call void @{name}(ptr align {align} {pointer}, i8 0, i64 {size}, i1 false)")
+
+    def memmove(self, to: Name, source: Name, size: Index, *, align: int = 8) -> None:
+        """Copy `size` bytes between addresses that are aligned to `align`.
+
+        Source and destination may overlap, or be the same.
+        """
+        name = "llvm.memmove.p0.p0.i64"
+        self.module.declare(name, f"declare void @{name}(ptr, ptr, i64, i1)")
+        given = f"ptr align {align} {to}, ptr align {align} {source}, i64 {size}, i1 false"
+        self.effect(f"call void @{name}({given})")
+
+    # ---- 64-bit integers ------------------------------------------------------------------------
+
+    def i64(self, k: int) -> Name:
+        """The integer k as a value."""
+        return Name(str(k))
+
+    def iadd(self, i: Index, j: Index) -> Name:
+        """I + j, modulo 2**64."""
+        return self.value(f"add i64 {i}, {j}")
+
+    def isub(self, i: Index, j: Index) -> Name:
+        """I - j, modulo 2**64."""
+        return self.value(f"sub i64 {i}, {j}")
+
+    def imul(self, i: Index, j: Index) -> Name:
+        """I * j, modulo 2**64."""
+        return self.value(f"mul i64 {i}, {j}")
+
+    def isdiv(self, i: Index, j: Index) -> Name:
+        """I / j of signed integers, rounded towards zero."""
+        return self.value(f"sdiv i64 {i}, {j}")
+
+    def irem(self, i: Index, j: Index) -> Name:
+        """The remainder of `isdiv`: i - j * (i / j)."""
+        return self.value(f"srem i64 {i}, {j}")
+
+    def icmp(self, how: Comparison, i: Index, j: Index) -> Name:
+        """Whether signed integers compare so, as an `I1`."""
+        return self.value(f"icmp {_CONDITIONS[how]} i64 {i}, {j}")
+
+    def iselect(self, condition: Name, i: Index, j: Index) -> Name:
+        """I where the condition holds, else j."""
+        return self.value(f"select i1 {condition}, i64 {i}, i64 {j}")
+
+    def i64_from_i32(self, i: Name) -> Name:
+        """A signed 32-bit integer as one of 64 bits."""
+        return self.value(f"sext i32 {i} to i64")
+
+    def i64_from_double(self, x: Name) -> Name:
+        """A double without its fraction; it must fit into 64 bits, else the result is undefined."""
+        return self.value(f"fptosi double {x} to i64")
+
+    def double_from_i64(self, i: Index) -> Name:
+        """The double nearest to a signed integer."""
+        return self.value(f"sitofp i64 {i} to double")
+
+    # ---- control flow ---------------------------------------------------------------------------
+
+    def new_block(self, what: str) -> Block:
+        """A new block, which is empty until `start`; `what` makes the text readable."""
+        self._blocks += 1
+        return Block(f"{what}{self._blocks}")
+
+    def start(self, block: Block) -> None:
+        """Append to a block from here on. The current one must end with a branch or a return."""
+        self._lines.append(f"{block}:")
+        self.block = block
+
+    def br(self, block: Block) -> None:
+        """Continue with a block."""
+        self.effect(f"br label %{block}")
+
+    def cond_br(self, condition: Name, yes: Block, no: Block, *, unlikely: bool = False) -> None:
+        """Continue with one of two blocks.
+
+        Args:
+            condition: an `I1`.
+            yes: the block where it holds.
+            no: the block where it does not.
+            unlikely: whether the condition hardly ever holds.
+        """
+        weights = ", !prof !0" if unlikely else ""
+        if unlikely:
+            self.module.declare("!0", '!0 = !{!"branch_weights", i32 1, i32 2000}')
+        self.effect(f"br i1 {condition}, label %{yes}, label %{no}{weights}")
+
+    def switch(self, which: Name, blocks: Sequence[Block], otherwise: Block) -> None:
+        """Continue with block number `which`, an `I32`."""
+        cases = " ".join(f"i32 {k}, label %{block}" for k, block in enumerate(blocks))
+        self.effect(f"switch i32 {which}, label %{otherwise} [ {cases} ]")
+
+    def phi(self, of: Type, incoming: Sequence[tuple[Name, Block]]) -> Name:
+        """The value that belongs to the block from which the current one was entered.
+
+        It must be among the first instructions of its block.
+        """
+        pairs = ", ".join(f"[ {x}, %{block} ]" for x, block in incoming)
+        return self.value(f"phi {of} {pairs}")
+
+    def for_range(
+        self,
+        count: Index,
+        body: Callable[[Name], None],
+        *,
+        condition: Callable[[Name], Name] | None = None,
+    ) -> None:
+        """A counted loop: the body with i = 0, 1, ..., count - 1.
+
+        The body may create blocks, and branch out of the loop; where it returns, the loop goes on.
+        A loop that is known to run once is the body alone, with i = 0.
+
+        Args:
+            count: how often; not negative.
+            body: appends the instructions of iteration i.
+            condition: appends instructions that decide, as an `I1`, whether iteration i takes
+                place; where it does not, the loop stops.
+        """
+        if count == 1 and condition is None:
+            body(self.i64(0))
+            return
+        before, head = self.block, self.new_block("loop")
+        inside, latch = self.new_block("body"), self.new_block("next")
+        after = self.new_block("after")
+        i, following = Name(f"%i.{head}"), Name(f"%n.{head}")
+        self.br(head)
+        self.start(head)
+        self.effect(f"{i} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
+        more = self.icmp("lt", i, count)
+        if condition is not None:
+            more = self.value(f"and i1 {more}, {condition(i)}")
+        self.cond_br(more, inside, after)
+        self.start(inside)
+        body(i)
+        self.br(latch)
+        self.start(latch)
+        # nuw, nsw: i is at least 0 and below the count, which has 63 bits.
+        self.effect(f"{following} = add nuw nsw i64 {i}, 1")
+        self.br(head)
+        self.start(after)
+
+    # ---- functions ------------------------------------------------------------------------------
+
+    def call(self, function: FunctionBuilder, *arguments: Index) -> Name:
+        """Call a function of the module; the result is no value if that returns nothing."""
+        given = ", ".join(f"{t} {x}" for t, x in zip(function.types, arguments, strict=True))
+        text = f"call {function.returns} @{function.name}({given})"
+        if function.returns is not VOID:
+            return self.value(text)
+        self.effect(text)
+        return Name("")
+
+    def ret(self, x: Name | None = None) -> None:
+        """Return, with a value unless the function returns nothing."""
+        self.effect("ret void" if x is None else f"ret {self.returns} {x}")
 
 
-def hexadecimal(x: float) -> str:
-    """A double as IR writes it: its bits.
-
-    >>> hexadecimal(1.0)
-    '0x3FF0000000000000'
-    """
-    return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
-
-
-def _type(of: str, lanes: int) -> str:
-    return of if lanes == 1 else f"<{lanes} x {of}>"
-
-
-# ---- equations on IR values -----------------------------------------------------------------
+def _definition(
+    name: str, parameters: Sequence[Parameter], returns: Type, internal: bool, inline: bool | None
+) -> str:
+    """The first line of a function."""
+    listed = []
+    for p in parameters:
+        flags = " noalias" * p.noalias + " nocapture" * p.nocapture
+        listed.append(f"{p.type}{flags} %{p.name}")
+    linkage = "internal " if internal else ""
+    how = "" if inline is None else " alwaysinline" if inline else " noinline"
+    return f"define {linkage}{returns} @{name}({', '.join(listed)}){how}"
 
 
-class Symbol:
-    """A number of the program while its machine code is written.
-
-    Args:
-        emitter: where arithmetic on it is written.
-        name: the IR value.
-    """
-
-    __slots__ = ("emitter", "name")
-
-    def __init__(self, emitter: Emitter, name: Name) -> None:
-        self.emitter = emitter
-        self.name = name
-
-    @staticmethod
-    def _apply(op: Op, operands: Sequence[Number]) -> Symbol:
-        e = next(x.emitter for x in operands if isinstance(x, Symbol))
-        names = [x.name if isinstance(x, Symbol) else e.constant(float(x)) for x in operands]
-        return Symbol(e, e.apply(op, *names))
-
-    def __add__(self, other: Number) -> Symbol:
-        return self._apply(ops.add, (self, other))
-
-    def __radd__(self, other: Number) -> Symbol:
-        return self._apply(ops.add, (other, self))
-
-    def __sub__(self, other: Number) -> Symbol:
-        return self._apply(ops.sub, (self, other))
-
-    def __rsub__(self, other: Number) -> Symbol:
-        return self._apply(ops.sub, (other, self))
-
-    def __mul__(self, other: Number) -> Symbol:
-        return self._apply(ops.mul, (self, other))
-
-    def __rmul__(self, other: Number) -> Symbol:
-        return self._apply(ops.mul, (other, self))
-
-    def __neg__(self) -> Symbol:
-        return self._apply(ops.neg, (self,))
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        # Not by identity: `if step == 1.0` would silently be false for every step.
-        raise OperationError("it compares a number that is not known while code is written")
-
-    def __bool__(self) -> bool:
-        raise OperationError("it branches on a number that is not known while code is written")
+def _store(x: Name, pointer: Name, of: Type, align: int | None = None) -> str:
+    return f"store {of} {x}, ptr {pointer}{_aligned(of, align)}"
 
 
-def machine_code(op: Op) -> Callable[..., Name]:
-    """What writes the machine code of an operation: its `emit`, or its value run on Symbols.
-
-    Raises:
-        OperationError: if it has no `emit`, and its value is not made of arithmetic alone.
-    """
-    if op.emit is not None:
-        return op.emit
-
-    def by_value(e: Emitter, *operands: Name) -> Name:
-        try:
-            result: Number = op.value(*[Symbol(e, x) for x in operands])
-        except (TypeError, AttributeError, ValueError) as error:
-            raise OperationError(
-                f"{op.name}: its value cannot be compiled ({error}); write it with +, -, * and "
-                "the operations of tw.ops, or declare it with emit="
-            ) from None
-        return result.name if isinstance(result, Symbol) else e.constant(float(result))
-
-    return by_value
+def _aligned(of: Type, align: int | None) -> str:
+    align = align or of.size
+    return f", align {align}" if align else ""

@@ -1,14 +1,14 @@
-"""From scheduled code to LLVM IR.
+"""Lowering: from the scheduled program to instructions.
 
-Each statement is written for several *copies* of it at once: for blocks of samples that lie
-side by side, and for iterations of a loop in which the order does not matter ("jamming").
-Copies have their own registers and share what they read from memory, which LLVM then loads
-once: that is where matrix products get their speed from. One lane, one block and no jamming
-give the plain program, in the order of the eager engine: exact mode.
+A statement is lowered for several *instances* at once: for blocks of samples, of which each fills
+the lanes of a vector, and for iterations of a parallel loop (unroll-and-jam). Instances have their
+own registers and share what they read from memory, which LLVM then loads once; matrix products owe
+their speed to it. One lane, one block and no jamming give the plain program in the order of the
+eager engine, as exact mode requires.
 
-A cell becomes a variable on the stack, which LLVM's first pass turns into a register.
+A virtual register becomes a variable on the stack, which LLVM's first pass turns into an SSA value.
 
-Start reading at `Body`, then `Body.repeat`.
+Start reading at `LoweringContext`, then `LoweringContext.for_loop`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from talweg.compiler.codegen.builder import Emitter, Function, Name, Symbol
-from talweg.compiler.ir.loop_program import Affine
+from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
+from talweg.compiler.intrinsics.builder_protocol import Name
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import (
     AccumulateAdjoint,
     Compute,
@@ -35,38 +38,41 @@ from talweg.compiler.ir.scheduled_program import (
 from talweg.errors import CompilerError
 
 _SMALL_PROGRAM = 1000
-"""A program that takes at most so many operations, for all copies, is written without loops."""
+"""A program of at most so many operations, all iterations and instances counted, is unrolled."""
 
 _SMALL_LOOP = 16
-"""So is a loop that takes at most so many, in any program: LLVM's time grows with the text."""
+"""So is a loop of at most so many, in any program: LLVM's time grows with the text."""
 
 _JAM = 4
-"""How many iterations of a parallel loop are computed at once, at most."""
+"""At most so many iterations of a parallel loop are computed together."""
+
+_JAMMED_INSTANCES = 8
+"""At most so many instances are computed together, so that their values fit into registers."""
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A whole number of the running program: base + sum of coefficient * register."""
+class LinearIndex:
+    """A 64-bit integer of the running program: base + sum of coefficient * value."""
 
     base: int
-    parts: tuple[tuple[Name, int], ...] = ()
+    terms: tuple[tuple[Name, int], ...] = ()
 
-    def times(self, k: int) -> Linear:
-        """This number times k."""
-        parts = tuple([(name, k * c) for name, c in self.parts]) if k else ()
-        return Linear(k * self.base, parts)
+    def times(self, k: int) -> LinearIndex:
+        """This integer times k."""
+        terms = tuple([(name, k * c) for name, c in self.terms]) if k else ()
+        return LinearIndex(k * self.base, terms)
 
-    def plus(self, other: Linear) -> Linear:
-        """The sum of two numbers."""
-        parts = dict(self.parts)
-        for name, c in other.parts:
-            parts[name] = parts.get(name, 0) + c
-        return Linear(self.base + other.base, tuple([(n, c) for n, c in parts.items() if c]))
+    def plus(self, other: LinearIndex) -> LinearIndex:
+        """The sum of two integers."""
+        terms = dict(self.terms)
+        for name, c in other.terms:
+            terms[name] = terms.get(name, 0) + c
+        return LinearIndex(self.base + other.base, tuple([(n, c) for n, c in terms.items() if c]))
 
 
-def at(index: Affine, point: Sequence[Linear]) -> Linear:
+def at(index: Affine, point: Sequence[LinearIndex]) -> LinearIndex:
     """The value of an affine index where the loop variables are these."""
-    total = Linear(index.base)
+    total = LinearIndex(index.base)
     for stride, i in zip(index.strides, point, strict=True):
         if stride:
             total = total.plus(i.times(stride))
@@ -74,307 +80,270 @@ def at(index: Affine, point: Sequence[Linear]) -> Linear:
 
 
 @dataclass(frozen=True)
-class Copy:
-    """One of the copies of a statement that are written side by side.
+class Instance:
+    """One of the instances of a statement that are lowered together.
 
     Attributes:
-        block: which vector of samples it works on.
+        block: which block of samples it computes.
         point: the values of the loop variables around the statement.
-        own: for each group of cells that jammed copies keep for themselves, whose it is: the
-            depth of a jammed loop around it and which of its copies, but for the first ones.
+        own: for each virtual register that jammed iterations do not share, which of its variables
+            the instance uses: (depth of a jammed loop, number of the jammed iteration) for each
+            jammed loop around it in which it is not the first.
     """
 
     block: int = 0
-    point: tuple[Linear, ...] = ()
+    point: tuple[LinearIndex, ...] = ()
     own: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def inside(self, i: Linear, cells: frozenset[int] = frozenset(), which: int = 0) -> Copy:
-        """The copy in iteration i of a loop; `which` of the jammed ones it is."""
+    def inside(
+        self, i: LinearIndex, registers: frozenset[int] = frozenset(), which: int = 0
+    ) -> Instance:
+        """The instance in iteration i of a loop; it is number `which` of the jammed iterations."""
         own = self.own
-        if cells and which:
+        if registers and which:
             mark = (len(self.point), which)
-            own = {**own, **{cell: (*own.get(cell, ()), mark) for cell in sorted(cells)}}
+            own = {**own, **{r: (*own.get(r, ()), mark) for r in sorted(registers)}}
         return replace(self, point=(*self.point, i), own=own)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How numbers lie in memory.
+class LaneLayout:
+    """How numbers are stored in memory.
+
+    An array that is neither `broadcast` nor `per_lane` has numbers of its own for each sample: all
+    vectors of number 0, one a block, then all vectors of number 1, and so on.
 
     Attributes:
-        lanes: how many samples lie in one vector.
-        blocks: how many vectors are computed side by side.
-        pointers: the register that points to each array.
-        broadcast: the arrays that all samples share: each number of them stands once.
-        gathered: the arrays that collect from all samples: one vector for each number.
+        pointers: the address of each array.
+        lanes: how many samples a vector holds.
+        blocks: how many vectors of samples are computed together.
+        broadcast: the arrays that all samples share, with one double for each number.
+        per_lane: the arrays of per-lane accumulators: one vector for each number, to which the
+            samples of a lane add. Their lanes are added up when all samples are done.
     """
 
     pointers: dict[str, Name]
     lanes: int = 1
     blocks: int = 1
     broadcast: frozenset[str] = frozenset()
-    gathered: frozenset[str] = frozenset()
+    per_lane: frozenset[str] = frozenset()
 
 
-class Body:
-    """Statements as machine code in a function.
+class LoweringContext:
+    """Lowers statements into a function.
 
     Args:
-        function: where to.
-        layout: how numbers lie in memory.
-        jam: whether iterations may be computed side by side, out of order.
-        whole: all statements that are to be written, which tell how large the program is.
+        function: where instructions go.
+        layout: how numbers are stored in memory.
+        jam: whether iterations of parallel loops may be computed together, out of order.
+        program: all statements that will be lowered; their number decides what is unrolled.
+
+    Attributes:
+        builder: the builder of vectors of samples.
+        scalar: the builder of single numbers.
+        instances: the instances outside of all loops, one a block.
+        size: bytes of a vector.
     """
 
     def __init__(
-        self, function: Function, layout: Layout, jam: bool, whole: Sequence[Statement]
+        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
-        flags = function.module.flags
-        self.emitter = Emitter(function, layout.lanes, flags)
-        self.scalar = Emitter(function, 1, flags)
-        self.copies = [Copy(block) for block in range(layout.blocks)]
-        is_small = operations(whole) * layout.blocks <= _SMALL_PROGRAM
-        self.unroll = _SMALL_PROGRAM if is_small else _SMALL_LOOP
-        self.cells: dict[tuple[Any, ...], Name] = {}
-        self.size = 8 * layout.lanes
+        self.builder = NumberBuilder(function, layout.lanes)
+        self.scalar = NumberBuilder(function)
+        self.instances = [Instance(block) for block in range(layout.blocks)]
+        is_small = operation_count(program) * layout.blocks <= _SMALL_PROGRAM
+        self.unroll_limit = _SMALL_PROGRAM if is_small else _SMALL_LOOP
+        self.size = self.builder.number_type.size
+        self._variables: dict[tuple[Any, ...], Name] = {}
 
-    # ---- statements -----------------------------------------------------------------------
+    # ---- statements -----------------------------------------------------------------------------
 
-    def statements(self, statements: Sequence[Statement], copies: Sequence[Copy]) -> None:
-        """Write statements, each for all copies."""
+    def statements(self, statements: Sequence[Statement], instances: Sequence[Instance]) -> None:
+        """Lower statements, each for all instances."""
         for s in statements:
             if isinstance(s, ForLoop):
-                self.repeat(s, copies)
+                self.for_loop(s, instances)
                 continue
-            for copy in copies:
+            for instance in instances:
                 if isinstance(s, Compute):
-                    self.compute(s, copy)
+                    self.compute(s, instance)
                 elif isinstance(s, SaveForBackward):
-                    self.write(s.target, self.read(s.source, copy), copy)
+                    self.write(s.target, self.read(s.source, instance), instance)
                 else:
-                    self.share(s, copy)
+                    self.accumulate_adjoint(s, instance)
 
-    def compute(self, s: Compute, copy: Copy) -> None:
-        """One operation of one copy."""
-        result = self.emitter.apply(s.op, *[self.read(x, copy) for x in s.operands])
+    def compute(self, s: Compute, instance: Instance) -> None:
+        """One operation."""
+        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
         for target in s.targets:
-            self.write(target, result, copy)
+            self.write(target, result, instance)
 
-    def share(self, s: AccumulateAdjoint, copy: Copy) -> None:
-        """One step backward of one copy."""
-        e = self.emitter
-        g = Symbol(e, self.read(s.source, copy))
-        self.write(s.source, e.constant(0.0), copy)
-        operands = [self._number(x, copy) for x in s.operands]
-        out = self._number(s.out, copy)
+    def accumulate_adjoint(self, s: AccumulateAdjoint, instance: Instance) -> None:
+        """One operation of the adjoint program."""
+        b = self.builder
+        g = TracedNumber(b, self.read(s.source, instance))
+        self.write(s.source, b.constant(0.0), instance)
+        operands = [self._number(x, instance) for x in s.operands]
+        out = self._number(s.out, instance)
         for target, rule in zip(s.targets, s.op.derivatives, strict=True):
-            if target is None:
-                continue
-            part = rule(g, *operands, out)
-            name = part.name if isinstance(part, Symbol) else e.constant(float(part))
-            self.add(target, name, copy)
+            if target is not None:
+                self.add(target, name_of(b, rule(g, *operands, out)), instance)
 
-    def _number(self, x: Operand | None, copy: Copy) -> Symbol | float:
-        """An operand as the equations take it; what they do not mention may be anything."""
+    def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
+        """An operand of a derivative rule; one that no rule mentions may be any number."""
         if x is None:
             return 0.0
         if isinstance(x, Literal):
             return x.number
-        return Symbol(self.emitter, self.read(x, copy))
+        return TracedNumber(self.builder, self.read(x, instance))
 
-    def repeat(self, s: ForLoop, copies: Sequence[Copy]) -> None:
-        """A loop: written out if it is short, jammed if it may be, else as it is."""
+    # ---- loops ----------------------------------------------------------------------------------
+
+    def for_loop(self, s: ForLoop, instances: Sequence[Instance]) -> None:
+        """A loop: unrolled if it is short, unrolled and jammed if it may be, else as it is."""
         if any(s.count.strides):
-            for copy in copies:  # each copy's trip count is its own
-                self.loop(at(s.count, copy.point), s.body, [copy], frozenset())
+            for instance in instances:  # each has a trip count of its own
+                self._loop(at(s.count, instance.point), s, [instance], 1)
             return
         n = s.count.base
-        if n * operations(s.body) * len(copies) <= self.unroll:
-            for i in range(n):
-                self.statements(s.body, [c.inside(Linear(i)) for c in copies])
+        if n * operation_count(s.body) * len(instances) <= self.unroll_limit:
+            for k in range(n):
+                self.statements(s.body, [c.inside(LinearIndex(k)) for c in instances])
             return
-        width = self.jam_width(s, len(copies))
+        width = self.jam_width(s, len(instances))
         rounds, rest = divmod(n, width)
-        self.loop(Linear(rounds), s.body, copies, s.cells, width)
+        self._loop(LinearIndex(rounds), s, instances, width)
         if rest:
-            begin = rounds * width
-            tail = [c.inside(Linear(begin + k), s.cells, k) for c in copies for k in range(rest)]
-            self.statements(s.body, tail)
+            self._jammed(LinearIndex(rounds * width), s, instances, rest)
 
-    def jam_width(self, s: ForLoop, copies: int) -> int:
-        """How many iterations of a loop to compute side by side."""
+    def jam_width(self, s: ForLoop, instances: int) -> int:
+        """How many iterations of a loop are computed together."""
         has_loop = any(isinstance(inner, ForLoop) for inner in s.body)
         if not (self.jam and s.parallel and has_loop):
             return 1
-        return max(1, min(_JAM, s.count.base, 8 // copies))
+        return max(1, min(_JAM, s.count.base, _JAMMED_INSTANCES // instances))
 
-    def loop(
-        self,
-        count: Linear,
-        body: Sequence[Statement],
-        copies: Sequence[Copy],
-        cells: frozenset[int],
-        width: int = 1,
+    def _loop(
+        self, rounds: LinearIndex, s: ForLoop, instances: Sequence[Instance], width: int
     ) -> None:
-        """`count` rounds of `width` iterations each."""
-        f = self.function
-        if not count.parts and count.base == 1:
-            self.round(Linear(0), body, copies, cells, width)
+        """A number of rounds, each of `width` iterations of a loop."""
+        if rounds == LinearIndex(1):
+            self._jammed(LinearIndex(0), s, instances, width)
             return
-        bound = self.integer(count)
-        before, head = f.block, f.label("loop")
-        inside, latch, after = f.label("body"), f.label("next"), f.label("after")
-        f.put(f"br label %{head}")
-        f.start(head)
-        i, following = f"%i.{head}", f"%n.{head}"
-        f.put(f"{i} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
-        more = f.new(f"icmp slt i64 {i}, {bound}")
-        f.put(f"br i1 {more}, label %{inside}, label %{after}")
-        f.start(inside)
-        self.round(Linear(0, ((i, width),)), body, copies, cells, width)
-        f.put(f"br label %{latch}")
-        f.start(latch)
-        f.put(f"{following} = add nuw nsw i64 {i}, 1")  # as in `kernels.counted`
-        f.put(f"br label %{head}")
-        f.start(after)
+        self.function.for_range(
+            self.materialise(rounds),
+            lambda i: self._jammed(LinearIndex(0, ((i, width),)), s, instances, width),
+        )
 
-    def round(
-        self,
-        first: Linear,
-        body: Sequence[Statement],
-        copies: Sequence[Copy],
-        cells: frozenset[int],
-        width: int,
+    def _jammed(
+        self, first: LinearIndex, s: ForLoop, instances: Sequence[Instance], width: int
     ) -> None:
-        """Iterations first, first + 1, ... side by side."""
-        jammed = [c.inside(first.plus(Linear(k)), cells, k) for c in copies for k in range(width)]
-        self.statements(body, jammed)
+        """Iterations first, first + 1, ... together."""
+        points = [first.plus(LinearIndex(k)) for k in range(width)]
+        jammed = [c.inside(i, s.registers, k) for c in instances for k, i in enumerate(points)]
+        self.statements(s.body, jammed)
 
-    # ---- places -----------------------------------------------------------------------------
+    # ---- storage --------------------------------------------------------------------------------
 
-    def read(self, x: Operand, copy: Copy) -> Name:
-        """The number in a place."""
+    def read(self, x: Operand, instance: Instance) -> Name:
+        """The number in a storage location."""
         if isinstance(x, Literal):
-            return self.emitter.constant(x.number)
+            return self.builder.constant(x.number)
         if isinstance(x, VirtualRegister):
-            return self.function.new(f"load {self.emitter.number_type}, ptr {self.cell(x, copy)}")
+            return self.builder.load(self.variable(x, instance))
         if isinstance(x, Gather):
-            return self.picked(x, copy)
-        address = self.address(x, copy)
+            addresses = self.gather_addresses(x, instance)
+            return self.builder.join([self.function.load(address) for address in addresses])
+        address = self.address(x, instance)
         if x.array in self.layout.broadcast:
-            return self.emitter.broadcast(self.function.new(f"load double, ptr {address}, align 8"))
-        return self.load(address)
+            return self.builder.broadcast(self.function.load(address))
+        return self.builder.load(address)
 
-    def write(self, place: StorageLocation, number: Name, copy: Copy) -> None:
-        """Put a number in a place."""
-        kind = self.emitter.number_type
-        if isinstance(place, Gather):
-            raise CompilerError(f"lower: {place} cannot be written to, only added to")
-        if isinstance(place, VirtualRegister):
-            self.function.put(f"store {kind} {number}, ptr {self.cell(place, copy)}")
+    def write(self, location: StorageLocation, number: Name, instance: Instance) -> None:
+        """Write a number to a storage location."""
+        if isinstance(location, Gather):
+            raise CompilerError(f"lower: {location} cannot be written to, only added to")
+        if isinstance(location, VirtualRegister):
+            address = self.variable(location, instance)
         else:
-            self.store(number, self.address(place, copy))
+            address = self.address(location, instance)
+        self.builder.store(number, address)
 
-    def add(self, place: StorageLocation, number: Name, copy: Copy) -> None:
-        """Add a number to the one in a place."""
-        if isinstance(place, Gather):
-            for k, address in enumerate(self.picked_addresses(place, copy)):
-                before = self.function.new(f"load double, ptr {address}, align 8")
-                total = self.scalar.add(before, self.emitter.lane(number, k))
-                self.function.put(f"store double {total}, ptr {address}, align 8")
+    def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
+        """Add a number to the one in a storage location."""
+        if not isinstance(location, Gather):
+            self.write(location, self.builder.add(self.read(location, instance), number), instance)
             return
-        self.write(place, self.emitter.add(self.read(place, copy), number), copy)
+        f = self.function
+        for k, address in enumerate(self.gather_addresses(location, instance)):
+            total = self.scalar.add(f.load(address), self.builder.lane(number, k))
+            f.store(total, address)
 
-    def picked(self, x: Gather, copy: Copy) -> Name:
-        """The numbers that the samples pick from a table, one address a lane."""
-        f, e = self.function, self.emitter
-        numbers = [
-            f.new(f"load double, ptr {address}, align 8")
-            for address in self.picked_addresses(x, copy)
-        ]
-        if e.lanes == 1:
-            return numbers[0]
-        result = "poison"
-        for k, number in enumerate(numbers):
-            result = f.new(f"insertelement {e.number_type} {result}, double {number}, i64 {k}")
-        return result
-
-    def picked_addresses(self, x: Gather, copy: Copy) -> list[Name]:
-        """Where each sample's number of a table lies."""
-        f, lanes = self.function, self.emitter.lanes
-        is_gathered = x.array in self.layout.gathered
-        rows = self.read(Element("x", x.row), copy)
+    def gather_addresses(self, x: Gather, instance: Instance) -> list[Name]:
+        """The address of the number that each sample gathers, one a lane."""
+        f, b = self.function, self.builder
+        rows = self.read(Element("x", x.row), instance)
         addresses = []
-        for k in range(lanes):
-            # fptosi has a result: `native_run` refuses rows that the table does not have.
-            row = f.new(f"fptosi double {self.emitter.lane(rows, k)} to i64")
-            index = at(x.index, copy.point).plus(Linear(0, ((row, x.columns),)))
-            by = index.times(self.size).plus(Linear(8 * k)) if is_gathered else index.times(8)
-            addresses.append(self.offset(self.layout.pointers[x.array], by))
+        for k in range(b.lanes):
+            # It fits into 64 bits: a run on examples whose rows the array does not have is refused.
+            row = f.i64_from_double(b.lane(rows, k))
+            index = at(x.index, instance.point).plus(LinearIndex(0, ((row, x.columns),)))
+            if x.array in self.layout.per_lane:
+                offset = index.times(self.size).plus(LinearIndex(8 * k))
+            else:
+                offset = index.times(8)
+            addresses.append(self.offset(self.layout.pointers[x.array], offset))
         return addresses
 
-    def load(self, address: Name) -> Name:
-        """The vector of numbers at an address."""
-        # align: arrays begin at whole cache lines, and vectors follow each other from there.
-        kind = self.emitter.number_type
-        return self.function.new(f"load {kind}, ptr {address}, align {self.size}")
+    def variable(self, x: VirtualRegister, instance: Instance) -> Name:
+        """The address of the stack variable that is an instance's register."""
+        key = (x, instance.block, instance.own.get(x.number, ()))
+        if key not in self._variables:
+            b = self.builder
+            zero = b.constant(0.0) if x.derivative else None
+            self._variables[key] = self.function.alloca(b.number_type, initial=zero)
+        return self._variables[key]
 
-    def store(self, number: Name, address: Name) -> None:
-        """Put a vector of numbers at an address."""
-        kind = self.emitter.number_type
-        self.function.put(f"store {kind} {number}, ptr {address}, align {self.size}")
-
-    def cell(self, x: VirtualRegister, copy: Copy) -> Name:
-        """The variable that is a copy's cell."""
-        key = (x, copy.block, copy.own.get(x.number, ()))
-        if key not in self.cells:
-            kind = self.emitter.number_type
-            self.cells[key] = variable = self.function.allocate(kind, self.size)
-            if x.derivative:
-                zero = self.emitter.constant(0.0)
-                self.function.at_entry.append(f"  store {kind} {zero}, ptr {variable}")
-        return self.cells[key]
-
-    def address(self, x: Element, copy: Copy) -> Name:
-        """Where an element of an array lies."""
-        layout, index = self.layout, at(x.index, copy.point)
+    def address(self, x: Element, instance: Instance) -> Name:
+        """The address of an element of an array."""
+        layout, index = self.layout, at(x.index, instance.point)
         if x.array in layout.broadcast:
-            by = index.times(8)
-        elif x.array in layout.gathered:
-            by = index.times(self.size)
+            offset = index.times(8)
+        elif x.array in layout.per_lane:
+            offset = index.times(self.size)
         else:
-            by = index.times(layout.blocks).plus(Linear(copy.block)).times(self.size)
-        return self.offset(layout.pointers[x.array], by)
+            block = LinearIndex(instance.block)
+            offset = index.times(layout.blocks).plus(block).times(self.size)
+        return self.offset(layout.pointers[x.array], offset)
 
-    def offset(self, pointer: Name, by: Linear) -> Name:
-        """A pointer so many bytes further."""
-        if by == Linear(0):
-            return pointer
-        # inbounds: the whole offset leads from the beginning of an array to one of its numbers.
-        # A part of the offset, such as -8 * i, may lead out of the array.
-        offset = self.integer(by)
-        return self.function.new(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+    def offset(self, pointer: Name, by: LinearIndex) -> Name:
+        """The address so many bytes behind the start of an array.
 
-    def integer(self, x: Linear) -> Name:
-        """A whole number in a register."""
-        total = ""
-        for name, c in x.parts:
-            part = name if c == 1 else self.function.new(f"mul i64 {name}, {c}")
-            total = part if not total else self.function.new(f"add i64 {total}, {part}")
-        if not total:
-            return str(x.base)
-        return self.function.new(f"add i64 {total}, {x.base}") if x.base else total
+        The offset is one sum, since parts of it, such as -8 * i, may lead out of the array.
+        """
+        return self.function.byte_offset(pointer, self.materialise(by))
+
+    def materialise(self, x: LinearIndex) -> Index:
+        """An integer as a value, or as it is where it is known already.
+
+        It is computed modulo 2**64: nothing is known of the size of its partial sums.
+        """
+        total: Index = 0
+        for name, c in x.terms:
+            part = name if c == 1 else self.function.imul(name, c)
+            total = self.function.iadd(total, part) if total else part
+        return (self.function.iadd(total, x.base) if x.base else total) if total else x.base
 
 
-def operations(statements: Sequence[Statement]) -> int:
-    """How many operations statements take, all loops run through."""
+def operation_count(statements: Sequence[Statement]) -> int:
+    """How many operations statements execute; loops of varying trip count are taken as endless."""
     total = 0
     for s in statements:
         if isinstance(s, ForLoop):
-            total += 10**9 if any(s.count.strides) else s.count.base * operations(s.body)
+            total += 10**9 if any(s.count.strides) else s.count.base * operation_count(s.body)
         else:
             total += 1
     return total

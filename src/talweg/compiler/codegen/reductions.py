@@ -1,56 +1,54 @@
-"""Adding up the lanes of several vectors at once.
+"""Horizontal reduction: the sums of the lanes of eight vectors at once.
 
-Start reading at `summed`.
+Start reading at `horizontal_sums`.
 """
 
 from __future__ import annotations
 
-from talweg.compiler.codegen.builder import Emitter, Function, Name
+from talweg.compiler.codegen.builder import FunctionBuilder
+from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.intrinsics.builder_protocol import Name
 
 
-def summed(e: Emitter, vectors: list[Name]) -> Name:
-    """Eight vectors -> one vector of eight numbers, the sums of their lanes.
+def horizontal_sums(function: FunctionBuilder, vectors: list[Name], lanes: int) -> Name:
+    """The vector of eight numbers of which each is the sum of the lanes of one vector.
 
-    Neighbours are added crosswise: after each round half as many vectors are left, and each
-    of their lanes is a sum of twice as many numbers.
+    Neighbouring vectors are added crosswise: each round halves the number of vectors and
+    doubles the number of different sums that a vector holds. Where vectors have fewer than eight
+    lanes, the last rounds concatenate them instead.
+
+    Args:
+        function: where instructions go.
+        vectors: eight vectors.
+        lanes: how many numbers a vector holds: 2, 4 or 8.
     """
-    f, lanes = e.function, e.lanes
-    width = lanes  # how many lanes a vector has; grows to 8 where lanes < 8
-    spread = 1  # how many different sums a vector holds
+    sums = 1  # how many different sums a vector holds
     while len(vectors) > 1:
-        left, right = vectors[0::2], vectors[1::2]
-        if width // spread == 1:  # nothing left to add: put side by side
-            joined = ", ".join(f"i32 {k}" for k in range(2 * width))
-            kind = f"<{width} x double>"
-            vectors = [
-                f.new(f"shufflevector {kind} {a}, {kind} {b}, <{2 * width} x i32> <{joined}>")
-                for a, b in zip(left, right, strict=True)
-            ]
-            width, spread = 2 * width, 2 * spread
+        b = NumberBuilder(function, lanes, strict=True)
+        pairs = list(zip(vectors[0::2], vectors[1::2], strict=True))
+        if sums == lanes:  # nothing left to add
+            vectors = [b.shuffle(x, y, range(2 * lanes)) for x, y in pairs]
+            lanes, sums = 2 * lanes, 2 * sums
             continue
-        kind = f"<{width} x double>"
-        low = [_half(k, width, spread, 0) for k in range(width)]
-        high = [_half(k, width, spread, 1) for k in range(width)]
-        vectors = [
-            f.new(f"fadd {kind} {_shuffled(f, kind, a, b, low)}, {_shuffled(f, kind, a, b, high)}")
-            for a, b in zip(left, right, strict=True)
-        ]
-        spread *= 2
+        left, right = ([_term(k, lanes, sums, which) for k in range(lanes)] for which in (0, 1))
+        vectors = [b.add(b.shuffle(x, y, left), b.shuffle(x, y, right)) for x, y in pairs]
+        sums *= 2
     return vectors[0]
 
 
-def _half(k: int, width: int, spread: int, which: int) -> int:
-    """Where lane k of the next round finds its two terms.
+def _term(k: int, lanes: int, sums: int, which: int) -> int:
+    """The lane of a pair of vectors that holds a term of lane k of the next round.
 
-    A vector holds `spread` sums, each over `width // spread` neighbouring lanes. In the next
-    round lane k belongs to sum k // (width // (2 * spread)) of the pair's 2 * spread sums.
+    A vector holds `sums` sums, each over `lanes // sums` neighbouring lanes. In the next round
+    lane k belongs to sum k // (lanes // (2 * sums)) of the pair's 2 * sums sums.
+
+    Args:
+        k: the lane of the next round.
+        lanes: how many lanes a vector has.
+        sums: how many sums it holds.
+        which: 0 for the first term, 1 for the second.
     """
-    part = width // (2 * spread)
+    part = lanes // (2 * sums)
     number, lane = divmod(k, part)
-    vector, inside = divmod(number, spread)
-    return vector * width + inside * 2 * part + which * part + lane
-
-
-def _shuffled(f: Function, kind: str, a: Name, b: Name, lanes: list[int]) -> Name:
-    listed = ", ".join(f"i32 {k}" for k in lanes)
-    return f.new(f"shufflevector {kind} {a}, {kind} {b}, <{len(lanes)} x i32> <{listed}>")
+    vector, inside = divmod(number, sums)
+    return vector * lanes + inside * 2 * part + which * part + lane

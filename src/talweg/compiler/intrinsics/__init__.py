@@ -1,13 +1,14 @@
-"""The operations of the table as machine code, written against an emitter.
+"""Intrinsics: the operations of the registry as instructions.
 
-Each function here takes an emitter and the operands, asks the emitter for instructions, and
-returns the name of the result. Written once, it serves one lane and several. There are two modes:
+An intrinsic is a function of a builder (`builder_protocol.py`) and of the operands' values. It
+appends instructions to the builder and returns the value of the result. It serves any number of
+lanes, in two modes:
 
-* exact (`e.exact`): the bits of the functions of `autodiff/ieee.py`, by calls of the C library;
-* default: functions of our own without branches, so that all lanes go the same way.
+* exact (`b.exact`): the bits of the functions of `autodiff/ieee.py`, by calls of the C library;
+* default: polynomial approximations without branches, so that all lanes run the same instructions.
 
-`select` holds what compares and selects; start reading there. The elementary functions follow
-in `exponential`, `logarithm`, `trigonometric` and `power`; `exact` is what the exact mode composes.
+`select.py` has comparisons and selections; start reading there. The elementary functions are in
+`exp.py`, `log.py`, `trig.py` and `pow.py`; `libm.py` has those that exact mode composes of calls.
 """
 
 from talweg.compiler.intrinsics.exp import exp, sigmoid, softplus, tanh

@@ -1,14 +1,16 @@
-"""The exponential, and the functions that are made of it: tanh, sigmoid, softplus.
+"""The exponential, and the functions composed of it: tanh, sigmoid, softplus.
 
-All of them take a whole number of halvings or doublings out of the exponential first, so that
-what is left of the argument is a small r. Then
+Argument reduction splits an integer power of two off the exponential, so that a small r remains.
+Then
 
     exp(x)    = 2**k * exp(r)                                a polynomial in r
     exp(-|x|) = 2**k * (2 - t) / (2 + t), t = 2 tanh(r / 2)    an odd polynomial: half the terms
 
-The others are fractions in exp(-|x|), so the second form costs them no second division: the
-denominators melt. Start reading at `tanh`. Errors are in docs/functions.md, the polynomials
-in bench/coefficients.py.
+The other functions are fractions in exp(-|x|). The second form costs them no second division, since
+the two denominators are multiplied into one. Errors are in docs/functions.md; bench/coefficients.py
+computes the polynomials.
+
+Start reading at `tanh`.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from talweg.compiler.intrinsics import libm, select
-from talweg.compiler.intrinsics.builder_protocol import Emitter, Name
+from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 from talweg.compiler.intrinsics.common import (
     BIAS,
-    WHOLE,
+    ROUND,
     at_least,
     at_most,
     odd_polynomial,
@@ -28,11 +30,11 @@ from talweg.compiler.intrinsics.common import (
     with_sign_of,
 )
 
-TWICE_BIASED = WHOLE + 2.0 * BIAS
-"""Added to an exponent, this leaves the sum of two biased ones in the low bits."""
+ROUND_TWICE_BIASED = ROUND + 2.0 * BIAS
+"""The low bits of k + this are the sum of the biased exponents of two factors of 2**k."""
 
-# log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
+"""log(2) as a sum. The product of the first part and an integer of up to 11 bits is exact."""
 
 _TANH = (
     -0.33333333333332604,
@@ -84,119 +86,119 @@ _ATANH = (
 """2 atanh(g / 2) = g + g**3 P(g**2) for 0 <= g <= 2 / 3."""
 
 
-def tanh(e: Emitter, x: Name) -> Name:
+def tanh(b: Builder, x: Name) -> Name:
     """The hyperbolic tangent.
 
-    With u = 2**-k and |x| = k log(2) / 2 + r, which makes exp(-2 |x|) = u exp(-2 r), the formula
-    for the tangent of a sum, less 1 - u, is
+    Let u = 2**-k and |x| = k log(2) / 2 + r, so that exp(-2 |x|) = u exp(-2 r). By the addition
+    formula
 
         tanh |x| = (1 - u) + u ((3 - u) t - (1 - u)) / ((1 + u) + (1 - u) t),   t = tanh(r).
 
-    1 - u is exact and already most of the result, so the errors of the fraction count little;
-    and for k = 0 all but t vanishes. It is to be so up to |x| = 0.2555, where tanh reaches 1/4:
-    thus r goes from -0.0911 to 0.2555.
+    1 - u is exact and the larger part of the result, so errors of the fraction have little weight.
+    For k = 0 the result is t. The rounding of k is shifted so that k = 0 up to |x| = 0.2555, where
+    tanh reaches 1/4; r is between -0.0911 and 0.2555.
     """
-    if e.exact:
-        return e.call("tanh", x)
-    size = at_most(e, e.abs(x), 20.0)  # from 19.1 on the result is 1
-    shift, step = e.constant(0.0822), e.constant(-2.8853900817779268)  # -2 / log(2)
-    whole = e.constant(WHOLE + BIAS)
-    rounded = e.muladd(e.sub(size, shift), step, whole)  # -k, biased, in the low bits
-    u = power_of_two(e, rounded)
-    r = _remainder(e, size, e.sub(rounded, whole), [0.5 * part for part in _LOG_2])
-    t = odd_polynomial(e, r, _TANH)
-    one = e.constant(1.0)
-    base = e.sub(one, u)
-    above = e.muladd(t, e.sub(e.constant(3.0), u), e.neg(base))
-    below = e.muladd(t, base, e.add(one, u))
-    return with_sign_of(e, x, e.muladd(e.div(above, below), u, base))
+    if b.exact:
+        return b.libm("tanh", x)
+    size = at_most(b, b.abs(x), 20.0)  # the result is 1 from 19.1 on
+    shift, step = b.constant(0.0822), b.constant(-2.8853900817779268)  # -2 / log(2)
+    round_biased = b.constant(ROUND + BIAS)
+    rounded = b.muladd(b.sub(size, shift), step, round_biased)  # -k, biased, in the low bits
+    u = power_of_two(b, rounded)
+    r = _remainder(b, size, b.sub(rounded, round_biased), [0.5 * part for part in _LOG_2])
+    t = odd_polynomial(b, r, _TANH)
+    one = b.constant(1.0)
+    base = b.sub(one, u)
+    above = b.muladd(t, b.sub(b.constant(3.0), u), b.neg(base))
+    below = b.muladd(t, base, b.add(one, u))
+    return with_sign_of(b, x, b.muladd(b.div(above, below), u, base))
 
 
-def sigmoid(e: Emitter, x: Name) -> Name:
+def sigmoid(b: Builder, x: Name) -> Name:
     """The logistic function, 1 / (1 + exp(-x)).
 
     With exp(-|x|) = u (2 - t) / (2 + t) it is u q where x < 0, and 1 - u q elsewhere, for
 
         q = (2 - t) / (2 (1 + u) + (1 - u) t).
 
-    As in `tanh`, what is near the quotient and has no error, here a = 1 - u / 2, is taken off
-    before dividing, so that the errors of the fraction count little: with b = 1 - u
+    As in `tanh`, an exact number close to the quotient, here a = 1 - u / 2, is subtracted before
+    the division, so that errors of the fraction have little weight: with c = 1 - u
 
-        q = a - (u b + (1 + a b) t) / (2 (1 + u) + b t).
+        q = a - (u c + (1 + a c) t) / (2 (1 + u) + c t).
     """
-    if e.exact:
-        return libm.sigmoid(e, x)
-    u, t = _decay(e, x)
-    one, two = e.constant(1.0), e.constant(2.0)
-    a, b = e.muladd(u, e.constant(-0.5), one), e.sub(one, u)
-    above = e.muladd(t, e.muladd(a, b, one), e.mul(u, b))
-    below = e.muladd(t, b, e.muladd(u, two, two))
-    q = e.sub(a, e.div(above, below))
-    return e.select(e.lt(x, e.constant(0.0)), e.mul(u, q), e.muladd(e.neg(u), q, one))
+    if b.exact:
+        return libm.sigmoid(b, x)
+    u, t = _decay(b, x)
+    one, two = b.constant(1.0), b.constant(2.0)
+    a, c = b.muladd(u, b.constant(-0.5), one), b.sub(one, u)
+    above = b.muladd(t, b.muladd(a, c, one), b.mul(u, c))
+    below = b.muladd(t, c, b.muladd(u, two, two))
+    q = b.sub(a, b.div(above, below))
+    return b.select(b.lt(x, b.constant(0.0)), b.mul(u, q), b.muladd(b.neg(u), q, one))
 
 
-def softplus(e: Emitter, x: Name) -> Name:
+def softplus(b: Builder, x: Name) -> Name:
     """log(1 + exp(x)) = relu(x) + log(1 + exp(-|x|)).
 
     With exp(-|x|) = u (2 - t) / (2 + t) the logarithm is 2 atanh(g / 2) for
 
         g = u (2 - t) / ((2 + u) + a t),   a = 1 - u / 2,
 
-    of which, as in `sigmoid`, a is taken off before dividing:
+    from which, as in `sigmoid`, a is subtracted before the division:
 
         g = u (a + (u**2 / 2 - (1 + a**2) t) / ((2 + u) + a t)).
     """
-    if e.exact:
-        return libm.softplus(e, x)
-    u, t = _decay(e, x)
-    one, half = e.constant(1.0), e.constant(0.5)
-    a = e.muladd(u, e.constant(-0.5), one)
-    above = e.muladd(e.neg(t), e.muladd(a, a, one), e.mul(e.mul(u, half), u))
-    below = e.muladd(t, a, e.add(e.constant(2.0), u))
-    g = e.mul(u, e.add(a, e.div(above, below)))
-    return e.add(select.relu(e, x), odd_polynomial(e, g, _ATANH))
+    if b.exact:
+        return libm.softplus(b, x)
+    u, t = _decay(b, x)
+    one, half = b.constant(1.0), b.constant(0.5)
+    a = b.muladd(u, b.constant(-0.5), one)
+    above = b.muladd(b.neg(t), b.muladd(a, a, one), b.mul(b.mul(u, half), u))
+    below = b.muladd(t, a, b.add(b.constant(2.0), u))
+    g = b.mul(u, b.add(a, b.div(above, below)))
+    return b.add(select.relu(b, x), odd_polynomial(b, g, _ATANH))
 
 
-def exp(e: Emitter, x: Name) -> Name:
+def exp(b: Builder, x: Name) -> Name:
     """e**x."""
-    if e.exact:
-        return e.call("exp", x)
-    x = at_least(e, at_most(e, x, 710.0), -746.0)  # beyond: inf, and 0
-    whole = e.constant(TWICE_BIASED)
-    rounded = e.muladd(x, e.constant(1.4426950408889634), whole)  # 1 / log(2)
-    r = _remainder(e, x, e.sub(rounded, whole), [-part for part in _LOG_2])
-    return exp_of_parts(e, r, rounded)
+    if b.exact:
+        return b.libm("exp", x)
+    x = at_least(b, at_most(b, x, 710.0), -746.0)  # the result is inf above, 0 below
+    round_biased = b.constant(ROUND_TWICE_BIASED)
+    rounded = b.muladd(x, b.constant(1.4426950408889634), round_biased)  # 1 / log(2)
+    r = _remainder(b, x, b.sub(rounded, round_biased), [-part for part in _LOG_2])
+    return exp_of_parts(b, r, rounded)
 
 
-def exp_of_parts(e: Emitter, r: Name, rounded: Name) -> Name:
-    """2**k exp(r), where |r| <= log(2) / 2 and `rounded` is k + TWICE_BIASED.
+def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
+    """2**k exp(r), where |r| <= log(2) / 2 and `rounded` is k + ROUND_TWICE_BIASED.
 
-    2**k may be too large or too small for a double, and what is made of it none the less be one.
-    So it is two factors, half of the exponent in each; only the second product can overflow, or
-    be rounded to fewer digits below 2**-1022.
+    2**k may be out of the range of doubles where the result is not. It is therefore two factors,
+    each with half of the exponent; only the product with the second can overflow, or lose digits
+    below 2**-1022.
     """
-    rest = e.muladd(e.mul(r, r), polynomial(e, r, _EXP), r)
-    exponents = e.bits(rounded)
-    half = e.shift_right(exponents, 1)
-    first = e.number(e.shift_left(half, 52))
-    second = e.number(e.shift_left(e.integer_sub(exponents, half), 52))
-    return e.mul(e.mul(e.add(rest, e.constant(1.0)), first), second)
+    rest = b.muladd(b.mul(r, r), polynomial(b, r, _EXP), r)
+    exponents = b.to_bits(rounded)
+    half = b.shift_right(exponents, 1)
+    first = b.from_bits(b.shift_left(half, 52))
+    second = b.from_bits(b.shift_left(b.integer_sub(exponents, half), 52))
+    return b.mul(b.mul(b.add(rest, b.constant(1.0)), first), second)
 
 
-def _decay(e: Emitter, x: Name) -> tuple[Name, Name]:
-    """(u, t) such that exp(-|x|) = u (2 - t) / (2 + t), u being a power of two.
+def _decay(b: Builder, x: Name) -> tuple[Name, Name]:
+    """(u, t) such that exp(-|x|) = u (2 - t) / (2 + t) and u is a power of two.
 
-    Such a power below 2**-1022 has no exponent to be put into, so it is made 2**64 times too large.
+    A power below 2**-1022 has no exponent of its own, so 2**64 u is computed first.
     """
-    size = at_most(e, e.abs(x), 746.0)  # beyond, exp(-|x|) is 0
-    whole = e.constant(WHOLE + BIAS + 64.0)
-    rounded = e.muladd(size, e.constant(-1.4426950408889634), whole)  # -1 / log(2)
-    u = e.mul(power_of_two(e, rounded), e.constant(2.0**-64))
-    r = _remainder(e, size, e.sub(rounded, whole), _LOG_2)
-    return u, odd_polynomial(e, r, _TWICE_TANH_HALF)
+    size = at_most(b, b.abs(x), 746.0)  # exp(-|x|) is 0 from there on
+    round_biased = b.constant(ROUND + BIAS + 64.0)
+    rounded = b.muladd(size, b.constant(-1.4426950408889634), round_biased)  # -1 / log(2)
+    u = b.mul(power_of_two(b, rounded), b.constant(2.0**-64))
+    r = _remainder(b, size, b.sub(rounded, round_biased), _LOG_2)
+    return u, odd_polynomial(b, r, _TWICE_TANH_HALF)
 
 
-def _remainder(e: Emitter, x: Name, count: Name, period: Sequence[float]) -> Name:
-    """X plus a whole number of periods, with no error to speak of."""
+def _remainder(b: Builder, x: Name, count: Name, period: Sequence[float]) -> Name:
+    """X + count * period; the period is a sum of two parts, so that the error is negligible."""
     high, low = period
-    return e.muladd(count, e.constant(low), e.muladd(count, e.constant(high), x))
+    return b.muladd(count, b.constant(low), b.muladd(count, b.constant(high), x))

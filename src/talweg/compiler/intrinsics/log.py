@@ -1,26 +1,29 @@
-"""The natural logarithm."""
+"""The natural logarithm.
+
+Start reading at `log`; `split` separates exponent and mantissa.
+"""
 
 from __future__ import annotations
 
 import math
 
-from talweg.compiler.intrinsics.builder_protocol import Emitter, Name
+from talweg.compiler.intrinsics.builder_protocol import Builder, Name
 from talweg.compiler.intrinsics.common import polynomial
 
 _ROOT_HALF = 0x3FE6A09E667F3BCD
-"""The bits of the root of 1/2."""
+"""The bits of sqrt(1/2)."""
 
 _ONE = 0x3FF0000000000000
 """The bits of 1."""
 
-_DIGITS = 2**52 - 1
-"""Where in a number's bits its digits are."""
+_MANTISSA = 2**52 - 1
+"""The bits of a double's mantissa."""
 
 _TWO_TO_52 = 0x4330000000000000
-"""The bits of 2**52, of which the lowest are what is added to it."""
+"""The bits of 2**52. With an integer k < 2**52 in the low bits, they are those of 2**52 + k."""
 
-# log(2) in two parts; a whole number of up to 11 bits times the first part is exact.
 _LOG_2 = (0.6931471805598903, 5.497923018708371e-14)
+"""log(2) as a sum. The product of the first part and an integer of up to 11 bits is exact."""
 
 _LOG = (
     0.6666666666666734,
@@ -34,47 +37,48 @@ _LOG = (
 """log(1 + f) = f - s (f - s**2 P(s**2)), s = f / (2 + f), for 1 + f in [sqrt(1/2), sqrt(2)]."""
 
 
-def log(e: Emitter, x: Name) -> Name:
+def log(b: Builder, x: Name) -> Name:
     """The natural logarithm.
 
-    x = 2**k (1 + f) with 1 + f between the roots of 1/2 and 2, and
+    x = 2**k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), and
 
         log(x) = k log(2) + log(1 + f),   log(1 + f) = f - s (f - R),   s = f / (2 + f),
 
-    where R is a polynomial in s**2. f is exact and the greater part of its logarithm, so the
-    errors of the division count little.
+    where R is a polynomial in s**2. f is exact and the larger part of log(1 + f), so errors of the
+    division have little weight.
     """
-    if e.exact:
-        return e.call("log", x)
-    k, m = split(e, x)
-    f = e.sub(m, e.constant(1.0))
-    s = e.div(f, e.add(m, e.constant(1.0)))
-    z = e.mul(s, s)
-    rest = e.muladd(e.neg(z), polynomial(e, z, _LOG), f)
+    if b.exact:
+        return b.libm("log", x)
+    k, m = split(b, x)
+    f = b.sub(m, b.constant(1.0))
+    s = b.div(f, b.add(m, b.constant(1.0)))
+    z = b.mul(s, s)
+    rest = b.muladd(b.neg(z), polynomial(b, z, _LOG), f)
     high, low = _LOG_2
-    small = e.muladd(s, rest, e.mul(k, e.constant(-low)))
-    result = e.muladd(k, e.constant(high), e.sub(f, small))
-    return _special_cases(e, x, result)
+    small = b.muladd(s, rest, b.mul(k, b.constant(-low)))
+    result = b.muladd(k, b.constant(high), b.sub(f, small))
+    return _special_cases(b, x, result)
 
 
-def split(e: Emitter, x: Name) -> tuple[Name, Name]:
+def split(b: Builder, x: Name) -> tuple[Name, Name]:
     """(k, m) such that x = 2**k m and sqrt(1/2) <= m < sqrt(2), for finite x > 0.
 
-    The bits of x less those of the root of 1/2 have k where a number has its exponent. A number
-    without exponent, below 2**-1022, is made larger first; 64 more keeps its k from being negative.
+    The difference of the bits of x and of sqrt(1/2) has k in the place of the exponent. A subnormal
+    number, below 2**-1022, is scaled by 2**54 first; adding 64 to k keeps it from being negative.
     """
-    tiny = e.lt(x, e.constant(2.0**-1022))
-    scale = e.select(tiny, e.constant(2.0**54), e.constant(1.0))
-    exponent = e.integer_sub(e.bits(e.mul(x, scale)), e.bits(scale))
-    above = e.integer_add(exponent, e.integer(2 * _ONE + (64 << 52) - _ROOT_HALF))
-    count = e.integer_or(e.shift_right(above, 52), e.integer(_TWO_TO_52))
-    digits = e.integer_and(above, e.integer(_DIGITS))
-    m = e.number(e.integer_add(digits, e.integer(_ROOT_HALF)))
-    return e.sub(e.number(count), e.constant(2.0**52 + 1023 + 64)), m
+    tiny = b.lt(x, b.constant(2.0**-1022))
+    scale = b.select(tiny, b.constant(2.0**54), b.constant(1.0))
+    exponent = b.integer_sub(b.to_bits(b.mul(x, scale)), b.to_bits(scale))
+    above = b.integer_add(exponent, b.integer_constant(2 * _ONE + (64 << 52) - _ROOT_HALF))
+    count = b.integer_or(b.shift_right(above, 52), b.integer_constant(_TWO_TO_52))
+    mantissa = b.integer_and(above, b.integer_constant(_MANTISSA))
+    m = b.from_bits(b.integer_add(mantissa, b.integer_constant(_ROOT_HALF)))
+    return b.sub(b.from_bits(count), b.constant(2.0**52 + 1023 + 64)), m
 
 
-def _special_cases(e: Emitter, x: Name, result: Name) -> Name:
-    zero, infinity = e.constant(0.0), e.constant(math.inf)
-    result = e.select(e.lt(x, infinity), result, x)  # inf and nan stay what they are
-    result = e.select(e.lt(x, zero), e.constant(math.nan), result)
-    return e.select(e.eq(x, zero), e.constant(-math.inf), result)
+def _special_cases(b: Builder, x: Name, result: Name) -> Name:
+    """The result for x <= 0, for inf and for nan."""
+    zero, infinity = b.constant(0.0), b.constant(math.inf)
+    result = b.select(b.lt(x, infinity), result, x)  # log(inf) is inf, log(nan) is nan
+    result = b.select(b.lt(x, zero), b.constant(math.nan), result)
+    return b.select(b.eq(x, zero), b.constant(-math.inf), result)

@@ -1,27 +1,30 @@
 """Sine and cosine.
 
-Quarters of a turn are taken off, so that of |x| = n pi / 2 + r an r of at most pi / 4 is left. Its
-sine and its cosine are polynomials in r**2; n says which of them is the result, and its sign.
-Both functions compute both polynomials: where a program needs both of one x, as derivatives do,
-LLVM finds that they are the same.
+Argument reduction: |x| = n pi / 2 + r with |r| <= pi / 4. sin(r) and cos(r) are polynomials in
+r**2; n determines which of them is the result, and its sign. Both functions compute both
+polynomials: where a program needs the sine and the cosine of one x, as derivatives do, LLVM merges
+the two computations.
 
-pi / 2 is in three parts (Cody and Waite): up to |x| = 400,000 the products with the first two are
-exact, and r keeps all its digits even for the doubles nearest to a multiple of pi / 2. Larger
-numbers, and there only, go to the C library.
+pi / 2 is a sum of three parts (Cody and Waite): up to |x| = 400,000 the products of n with the
+first two are exact, and r is correct to its last digits even for the doubles nearest to a multiple
+of pi / 2. Larger numbers, and they alone, are passed to the C library.
+
+Start reading at `sin`.
 """
 
 from __future__ import annotations
 
-from talweg.compiler.intrinsics.builder_protocol import Emitter, Name
-from talweg.compiler.intrinsics.common import SIGN, WHOLE, odd_polynomial, polynomial
+from talweg.compiler.intrinsics.builder_protocol import Builder, Name
+from talweg.compiler.intrinsics.common import ROUND, SIGN_BIT, odd_polynomial, polynomial
 
-_QUARTERS = 0.6366197723675814
+_TWO_OVER_PI = 0.6366197723675814
 """2 / pi."""
 
-_QUARTER = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23)
-"""pi / 2 in three parts, of which the first two have 35 bits: a multiplier may have 18."""
+_HALF_PI = (1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23)
+"""pi / 2 as a sum of three parts. The first two have 35 bits: n may have 18."""
 
 _LARGEST = 400_000.0
+"""The largest |x| of which n has 18 bits."""
 
 _SIN = (
     -0.1666666666666663,
@@ -44,60 +47,63 @@ _COS = (
 """cos(r) = 1 - r**2 / 2 + r**4 P(r**2) for |r| <= pi / 4."""
 
 
-def sin(e: Emitter, x: Name) -> Name:
-    """The sine: of |x| = n pi / 2 + r the sine or cosine of r, by n, with the sign of x."""
-    if e.exact:
-        return e.call("sin", x)
-    n, sine, cosine = _quarters(e, x)
-    sign = e.integer_xor(_turned(e, n), e.bits(x))
-    result = _with_turned_sign(e, e.select(e.odd(n), cosine, sine), sign)
-    return e.call_where(_is_large(e, x), "sin", [x], result)
+def sin(b: Builder, x: Name) -> Name:
+    """The sine: of |x| = n pi / 2 + r, the sine or cosine of r, depending on n; odd in x."""
+    if b.exact:
+        return b.libm("sin", x)
+    n, sine, cosine = _reduced(b, x)
+    sign = b.integer_xor(_sign_of_sine(b, n), b.to_bits(x))
+    result = _negated_where(b, b.select(b.is_odd(n), cosine, sine), sign)
+    return b.libm_where(_is_large(b, x), "sin", [x], result)
 
 
-def cos(e: Emitter, x: Name) -> Name:
-    """The cosine: the sine a quarter of a turn ahead."""
-    if e.exact:
-        return e.call("cos", x)
-    n, sine, cosine = _quarters(e, x)
-    sign = _turned(e, e.integer_add(n, e.integer(1)))
-    result = _with_turned_sign(e, e.select(e.odd(n), sine, cosine), sign)
-    return e.call_where(_is_large(e, x), "cos", [x], result)
+def cos(b: Builder, x: Name) -> Name:
+    """The cosine: the sine with n + 1 in place of n; even in x."""
+    if b.exact:
+        return b.libm("cos", x)
+    n, sine, cosine = _reduced(b, x)
+    sign = _sign_of_sine(b, b.integer_add(n, b.integer_constant(1)))
+    result = _negated_where(b, b.select(b.is_odd(n), sine, cosine), sign)
+    return b.libm_where(_is_large(b, x), "cos", [x], result)
 
 
-def _quarters(e: Emitter, x: Name) -> tuple[Name, Name, Name]:
-    """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n stands in the low bits of an integer."""
-    size, whole = e.abs(x), e.constant(WHOLE)
-    rounded = e.muladd(size, e.constant(_QUARTERS), whole)
-    count = e.sub(rounded, whole)
-    r = _less_quarters(e, size, count)
-    z = e.mul(r, r)
-    most = e.muladd(z, e.constant(-0.5), e.constant(1.0))
-    cosine = e.muladd(e.mul(z, z), polynomial(e, z, _COS), most)
-    return e.bits(rounded), odd_polynomial(e, r, _SIN), cosine
+def _reduced(b: Builder, x: Name) -> tuple[Name, Name, Name]:
+    """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n is in the low bits of an integer."""
+    size, shift = b.abs(x), b.constant(ROUND)
+    rounded = b.muladd(size, b.constant(_TWO_OVER_PI), shift)
+    r = _remainder(b, size, b.sub(rounded, shift))
+    z = b.mul(r, r)
+    leading = b.muladd(z, b.constant(-0.5), b.constant(1.0))
+    cosine = b.muladd(b.mul(z, z), polynomial(b, z, _COS), leading)
+    return b.to_bits(rounded), odd_polynomial(b, r, _SIN), cosine
 
 
-def _less_quarters(e: Emitter, size: Name, count: Name) -> Name:
-    """What is left of a number when so many quarters of a turn are taken off, rounded once.
+def _remainder(b: Builder, size: Name, n: Name) -> Name:
+    """R = size - n pi / 2, rounded once.
 
-    The first difference has no error. What is rounded off the second goes with the third: rounded
-    twice, an r just above a power of two, whose sine is just below it, would cost two units.
+    The first difference is exact. The rounding error of the second is added to the third product:
+    rounded twice, an r just above a power of two, whose sine is just below it, would be wrong by
+    two units in the last place.
     """
-    first, second, third = [e.constant(-part) for part in _QUARTER]
-    most = e.muladd(count, first, size)
-    r = e.muladd(count, second, most)
-    rest = e.muladd(count, second, e.sub(most, r))
-    return e.add(r, e.muladd(count, third, rest))
+    first, second, third = [b.constant(-part) for part in _HALF_PI]
+    difference = b.muladd(n, first, size)
+    r = b.muladd(n, second, difference)
+    error = b.muladd(n, second, b.sub(difference, r))
+    return b.add(r, b.muladd(n, third, error))
 
 
-def _turned(e: Emitter, n: Name) -> Name:
-    """The highest bit is set where n quarters, and less than one more, make a sine negative."""
-    return e.shift_left(e.integer_and(n, e.integer(2)), 62)
+def _sign_of_sine(b: Builder, n: Name) -> Name:
+    """An integer whose highest bit is set where sin(n pi / 2 + r) is -sin(r) or -cos(r)."""
+    return b.shift_left(b.integer_and(n, b.integer_constant(2)), 62)
 
 
-def _with_turned_sign(e: Emitter, x: Name, sign: Name) -> Name:
-    """X, its sign turned where the highest bit of `sign` is set."""
-    return e.number(e.integer_xor(e.bits(x), e.integer_and(sign, e.integer(SIGN))))
+def _negated_where(b: Builder, x: Name, sign: Name) -> Name:
+    """-x where the highest bit of `sign` is set, else x."""
+    return b.from_bits(
+        b.integer_xor(b.to_bits(x), b.integer_and(sign, b.integer_constant(SIGN_BIT)))
+    )
 
 
-def _is_large(e: Emitter, x: Name) -> Name:
-    return e.lt(e.constant(_LARGEST), e.abs(x))
+def _is_large(b: Builder, x: Name) -> Name:
+    """The mask of the numbers for which `_remainder` is not accurate."""
+    return b.lt(b.constant(_LARGEST), b.abs(x))

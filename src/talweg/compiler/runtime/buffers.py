@@ -1,65 +1,145 @@
-"""The memory that native code works in: some arrays, and the table of their addresses.
+"""The memory that native code works in: NumPy arrays, and the table of their addresses.
 
-Native functions take one pointer, to a table of pointers. `Memory` is such a table with the
-arrays behind it, in one piece, each array at the beginning of a cache line.
+A `Memory` allocates the arrays that a `MemoryLayout` declares, in one piece, each at the start of a
+cache line. Native functions are given the address of its table. For training functions,
+`training_memory` fills in what does not change from call to call.
+
+Start reading at `Memory`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from talweg.compiler.codegen.builder import CACHE_LINE, DOUBLE, I64, PTR
+from talweg.compiler.codegen.memory_layout import MemoryLayout
+from talweg.compiler.codegen.training_spec import TrainingSpec, training_layout
 from talweg.compiler.ir.tape import Array
+from talweg.compiler.runtime.llvm import Library
 
-_LINE = 64
-"""Bytes in a cache line, and in the widest vector."""
+_NUMPY = {DOUBLE: np.float64, I64: np.int64}
 
 
 class Memory:
-    """Arrays of numbers of eight bytes, all zero, and a table of pointers to them.
+    """Arrays, all zero at first, and a table of their addresses.
 
     Args:
-        sizes: how many numbers each array has, by name.
-        table: the names in the order of the table; the pointer of a name without an array
-            points to nothing in particular.
+        layout: the arrays, in the order of the table.
+        dimensions: the sizes of the named dimensions.
 
     Attributes:
         address: of the table.
+        arrays: the arrays by name, in their declared shapes; they share the memory.
         bytes: all of the memory.
-        offsets: where each array begins in it.
-        slices: where each array is in it.
+        slices: the bytes of each array.
     """
 
-    def __init__(self, sizes: Mapping[str, int], table: Sequence[str]) -> None:
-        self.sizes = dict(sizes)
-        self.offsets: dict[str, int] = {}
-        end = _whole_lines(8 * len(table))
-        for name, size in sizes.items():
-            self.offsets[name] = end
-            end += _whole_lines(8 * size)
-        self.slices = {name: slice(k, k + 8 * sizes[name]) for name, k in self.offsets.items()}
-        owner = np.zeros(end + _LINE, dtype=np.uint8)
-        skip = -owner.ctypes.data % _LINE
-        self.raw = owner[skip : skip + end]
-        self.bytes = self.raw.data
-        self.address = int(self.raw.ctypes.data)
-        pointers = [self.address + self.offsets.get(name, 0) for name in table]
+    def __init__(self, layout: MemoryLayout, dimensions: Mapping[str, int]) -> None:
+        end = _whole_lines(PTR.size * len(layout.fields))
+        shapes, self.slices = {}, {}
+        for field in layout.fields:
+            shapes[field.name] = field.sizes(dimensions)
+            size = field.type.size * int(np.prod(shapes[field.name]))
+            self.slices[field.name] = slice(end, end + size)
+            end += _whole_lines(size)
+        owner = np.zeros(end + CACHE_LINE, dtype=np.uint8)
+        skip = -owner.ctypes.data % CACHE_LINE
+        raw = owner[skip : skip + end]
+        self.bytes = raw.data
+        self.address = int(raw.ctypes.data)
+        self.arrays: dict[str, Array] = {
+            field.name: raw[self.slices[field.name]]
+            .view(_NUMPY[field.type])
+            .reshape(shapes[field.name])
+            for field in layout.fields
+        }
+        pointers = [self.address + self.slices[field.name].start for field in layout.fields]
         struct.pack_into(f"={len(pointers)}Q", self.bytes, 0, *pointers)
 
-    def floats(self, name: str) -> Array:
-        """An array, as doubles that share its memory."""
-        return self._view(name, np.float64)
-
-    def integers(self, name: str) -> Array:
-        """An array, as whole numbers that share its memory."""
-        return self._view(name, np.int64)
-
-    def _view(self, name: str, kind: type) -> Array:
-        begin = self.offsets[name]
-        return self.raw[begin : begin + 8 * self.sizes[name]].view(kind)
+    def __getitem__(self, name: str) -> Array:
+        """An array."""
+        return self.arrays[name]
 
 
 def _whole_lines(size: int) -> int:
-    return -(-size // _LINE) * _LINE
+    return -(-size // CACHE_LINE) * CACHE_LINE
+
+
+# ---- training -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Which samples each step takes.
+
+    Attributes:
+        order: the numbers of samples, batch after batch.
+        counts: how many of them each step takes, shape (steps,).
+    """
+
+    order: Array
+    counts: Array
+
+
+def training_memory(
+    spec: TrainingSpec, samples: Array, *, lane_batches: int, steps: int, order: int = 0
+) -> Memory:
+    """The memory of a training function, with the samples and the constants of the program.
+
+    Args:
+        spec: the specification.
+        samples: the numbers of all samples, shape (n, inputs).
+        lane_batches: how many lane batches are trained.
+        steps: how many steps are recorded.
+        order: how many samples the batches of these steps have together, if batches vary.
+    """
+    dimensions = {"lane_batches": lane_batches, "steps": steps}
+    memory = Memory(training_layout(spec), {**dimensions, "samples": len(samples), "order": order})
+    memory["constants"][:] = spec.code.constants
+    if spec.fixed_batch:
+        memory["packed"][:] = packed_samples(spec, samples)[:, None]
+    else:
+        memory["data"][:] = samples
+    return memory
+
+
+def packed_samples(spec: TrainingSpec, batch: Array) -> Array:
+    """The numbers of a batch in the order in which blocks of samples read them.
+
+    Number 0 of all samples of the first block, number 1 of these samples, and so on; then those of
+    the next block. Where a batch does not fill its last block, it is filled up with the last sample
+    or these samples follow one by one, see `TrainingSpec.pads_batches`. `TrainStep.position` is
+    the same for native code.
+
+    Args:
+        spec: the specification.
+        batch: the numbers of the samples, shape (n, inputs).
+
+    Returns:
+        An array of one axis.
+    """
+    size = spec.samples_in_block
+    if spec.pads_batches:
+        batch = np.pad(batch, ((0, -len(batch) % size), (0, 0)), mode="edge")
+    whole = len(batch) // size * size
+    blocks = batch[:whole].reshape(-1, size, spec.inputs).transpose(0, 2, 1)
+    return np.concatenate([blocks.reshape(-1), batch[whole:].reshape(-1)])
+
+
+def native_function(library: Library, name: str, integers: int) -> Callable[..., None]:
+    """A function that is given the address of a table and some integers, and returns nothing."""
+    kinds = [ctypes.c_void_p, *[ctypes.c_int64] * integers]
+    return ctypes.CFUNCTYPE(None, *kinds)(library.address(name))
+
+
+def write_batches(memory: Memory, batches: Batches) -> None:
+    """Tell native code which samples the first steps take."""
+    steps, counts = len(batches.counts), batches.counts
+    memory["order"][: len(batches.order)] = batches.order
+    memory["counts"][:steps] = counts
+    memory["offsets"][:steps] = np.cumsum(counts) - counts

@@ -1,10 +1,9 @@
-"""A traced program as native code that can be called with numbers.
+"""A compiled program that can be called with numbers.
 
-`Executable` takes a tape through all stages (roll, schedule, lower, compile) and calls what
-comes out. It knows nothing of Values: numbers go in, numbers come out. A program in which no
-loops are found, or too few, runs as a table of operations instead (`codegen/op_table.py`).
+An `Executable` owns the machine code of the functions `value` and `gradient`, and the memory in
+which they compute. It knows nothing of Values: numbers go in, numbers come out.
 
-Start reading at `Executable`.
+Start reading at `Executable.value`; `compiler/pipeline.py` makes executables.
 """
 
 from __future__ import annotations
@@ -14,65 +13,54 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from talweg.compiler.codegen import entry_points, op_table
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT
+from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
-from talweg.compiler.ir.tape import CONSTANT, Tape, verify
-from talweg.compiler.passes.find_loops import find_loops_within
-from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime import llvm
+from talweg.compiler.ir.tape import CONSTANT, Array, Tape
 from talweg.compiler.runtime.buffers import Memory
-from talweg.errors import NativeError
+from talweg.compiler.runtime.llvm import Library
 
 Numbers: TypeAlias = Sequence[float] | bytes
 """Numbers, or the bytes of doubles in this machine's order, which are copied as they are."""
 
 
 class Executable:
-    """Native code for one tape.
+    """Native functions of one program.
 
     Args:
         tape: the program.
-        exact: whether every bit must be that of the eager engine.
-        wrt: the spaces by whose numbers derivatives are asked for: "w", "x" or both.
-        as_table: do not look for loops, run it as a table in any case.
+        scheduled: its scheduled loops, or None if native code interprets a table of operations.
+        library: the machine code, with the functions `value` and `gradient`.
+        constants: the contents of the array `c` that the functions read.
+        work: how many numbers the functions need to work in.
+        wrt: the spaces by whose numbers `gradient` computes derivatives: "w", "x" or both.
 
     Attributes:
-        tape: the program.
-        code: the scheduled loops, or None if the program runs as a table.
-        library: the loaded native code.
+        sizes: how many numbers the spaces "w" and "x" have.
     """
 
     def __init__(
         self,
         tape: Tape,
+        scheduled: ScheduledProgram | None,
+        library: Library,
         *,
-        exact: bool = False,
+        constants: Array,
+        work: int,
         wrt: Sequence[str] = ("w",),
-        as_table: bool = False,
     ) -> None:
-        verify(tape)
-        self.tape = tape
+        self.scheduled = scheduled
+        self.library = library
         self.wrt = tuple(wrt)
-        self.code = None if as_table else _loops(tape, wrt)
-        if self.code is None:
-            ir = op_table.kernels(tape, exact)
-            self._constants = op_table.contents(tape)
-            work = op_table.work_size(tape)
-        else:
-            ir = entry_points.kernels(self.code, exact)
-            self._constants = tape.constants
-            work = entry_points.work_size(self.code)
-        self.library = llvm.compile(ir)
+        self._constants = constants
         function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self._value = function(self.library.address("value"))
         self._gradient = function(self.library.address("gradient"))
-        sizes = {name: tape.sizes.get(name, 0) for name in ("w", "x")}
+        self.sizes = {name: tape.sizes.get(name, 0) for name in ("w", "x")}
         outputs = len(tape.outputs)
         self._sizes = {
-            **sizes,
-            **{"d" + name: size for name, size in sizes.items()},
-            CONSTANT: len(self._constants),
+            **self.sizes,
+            **{"d" + name: size for name, size in self.sizes.items()},
+            CONSTANT: len(constants),
             "out": outputs,
             "cotangents": outputs,
             "work": work,
@@ -95,17 +83,17 @@ class Executable:
         cotangents: Numbers,
         start: Mapping[str, Numbers] | None = None,
     ) -> dict[str, tuple[float, ...]]:
-        """The derivatives, by everything wanted, of the sum of seed times output.
+        """The derivatives of the sum of cotangent times output, by the spaces in `wrt`.
 
         Args:
             w: the parameters.
             x: the inputs.
             cotangents: one number for each output.
-            start: for some of the spaces the numbers to which derivatives are added, in the
-                order in which the eager engine adds them; 0.0 for the others.
+            start: for some of the spaces the numbers to which the derivatives are added, in
+                the order in which the eager engine adds them; 0.0 for the others.
 
         Returns:
-            The derivatives by the numbers of each wanted space, by its name.
+            For the name of each space the derivatives by its numbers.
         """
         return self.value_and_gradient(w, x, cotangents, start)[1]
 
@@ -120,8 +108,8 @@ class Executable:
         memory = self._memory(w, x)
         self._fill(memory, "cotangents", cotangents)
         for name in self.wrt:
-            begin = start[name] if start and name in start else bytes(8 * self._sizes[name])
-            self._fill(memory, "d" + name, begin)
+            first = start[name] if start and name in start else bytes(8 * self._sizes[name])
+            self._fill(memory, "d" + name, first)
         self._gradient(memory.address)
         outputs = self._read(memory, "out")
         derivatives = {name: self._read(memory, "d" + name) for name in self.wrt}
@@ -129,11 +117,11 @@ class Executable:
         return outputs, derivatives
 
     def _memory(self, w: Numbers, x: Numbers) -> Memory:
-        """Memory for one call: two threads that call at once have two."""
+        """Memory for one call; threads that call at the same time have different ones."""
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = Memory(self._sizes, entry_points.TABLE)
+            memory = Memory(ARGUMENTS, self._sizes)
             memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
@@ -144,15 +132,4 @@ class Executable:
         memory.bytes[memory.slices[name]] = raw
 
     def _read(self, memory: Memory, name: str) -> tuple[float, ...]:
-        return self._formats[name].unpack_from(memory.bytes, memory.offsets[name])
-
-
-def _loops(tape: Tape, wrt: Sequence[str]) -> ScheduledProgram | None:
-    """The scheduled loops of a tape, or None if it has no loops worth the name."""
-    found = find_loops_within(tape, LONGEST_TEXT)
-    if found is None:
-        return None
-    try:
-        return schedule(found, wrt)
-    except NativeError:
-        return None
+        return self._formats[name].unpack_from(memory.bytes, memory.slices[name].start)

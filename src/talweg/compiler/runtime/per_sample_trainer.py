@@ -1,38 +1,36 @@
 """Training of programs that do not roll: each sample a native call, the update in Python.
 
-It has the methods of `trainer/Trainer.py`, and does what the eager engine does in
+It has the methods of `runtime/trainer.Trainer`, and does what the eager engine does in
 the same order, with the forward and backward passes as a table walked by native code.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from talweg.compiler.codegen.sample_lanes_plan import Update
-from talweg.compiler.ir.tape import Array, Tape
+from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import Taken
+from talweg.optim import Update, finite_update
 
 
 class PerSampleTrainer:
     """Training of one program on one set of samples, sample by sample.
 
     Args:
-        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        compiled: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
         update: the optimiser's equation.
-        remembered: how many numbers it remembers for each parameter.
+        state_size: how many numbers it keeps for each parameter.
         trained: how many of the parameters are trained; they come first.
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
         clip_norm: the length to which gradients are cut, or None.
-        exact: whether every bit must be that of the eager engine.
 
     Attributes:
         parameters: the parameters, trained ones first; what is written into this array is used.
-        remembered: what the optimiser remembers: for each of its numbers that of every parameter.
+        state: the optimiser's state, shape (state size, trained parameters); it may be written to.
         gradient: the derivatives of the last step by the trained parameters.
         most_steps: how many steps one call takes at most.
     """
@@ -41,24 +39,22 @@ class PerSampleTrainer:
 
     def __init__(
         self,
-        tape: Tape,
+        compiled: Executable,
         samples: Array,
         *,
         update: Update,
-        remembered: int,
+        state_size: int,
         trained: int,
         mean: bool,
         clip_norm: float | None = None,
-        exact: bool = False,
     ) -> None:
-        self.compiled = Executable(tape, exact=exact, as_table=True)
+        self.compiled = compiled
         self.samples = samples
         self.update = update
         self.mean = mean
         self.clip_norm = clip_norm
-        self.parameters = np.zeros(tape.sizes["w"])
-        self.room = -(-trained // 8) * 8  # as a Trainer's, which may go on from here
-        self.remembered = np.zeros(self.room * remembered)
+        self.parameters = np.zeros(compiled.sizes["w"])
+        self.state = np.zeros((state_size, trained))
         self.gradient = np.zeros(trained)
 
     def take(
@@ -70,7 +66,7 @@ class PerSampleTrainer:
         for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
             chosen = range(len(self.samples)) if batch is None else batch
             seen.append(self._loss_and_gradient(chosen))
-            if not self._move(rate, float(first + k), seen[-1]):
+            if not self._update(rate, float(first + k), seen[-1]):
                 return Taken(seen, diverged=True)
         return Taken(seen, diverged=False)
 
@@ -89,23 +85,22 @@ class PerSampleTrainer:
             total = total + part
         return total * weight
 
-    def _move(self, rate: float, step: float, loss: float) -> bool:
-        """Move every parameter, if all numbers stay finite."""
+    def _update(self, rate: float, step: float, loss: float) -> bool:
+        """Update every trained parameter; False, and no change, if the step has diverged."""
         gradient = self.gradient.tolist()
-        length = math.hypot(*gradient)
-        scale = 1.0
-        if self.clip_norm is not None and length > self.clip_norm:
-            scale = self.clip_norm / length
-        states = self.remembered.reshape(-1, self.room)[:, : len(gradient)]
-        moved = [
-            self.update(p, g * scale if scale != 1.0 else g, tuple(state), rate, step)
-            for p, g, state in zip(
-                self.parameters[: len(gradient)].tolist(), gradient, states.T.tolist(), strict=True
-            )
-        ]
-        numbers = [p for p, _ in moved]
-        if not all(map(math.isfinite, [loss, *gradient, *numbers])):
+        updated = finite_update(
+            self.update,
+            self.parameters[: len(gradient)].tolist(),
+            gradient,
+            [tuple(state) for state in self.state.T.tolist()],
+            rate,
+            step,
+            loss=loss,
+            clip_norm=self.clip_norm,
+        )
+        if updated is None:
             return False
+        numbers, states = updated
         self.parameters[: len(gradient)] = numbers
-        states[:] = np.array([state for _, state in moved]).T.reshape(states.shape)
+        self.state[:] = np.array(states).T.reshape(self.state.shape)
         return True

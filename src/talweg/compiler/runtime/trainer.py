@@ -1,14 +1,16 @@
 """Training steps by native code: samples and parameters in, losses and parameters out.
 
-A `Trainer` owns the memory in which `codegen/sample_lanes.py` works: the samples, the parameters
-and what the optimiser remembers about them. It knows nothing of models; `talweg.train` does.
+A `Trainer` owns the memory in which the functions of `codegen/train_step.py` work: the samples, the
+parameters and the optimiser's state. It knows nothing of models; `talweg.train` does.
+
+In default mode the lanes of a vector hold samples, and threads share the samples of a large batch.
+In exact mode vectors have one lane, which computes in the order of the eager engine.
 
 Start reading at `Trainer.take`.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,39 +19,39 @@ from itertools import pairwise
 
 import numpy as np
 
-from talweg.compiler.codegen.lower import operations
-from talweg.compiler.codegen.sample_lanes import training_steps
-from talweg.compiler.codegen.sample_lanes_plan import LONGEST_TEXT, SIZES, TABLE, Plan, Update
-from talweg.compiler.ir.tape import Array, Tape
-from talweg.compiler.passes.find_loops import find_loops_within
-from talweg.compiler.passes.scheduling import schedule
+from talweg.compiler.codegen.lower import operation_count
+from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.ir.scheduled_program import ScheduledProgram
+from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime import llvm
-from talweg.compiler.runtime.buffers import Memory
-from talweg.errors import NativeError
+from talweg.compiler.runtime.buffers import (
+    Batches,
+    native_function,
+    training_memory,
+    write_batches,
+)
+from talweg.optim import Update
 
 _MOST_BLOCKS = 8
-"""How many vectors of samples are computed side by side, at most."""
+"""At most so many vectors of samples are computed together."""
 
 _NEAR = 100_000
-"""Bytes that are near enough: more than the first cache holds, less than the second."""
-
+"""Bytes to work in that are near enough: more than the first cache holds, less than the second."""
 
 _CHUNK, _MOST_CHUNKS = 1024, 16
 """A chunk has at least so many samples; there are at most so many chunks."""
 
 _WORTH_SHARING = 10_000_000
-"""Steps of fewer operations take less than a millisecond or so, and waiting for threads costs a
+"""Steps of fewer operations take less than about a millisecond, and waiting for threads takes a
 tenth of one."""
 
-_DONE, _DIVERGED = SIZES.index("done"), SIZES.index("diverged")
-
-_PARTS = (("pack", None, 1), ("chunk", None, 2), ("finish", ctypes.c_bool, 1))
-"""The parts of a step as functions: what they return, and how many numbers they take."""
+_MOST_STEPS, _MOST_ORDERED = 4096, 1_000_000
+"""One call takes at most so many steps, with at most so many samples if that is more than one."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a call of `Trainer.take` did.
+    """The result of a call of `Trainer.take`.
 
     Attributes:
         losses: the loss of each step, before its update.
@@ -61,120 +63,107 @@ class Taken:
     diverged: bool
 
 
-class Trainer:
-    """Native training of one program on one set of samples.
+def spec_for(
+    code: ScheduledProgram,
+    samples: Array,
+    *,
+    parameters: int,
+    update: Update,
+    state_size: int,
+    trained: int,
+    batch: int | None = None,
+    mean: bool,
+    clip_norm: float | None = None,
+    exact: bool = False,
+) -> TrainingSpec:
+    """The specification of the training functions for one program and one set of samples.
 
     Args:
-        tape: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        code: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
+        parameters: how many parameters the program reads, trained or not.
         update: the optimiser's equation.
-        remembered: how many numbers it remembers for each parameter.
+        state_size: how many numbers it keeps for each parameter.
         trained: how many of the parameters are trained; they come first.
-        batch: how many samples a batch has, which decides how they are laid out; None for
-            all of them.
+        batch: how many samples a batch has, which decides how they are stored; None for all of
+            them.
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
-        clip_norm: the length to which gradients are cut, or None.
+        clip_norm: the largest length of the gradient, or None.
         exact: whether every bit must be that of the eager engine.
+    """
+    fixed_batch, batch = batch is None, batch or len(samples)
+    numbers = samples.shape[1] + sum(code.arrays.values())
+    lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
+    return TrainingSpec(
+        code=code,
+        update=lambda _: update,
+        state_size=state_size,
+        parameters=parameters,
+        range_ends=(trained,),
+        inputs=samples.shape[1],
+        batch=batch,
+        fixed_batch=fixed_batch,
+        mean=mean,
+        clip_norm=clip_norm,
+        exact=exact,
+        lanes_hold="models" if exact else "samples",
+        lanes=lanes,
+        blocks=blocks,
+        chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
+    )
+
+
+class Trainer:
+    """Native training of one model with one program on one set of samples.
+
+    Args:
+        spec: the specification of the training functions.
+        library: their machine code.
+        samples: the numbers of all samples, shape (n, inputs).
         threads: how many threads may share the samples of a large batch; it does not change
             a bit of the result.
 
     Attributes:
         most_steps: how many steps one call takes at most.
-
-    Raises:
-        NativeError: if the program has no loops that could be compiled.
     """
 
     def __init__(
-        self,
-        tape: Tape,
-        samples: Array,
-        *,
-        update: Update,
-        remembered: int,
-        trained: int,
-        batch: int | None = None,
-        mean: bool,
-        clip_norm: float | None = None,
-        exact: bool = False,
-        threads: int = 1,
+        self, spec: TrainingSpec, library: llvm.Library, samples: Array, *, threads: int = 1
     ) -> None:
-        count = len(samples) if batch is None else None
-        batch = batch or len(samples)
-        self.most_steps = max(1, min(4096, 1_000_000 // batch))
-        loops = find_loops_within(tape, LONGEST_TEXT)
-        if loops is None:
-            raise NativeError("the loss of an example has no loops worth the name")
-        code = schedule(loops)
-        numbers = samples.shape[1] + sum(code.arrays.values())
-        lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
-        self.plan = Plan(
-            code=code,
-            update=update,
-            remembered=remembered,
-            trained=trained,
-            parameters=tape.sizes["w"],
-            inputs=samples.shape[1],
-            mean=mean,
-            clip_norm=clip_norm,
-            exact=exact,
-            lanes=lanes,
-            blocks=blocks,
-            chunks=1 if exact else max(1, min(_MOST_CHUNKS, batch // _CHUNK)),
-            count=count,
+        self.spec = spec
+        self.library = library
+        self.most_steps = max(1, min(_MOST_STEPS, _MOST_ORDERED // spec.batch))
+        work = spec.batch * operation_count([*spec.code.forward, *spec.code.backward])
+        self.threads = min(threads, spec.chunks) if work >= _WORTH_SHARING else 1
+        self.memory = training_memory(
+            spec,
+            samples,
+            lane_batches=1,
+            steps=self.most_steps,
+            order=self.most_steps * spec.batch,
         )
-        work = batch * operations([*code.forward, *code.backward])
-        self.threads = min(threads, self.plan.chunks) if work >= _WORTH_SHARING else 1
-        self.library = llvm.compile(training_steps(self.plan))
-        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.library.address("run"))
-        self._part = {
-            name: ctypes.CFUNCTYPE(result, ctypes.c_void_p, *[ctypes.c_int64] * numbers)(
-                self.library.address(name)
-            )
-            for name, result, numbers in _PARTS
-            if self.plan.chunks > 1
-        }
-        self.memory = Memory(self._sizes(samples, batch), TABLE)
-        self.memory.floats("data")[:] = samples.reshape(-1)
-        self.memory.floats("c")[:] = tape.constants
-        self._everything = np.arange(len(samples))
-        self._packed = False
-
-    def _sizes(self, samples: Array, batch: int) -> dict[str, int]:
-        plan = self.plan
-        blocks = -(-batch // plan.samples)
-        return {
-            "p": plan.room * (1 + plan.remembered),
-            "moved": plan.room * (1 + plan.remembered),
-            "g": plan.room,
-            "gathered": plan.gathered * plan.chunks,
-            "c": len(plan.code.constants),
-            "data": samples.size,
-            "order": max(len(samples), self.most_steps * batch),
-            "offsets": self.most_steps,
-            "counts": self.most_steps,
-            "x": blocks * plan.samples * plan.inputs,
-            "parts": max(batch, plan.samples * plan.chunks),
-            "rates": self.most_steps,
-            "losses": self.most_steps,
-            "sizes": len(SIZES),
-            "work": plan.work * plan.chunks,
-        }
+        self.memory["target"][:] = -np.inf
+        self._run = native_function(library, "run", 6)
 
     @property
     def parameters(self) -> Array:
         """The parameters, trained ones first; what is written into this array is used."""
-        return self.memory.floats("p")[: self.plan.parameters]
+        return self._kept[0, : self.spec.parameters]
 
     @cached_property
-    def remembered(self) -> Array:
-        """What the optimiser remembers, which another trainer may go on from."""
-        return self.memory.floats("p")[self.plan.room :]
+    def state(self) -> Array:
+        """The optimiser's state, shape (state size, trained parameters); it may be written to."""
+        return self._kept[1:, : self.spec.trained]
+
+    @property
+    def _kept(self) -> Array:
+        """The parameters, and each number of the optimiser's state, one a row."""
+        return self.memory["parameters"].reshape(1 + self.spec.state_size, -1)
 
     @property
     def gradient(self) -> Array:
         """The derivatives of the last step by the trained parameters."""
-        return self.memory.floats("g")[: self.plan.trained]
+        return self.memory["gradient"].reshape(-1)[: self.spec.trained]
 
     def take(
         self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
@@ -190,57 +179,50 @@ class Trainer:
             The losses, and whether the run diverged.
         """
         memory, steps = self.memory, len(batches)
-        whole = batches[0] is None
-        chosen = [
-            self._everything if batch is None else batch
-            for batch in batches[: 1 if whole else None]
-        ]
-        counts = np.array([len(batch) for batch in chosen])
-        memory.integers("counts")[:steps] = counts
-        memory.integers("offsets")[:steps] = 0 if whole else np.cumsum(counts) - counts
-        memory.integers("order")[: counts.sum()] = np.concatenate(chosen)
-        memory.floats("rates")[:steps] = rates
-        sizes = memory.integers("sizes")
-        sizes[:] = [steps, first, int(whole and self._packed), 0, 0]
+        if not self.spec.fixed_batch:
+            numbers = [batch for batch in batches if batch is not None]
+            counts = np.array([len(batch) for batch in numbers])
+            write_batches(memory, Batches(np.concatenate(numbers), counts))
+        memory["rates"][0, :steps, 0, 0] = rates
+        memory["recorded"][:] = 0.0
+        memory["alive"][:] = 1.0
         if self.threads > 1:
-            self._run_in_threads(steps)
+            self._run_in_threads(steps, first)
         else:
-            self._run(memory.address)
-        done, diverged = int(sizes[_DONE]), bool(sizes[_DIVERGED])
-        self._packed = whole
-        losses = memory.floats("losses")[: done + diverged].tolist()
-        return Taken(losses, diverged)
+            self._run(memory.address, 0, 1, 0, steps, first, self.most_steps)
+        recorded, alive = int(memory["recorded"][0, 0]), bool(memory["alive"][0, 0])
+        return Taken(memory["losses"][0, :recorded, 0].tolist(), diverged=not alive)
 
-    def _run_in_threads(self, steps: int) -> None:
+    def _run_in_threads(self, steps: int, first: int) -> None:
         """What the native function `run` does, with the chunks of a step shared by threads."""
-        address, sizes, plan = self.memory.address, self.memory.integers("sizes"), self.plan
-        moved = slice(0, plan.room * (1 + plan.remembered))
-        bounds = [plan.chunks * k // self.threads for k in range(self.threads + 1)]
-        mine, *others = [range(*pair) for pair in pairwise(bounds)]
+        address, spec, alive = self.memory.address, self.spec, self.memory["alive"]
+        pack, compute, finish = (
+            native_function(self.library, name, numbers)
+            for name, numbers in (("pack", 1), ("chunk", 2), ("finish", 2))
+        )
+        bounds = [spec.chunks * k // self.threads for k in range(self.threads + 1)]
+        own, *others = [range(*pair) for pair in pairwise(bounds)]
 
-        def share(step: int, chunks: range) -> None:
+        def compute_chunks(step: int, chunks: range) -> None:
             for k in chunks:
-                self._part["chunk"](address, step, k)
+                compute(address, step, k)
 
         with ThreadPoolExecutor(len(others)) as pool:
             for step in range(steps):
-                self._part["pack"](address, step)
-                shared = [pool.submit(share, step, chunks) for chunks in others]
-                share(step, mine)
-                for one in shared:
+                pack(address, step)
+                submitted = [pool.submit(compute_chunks, step, chunks) for chunks in others]
+                compute_chunks(step, own)
+                for one in submitted:
                     one.result()
-                sizes[_DONE] = step
-                if self._part["finish"](address, step):
-                    sizes[_DIVERGED] = 1
+                finish(address, step, first)
+                if not alive[0, 0]:
                     return
-                self.memory.floats("p")[moved] = self.memory.floats("moved")[moved]
-                sizes[_DONE] = step + 1
 
 
 def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:
-    """How many samples to put into a vector, and how many vectors to compute side by side.
+    """How many samples to put into a vector, and how many vectors to compute together.
 
-    Several vectors share the reading of each parameter, but the last block of a batch may be
+    Several vectors share the loads of each parameter, but the last block of a batch may be
     partly empty, and what they work on should stay near. The figures are from C written by
     hand for a 64-64-64-10 network.
 
