@@ -30,8 +30,8 @@ from talweg.explore.sharpness import Sharpness, SharpnessCallback
 from talweg.explore.sharpness import sharpness as sharpness_of
 from talweg.explore.verdicts import summary
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model
 from talweg.training.history import History
+from talweg.training.objective import Model
 from talweg.training.train import train
 
 EXAMPLES = """Examples:

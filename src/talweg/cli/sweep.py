@@ -31,7 +31,7 @@ from talweg.errors import ArgumentError
 from talweg.explore.sweep.conclusion import MOST_COMBINATIONS
 from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.sweep import sweep as run_sweep
-from talweg.training.loop import Engine, Mode
+from talweg.training.settings import Engine, Mode
 
 EXAMPLES = """Examples:
   talweg sweep

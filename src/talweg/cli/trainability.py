@@ -33,7 +33,7 @@ from talweg.errors import ArgumentError
 from talweg.explore.trainability.axes import Axis, axis
 from talweg.explore.trainability.result import TrainabilityMap
 from talweg.explore.trainability.trainability import trainability_map
-from talweg.training.loop import Engine, Mode
+from talweg.training.settings import Engine, Mode
 
 EXAMPLES = """Examples:
   talweg map

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from talweg import losses
 from talweg.autodiff.higher_order import gradients
 from talweg.errors import ArgumentError, CompilerError
-from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.loop import Reduction
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Reduction
 from talweg.training.train import samples_of
 from talweg.value import Value
 

@@ -13,8 +13,8 @@ from talweg import losses
 from talweg.errors import TalwegError
 from talweg.explore.sharpness import sharpness
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.loop import Reduction
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Reduction
 
 _MOST = 250_000
 """Parameters times samples that all limits of a sweep may take: some seconds."""

@@ -28,10 +28,11 @@ from talweg.explore import range_rules
 from talweg.explore.limits import limit_at_start
 from talweg.explore.range_rules import Average, Status, smooth, too_high, warm_up
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.training.callbacks import Step
 from talweg.training.history import History
-from talweg.training.loop import Engine, Mode, Reduction
-from talweg.training.train import Step, train
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Engine, Mode, Reduction
+from talweg.training.train import train
 from talweg.value import Value
 
 if TYPE_CHECKING:

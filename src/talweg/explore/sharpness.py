@@ -21,8 +21,9 @@ from talweg.errors import ArgumentError
 from talweg.explore.curvature import Curvature
 from talweg.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from talweg.schedules import rate_at
-from talweg.training.eager_executor import Model, Sample
-from talweg.training.loop import Reduction, Step
+from talweg.training.callbacks import Step
+from talweg.training.objective import Model, Sample
+from talweg.training.settings import Reduction
 
 if TYPE_CHECKING:
     from talweg.explore.curvature import Array

@@ -1,9 +1,9 @@
 """Many training runs of one program by native code, with a model in each SIMD lane.
 
-`LaneExecutor` asks of many runs what `NativeExecutor` asks of one, and that all their models are
-one program: the first one is traced, and each other one is tried against the trace
-(`LaneExecutor.weights_of`). `runtime/lane_trainer.py` then trains them, each from its own
-weights, at its own learning rates, and with its own numbers for settings of the optimiser.
+The first model is traced (`training/example_programs.py`), and the loss of each other one is
+compared with the trace (`LaneExecutor.weights_of`). `runtime/lane_trainer.py` then trains them,
+each from its own weights, at its own learning rates, and with its own numbers for settings of the
+optimiser.
 
 Start reading at `LaneExecutor`, then `LaneExecutor.train`.
 """
@@ -25,20 +25,21 @@ from talweg.compiler import pipeline
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.buffers import Batches
-from talweg.compiler.runtime.lane_trainer import Swept
+from talweg.compiler.runtime.lane_trainer import LaneTrainer, Swept
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
-from talweg.training import loop
-from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.native_executor import NativeExecutor, moved
+from talweg.training.batches import batches_of
+from talweg.training.example_programs import ExamplePrograms, perturbed
+from talweg.training.objective import Model, Objective, Sample, parameters_of
+from talweg.training.update_guard import refuse_hidden_state, refuse_own_rate
 from talweg.value import Value
 
 Loss = Callable[[Model, Sample], Any]
 """The loss of a model on one sample."""
 
 
-class LaneExecutor(NativeExecutor):
+class LaneExecutor:
     """A program that trains models side by side.
 
     Args:
@@ -68,42 +69,40 @@ class LaneExecutor(NativeExecutor):
         batch_size: int | None = None,
         ranges: Sequence[int] = (),
     ) -> None:
+        self.model = model
         self.family = family
         self.loss = loss
-        self.ranges = ranges
-        drawn = random.getstate()  # a model that draws numbers is not to notice that it was tried
+        self.samples = samples
+        self.batch_size = batch_size
+        self.exact = mode == "exact"
+        objective = Objective(model, lambda sample: loss(model, sample), samples, mean=mean)
+        self.parameters = objective.parameters
+        self.programs = ExamplePrograms(objective, as_floats=True)
+        state = random.getstate()  # tracing calls the loss: it must not change the model's draws
         try:
-            super().__init__(
-                model=model,
-                samples=samples,
-                f=lambda sample: loss(model, sample),
-                mean=mean,
-                optimizer=family.example,
-                clip_norm=None,
-                mode=mode,
-                batch_size=batch_size,
-                as_floats=True,
-                threads=1,
-            )
+            refuse_hidden_state(family.example)
+            self.sweeper = self._trainer(ranges, mean=mean)
         finally:
-            random.setstate(drawn)
+            random.setstate(state)
 
-    def _trainer(self, shape: Any) -> Any:
-        """Native code for all runs, in place of that for one run."""
-        if self.others:
+    def _trainer(self, ranges: Sequence[int], *, mean: bool) -> LaneTrainer:
+        """Native code for all runs."""
+        tape = self.programs.program_of(0).tape
+        if len(self.samples) > 1:
+            advice = "" if self.batch_size == 1 else "; take batch_size=1"
+            self.programs.require_one_program(advice)
+        if self.programs.outside:
             raise NativeError("the loss reads Values that are not parameters of the model")
-        if self.batch_size == 1 and len(self.samples) > 1:  # else that has been asked before
-            self._refuse_mixed_batches()
         try:
-            self.sweeper = pipeline.lane_trainer(
-                shape.tape,
-                np.array([numbers for _, numbers in self.numbers]),
+            return pipeline.lane_trainer(
+                tape,
+                np.array([numbers for _, numbers in self.programs.flat]),
                 update=self.family.update,
-                start=self.optimizer.initial_state(),
-                mean=self.mean,
+                start=self.family.example.initial_state(),
+                mean=mean,
                 batch=self.batch_size,
                 settings=len(self.family.varied),
-                range_ends=self.ranges,
+                range_ends=ranges,
                 exact=self.exact,
                 scheduled=self.family.scheduled,
             )
@@ -111,7 +110,6 @@ class LaneExecutor(NativeExecutor):
             raise
         except (TalwegError, TypeError, AttributeError, ValueError) as error:
             raise NativeError(f"the optimiser cannot be compiled: {error}") from None
-        return self.sweeper
 
     def weights_of(self, model: Model) -> list[float]:
         """The parameters of a model, which must be the same program as the first one.
@@ -131,7 +129,7 @@ class LaneExecutor(NativeExecutor):
         try:
             self._refuse_another_program(model, parameters, 0)
             for p, x in zip(parameters, numbers, strict=True):
-                p.data = moved(x)  # weights of 0 would hide what they are multiplied by
+                p.data = perturbed(x)  # weights of 0 would hide what they are multiplied by
             for i in self._telling:
                 self._refuse_another_program(model, parameters, i)
         finally:
@@ -143,8 +141,8 @@ class LaneExecutor(NativeExecutor):
     def _refuse_another_program(self, model: Model, parameters: Sequence[Value], i: int) -> None:
         """Compare the loss of a model on a sample with that by the program of the first one."""
         own = ops.to_float(self.loss(model, self.samples[i]))
-        inputs = {"w": [p.data for p in parameters], "x": self.numbers[i][1]}
-        (by_trace,) = tapes.run(self._shape(i).tape, inputs)
+        inputs = {"w": [p.data for p in parameters], "x": self.programs.numbers_of(i)}
+        (by_trace,) = tapes.run(self.programs.program_of(i).tape, inputs)
         if repr(own) != repr(by_trace):  # repr: nan is the same as nan
             raise NativeError(
                 f"the models of the runs are not one program: the loss of sample {i} is "
@@ -157,7 +155,7 @@ class LaneExecutor(NativeExecutor):
 
         Numbers that are 0 hide what they are multiplied by, and equal ones which is which.
         """
-        found = [numbers for _, numbers in self.numbers]
+        found = [numbers for _, numbers in self.programs.flat]
         richest = max(range(len(found)), key=lambda i: len({x for x in found[i] if x}))
         return (0, richest) if richest else (0,)
 
@@ -200,7 +198,7 @@ class LaneExecutor(NativeExecutor):
         """Which samples the steps take, as `train` chooses them; None for all of them."""
         if self.batch_size is None:
             return None
-        taken = loop.batches_of(len(self.samples), self.batch_size, random.Random(seed))
+        taken = batches_of(len(self.samples), self.batch_size, random.Random(seed))
         some = [next(taken) for _ in range(steps)]
         order = [i for batch in some for i in batch or ()]
         return Batches(np.array(order), np.array([len(batch or ()) for batch in some]))
@@ -263,7 +261,7 @@ def family_of(optimizers: Sequence[Optimizer]) -> Family:
     for name in varied:
         if any(vars(optimizer)[name] == 0.0 for optimizer in optimizers):
             raise NativeError(f"{name} of the optimisers is zero in some runs, and not in others")
-    _refuse_own_rate(first)
+    refuse_own_rate(first)
     return Family(first, tuple(varied), scheduled)
 
 
@@ -281,26 +279,3 @@ def _settings(optimizer: Optimizer) -> dict[str, Any]:
         for name, x in vars(optimizer).items()
         if name != "lr"
     }
-
-
-def _refuse_own_rate(optimizer: Optimizer) -> None:
-    """Refuse an optimiser whose `update` reads its own `lr` in place of the rate it is given.
-
-    Talweg's own optimisers do not.
-
-    Raises:
-        NativeError: if it does.
-    """
-    if type(optimizer).__module__ == Optimizer.__module__:
-        return
-    other = copy(optimizer)
-    other.lr = 0.1171875
-    given = (0.5, 0.25, optimizer.initial_state(), 0.125, 3.0)
-    try:
-        reads = repr(optimizer.update(*given)) != repr(other.update(*given))
-    except Exception as error:
-        raise NativeError(f"the optimiser: {type(error).__name__}: {error}") from None
-    if reads:
-        raise NativeError(
-            "update() of the optimiser reads self.lr; it must use the lr that it is given"
-        )

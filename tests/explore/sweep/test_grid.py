@@ -71,7 +71,7 @@ def test_grid_varies_slowest_then_rate_then_seed():
         ({"reduction": ["mean"]}, "reduction is given twice"),
         ({"momentum": [0.5, 1.5]}, "momentum must be at least 0 and below 1, got 1.5"),
         ({"initial_scale": ["a"]}, "initial_scale must be a number, got 'a'"),
-        ({"batch_size": [0]}, "batch_size must be None or a whole number of at least 1"),
+        ({"batch_size": [0]}, "batch_size must be None or an integer of at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):

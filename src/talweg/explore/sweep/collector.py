@@ -16,10 +16,13 @@ from talweg.explore.limits import limit_at_start
 from talweg.explore.sweep.columns import crossed
 from talweg.explore.sweep.lane_batch import ENGINES, Trained, describe_reached, empty
 from talweg.explore.sweep.result import ENDS, SweepResult
-from talweg.training.eager_executor import EagerExecutor
 from talweg.training.history import History, Status
 from talweg.training.lane_executor import first_rates
-from talweg.training.loop import fall
+from talweg.training.outcome import (
+    describe_divergence,
+    describe_loss_change,
+    parameter_name,
+)
 
 if TYPE_CHECKING:
     from talweg.compiler.ir.tape import Array
@@ -203,23 +206,14 @@ class _Records:
         if status == "stopped early" and asked.stop_at is not None:
             return describe_reached(history, asked.stop_at)
         batches = asked.given_to_train(settings).get("batch_size") is not None
-        return f"{status} {taken} steps; {fall(history, batches=batches)}"
+        return f"{status} {taken} steps; {describe_loss_change(history, batches=batches)}"
 
     def _why_diverged(
         self, history: History, settings: dict[str, Any], of_run: dict[str, Any]
     ) -> str:
         model = self.asked.model_of(settings)
-        run = EagerExecutor(
-            model,
-            self.asked.samples,
-            lambda sample: None,
-            mean=False,
-            optimizer=self.asked.optimizer_of(settings),
-            clip_norm=None,
-        )
-        run.history = history
-        run.parameters[int(of_run["worst"])].grad = float(of_run["size"])
-        return run.why_diverged(history.steps, history.losses[-1])
+        name = parameter_name(model, int(of_run["worst"]))
+        return describe_divergence(history.losses, float(of_run["size"]), name)
 
     def limit(self, row: int) -> float | None:
         """The largest stable learning rate at a run's first weights; None if it is unknown."""

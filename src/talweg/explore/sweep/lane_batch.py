@@ -9,7 +9,6 @@ Start reading at `LaneBatch.__call__`.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ import numpy as np
 from talweg.errors import NativeError
 from talweg.explore.sweep.result import ENDS
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import parameters_of
 from talweg.training.history import History
 from talweg.training.lane_executor import LaneExecutor
+from talweg.training.objective import parameters_of
+from talweg.training.outcome import largest_gradient
 from talweg.training.train import train
 
 if TYPE_CHECKING:
@@ -237,8 +237,7 @@ class LaneBatch:
         done["engine"][row] = ENGINES.index(history.engine)
         if history.status == "diverged":
             gradient = [p.grad for p in parameters_of(model)]
-            sizes = [math.inf if math.isnan(g) else abs(g) for g in gradient]
-            done["worst"][row] = worst = sizes.index(max(sizes))
+            done["worst"][row] = worst = largest_gradient(gradient)
             done["size"][row] = gradient[worst]
         return history
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from talweg import losses, ops
 from talweg.errors import ArgumentError, NativeError
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.training.objective import Model, Sample, parameters_of
 
 if TYPE_CHECKING:
     from talweg.explore.sweep.lane_batch import LaneBatch

@@ -24,8 +24,9 @@ from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.specification import Specification, route
 from talweg.explore.tasks import completed
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import EagerExecutor, Model, Sample
-from talweg.training.loop import WORTH_COMPILING, Engine, Mode, Settings, operations
+from talweg.training.executor import WORTH_COMPILING, operation_count
+from talweg.training.objective import Model, Sample
+from talweg.training.settings import Engine, Mode, Settings
 from talweg.training.train import samples_of, train
 
 if TYPE_CHECKING:
@@ -231,16 +232,7 @@ def _refuse_what_is_short(asked: Specification) -> None:
 def _operations(asked: Specification, settings: Mapping[str, Any]) -> int:
     """How many operations the loss of the first sample takes."""
     model, loss = asked.model_of(settings), asked.loss_of(settings)
-    return operations(
-        EagerExecutor(
-            model,
-            asked.samples,
-            lambda sample: loss(model, sample),
-            mean=False,
-            optimizer=asked.optimizer_of(settings),
-            clip_norm=None,
-        )
-    )
+    return operation_count(lambda sample: loss(model, sample), asked.samples[0])
 
 
 def _gather(

@@ -5,7 +5,6 @@ Start reading at `Plan.losses`.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,10 @@ from talweg.errors import ArgumentError
 from talweg.explore.trainability.axes import LAYERED, Axis
 from talweg.losses import Loss
 from talweg.optim import Optimizer
-from talweg.schedules import rate_at
-from talweg.training.eager_executor import Batch, EagerExecutor, Model, Sample
-from talweg.training.loop import batches_of
+from talweg.training.batches import batches_of
+from talweg.training.eager_executor import EagerExecutor
+from talweg.training.history import RunRecord
+from talweg.training.objective import Model, Objective, Sample
 from talweg.value import Value
 
 if TYPE_CHECKING:
@@ -75,26 +75,26 @@ class Plan:
         """
         model = self.model()
         given = {self.x: x, self.y: y}
-        optimizer = self.optimizer_at(x, y)
-        run = _Run(
-            model,
-            self.samples,
-            lambda sample: self.loss(model(sample[0]), sample[1]),
-            mean=self.reduction == "mean",
-            optimizer=optimizer,
-            clip_norm=None,
-        )
+        own_rates: dict[Value, float] = {}
         # A setting of one layer comes after that of all layers, which it replaces or multiplies.
         for axis, value in sorted(given.items(), key=lambda pair: pair[0].layer is not None):
             chosen = parameters_of_axis(model, axis)
             if axis.setting == "learning_rate":
-                run.rates.update((id(p), value) for p in chosen)
+                own_rates.update((p, value) for p in chosen)
             elif axis.setting == "initial_scale":
                 for p in chosen:
                     p.data = p.data * value
+        objective = Objective(
+            model,
+            lambda sample: self.loss(model(sample[0]), sample[1]),
+            self.samples,
+            mean=self.reduction == "mean",
+        )
+        executor = EagerExecutor(objective, self.optimizer_at(x, y), own_rates=own_rates)
         order = batches_of(len(self.samples), self.batch_size, random.Random(self.seed))
-        run.take(list(islice(order, self.steps)))
-        return run.history.losses
+        record = RunRecord()
+        executor.take_steps(list(islice(order, self.steps)), record)
+        return record.history.losses
 
     def measures(self, xs: np.ndarray[Any, Any], ys: np.ndarray[Any, Any]) -> Any:
         """The measure at each point, one run after the other."""
@@ -107,35 +107,6 @@ class Plan:
             found = self.losses(x, y)
             row[: len(found)] = found
         return convergence_measure(table)
-
-
-class _Run(EagerExecutor):
-    """A run in which parameters may have rates of their own."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.rates: dict[int, float] = {}
-
-    def step(self, batch: Batch) -> None:
-        """Forward, loss, backward, update; see `EagerExecutor.step`."""
-        number = self.history.steps + 1
-        chosen = self.samples if batch is None else [self.samples[i] for i in batch]
-        loss = self.loss_and_gradient(chosen)
-        shared = rate_at(self.optimizer.lr, number - 1)
-        moved = [
-            self.optimizer.update(
-                p.data, p.grad, state, self.rates.get(id(p), shared), float(number)
-            )
-            for p, state in zip(self.parameters, self.states, strict=True)
-        ]
-        numbers = [number for number, _ in moved]
-        gradient = [p.grad for p in self.parameters]
-        if all(map(math.isfinite, [loss, *gradient, *numbers])):
-            self.assign(numbers)
-            self.states = [state for _, state in moved]
-        else:
-            self.end("diverged", self.why_diverged(number, loss))
-        self.history.losses.append(loss)
 
 
 def parameters_of_axis(model: Any, axis: Axis) -> list[Value]:

@@ -27,8 +27,8 @@ from talweg.explore.trainability.pyramid import Box, Frame, Pyramid, Task
 from talweg.explore.trainability.refinement import Completed, one_by_one
 from talweg.explore.trainability.result import TrainabilityMap, mapped
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import Model, Sample
-from talweg.training.loop import Engine, Mode, Reduction, Settings
+from talweg.training.objective import Model, Sample
+from talweg.training.settings import Engine, Mode, Reduction, Settings
 from talweg.training.train import samples_of
 
 RESOLUTIONS = (8, 16384)
