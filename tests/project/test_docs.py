@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,19 @@ def test_a_name_that_a_file_does_not_define_is_found():
     assert defines(here, "PAGES")
     assert not defines(here, "nothing")
     assert not defines(here, "defines.nothing")
+
+
+def test_the_picture_of_the_layers_is_that_of_the_import_contract():
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"```\n(cli/.*?)```", text, re.DOTALL)
+    lines = [set(re.findall(r"\w+", line[:68])) for line in picture.splitlines()]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    assert contract["name"] == "The layers of the package"
+    above = -1
+    for layer in contract["layers"]:
+        names = [module.split(".")[-1] for module in re.findall(r"[\w.]+", layer)]
+        drawn = [k for name in names for k, words in enumerate(lines) if name in words]
+        assert len(drawn) == len(names), layer
+        assert min(drawn) > above, layer
+        above = max(drawn)

@@ -1,4 +1,4 @@
-"""Words of an earlier private vocabulary do not come back; docs/glossary.md has the standard terms."""
+"""Words of an earlier vocabulary do not come back; docs/glossary.md has the standard terms."""
 
 import re
 from pathlib import Path
