@@ -19,11 +19,16 @@
 
 Each error is also the built-in exception that a Python programmer would expect, so
 `except ValueError` works as well as `except TalwegError`. A message is one line:
-what was found, where, what was expected, how to repair it.
+what was found, where, what was expected, how to repair it. A program reads these from the
+attributes of an error, see `talweg.error_fields`.
 """
 
+from __future__ import annotations
 
-class TalwegError(Exception):
+from talweg.error_fields import Argument, Fields
+
+
+class TalwegError(Fields, Exception):
     """The root of all errors that talweg raises on purpose."""
 
 
@@ -62,12 +67,25 @@ class TraceError(TalwegError, TypeError):
 class NativeError(TalwegError, ValueError):
     """A program has no form as native code, or none of the kind asked for; it runs eagerly."""
 
+    @classmethod
+    def not_possible(cls, reason: NativeError) -> NativeError:
+        """The error for `engine="native"`.
+
+        Args:
+            reason: why there is no native code; with `engine="auto"` it is not an error.
+        """
+        return cls(
+            f"native code is not possible: {reason}",
+            repair="allow the eager engine with",
+            suggestion=Argument("engine", "auto"),
+        )
+
 
 class CompilerError(TalwegError, RuntimeError):
     """A stage of the compiler made a program that its verifier refuses: a bug of talweg."""
 
 
-class TalwegWarning(UserWarning):
+class TalwegWarning(Fields, UserWarning):
     """The root of all warnings that talweg gives."""
 
 
