@@ -67,7 +67,7 @@ class Curvature:
         for name, (expected, holds) in _RULES.items():
             setting = {"loss": loss, "reduction": reduction, "tolerance": tolerance, "seed": seed}
             if not holds(setting[name]):
-                raise ArgumentError(f"{name} must be {expected}, got {setting[name]!r}")
+                raise ArgumentError(argument=name, expected=expected, got=setting[name])
         self.samples = samples_of(data, "data")
         self.weight = 1.0 / len(self.samples) if reduction == "mean" else 1.0
         self.model, self.loss = model, loss

@@ -14,7 +14,7 @@ from talweg import losses, ops
 from talweg.errors import ArgumentError
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
-from talweg.training.history import History, Status
+from talweg.training.history import ADVICE, History, Status
 from talweg.value import Value
 
 Sample: TypeAlias = tuple[Sequence[float], Any]
@@ -149,8 +149,7 @@ class EagerExecutor:
         return (
             f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "
             f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)})"
-            f"{', and the update is not finite' if overflows else ''}; "
-            "try a smaller learning rate or clip_norm"
+            f"{', and the update is not finite' if overflows else ''}; {ADVICE}"
         )
 
     def name_of(self, index: int) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
 
+ADVICE = "try a smaller learning rate or clip_norm"
+"""What to try after a run that diverged; its verdict ends with it."""
+
 
 @dataclass
 class History:
@@ -67,6 +70,11 @@ class History:
     def steps(self) -> int:
         """How many losses were recorded."""
         return len(self.losses)
+
+    @property
+    def advice(self) -> str:
+        """What to try after a run that diverged: the end of its `verdict`; empty for others."""
+        return ADVICE if self.status == "diverged" else ""
 
     @property
     def best_step(self) -> int | None:

@@ -72,7 +72,7 @@ class Settings:
         for name, (expected, holds) in _RULES.items():
             setting = getattr(self, name)
             if not holds(setting):
-                raise ArgumentError(f"{name} must be {expected}, got {setting!r}")
+                raise ArgumentError(argument=name, expected=expected, got=setting)
 
 
 def descend(
@@ -172,7 +172,7 @@ def _run(
         )
     except NativeError as reason:
         if settings.engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
+            raise NativeError.not_possible(reason) from None
         run.history.fallback_reason = str(reason)
         return run
     finally:

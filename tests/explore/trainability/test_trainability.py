@@ -202,11 +202,14 @@ def test_other_settings_on_the_axes():
         ({"seed": None}, "seed must be a whole number, got None"),
         ({"loss": 3}, "loss must be a function"),
         ({"optimizer": "SGD"}, "optimizer must be"),
-        ({"x": ("learning_rate[1]", 1e-3, 1.0)}, r"x and y are both learning_rate\[1\]"),
+        (
+            {"x": ("learning_rate[1]", 1e-3, 1.0)},
+            r"y: learning_rate\[1\] is the setting along x too",
+        ),
         ({"x": ("beta1", 0.1, 0.9)}, "'beta1' is no setting of a run with SGD; there are learning"),
         ({"x": ("nesterov", 0.1, 0.9)}, "'nesterov' is no setting of a run with SGD"),
         ({"x": ("momentum", 0.0, 1.5)}, r"momentum must be at least 0 and below 1, got 1\.49"),
-        ({"x": ("momentum", -0.1, 0.9)}, "momentum begins at -0.1, but is at least 0"),
+        ({"x": ("momentum", -0.1, 0.9)}, "momentum starts at -0.1, but is at least 0"),
         ({"x": ("learning_rate[2]", 0.1, 0.9)}, "the model has 2 layers, 0 to 1"),
         ({"make_model": lambda rng: tw.Neuron(2, rng=rng)}, "needs a model with layers, a list"),
         (

@@ -104,7 +104,7 @@ class LaneBatch:
                 whole = self._at_once(runs, begin, done)
             except NativeError as reason:
                 if specification.engine == "native":
-                    raise NativeError(f'engine="native" is not possible: {reason}') from None
+                    raise NativeError.not_possible(reason) from None
                 done = empty(end - begin, specification.steps)
                 return self._one_by_one(range(begin, end), begin, done, str(reason))
             if not whole:

@@ -106,9 +106,9 @@ def sweep(
     choices = _choices(learning_rates, seeds, grid or {}, settings)
     steps = _as_python(steps)
     if not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
+        raise ArgumentError(argument="steps", expected="a whole number of at least 1", got=steps)
     if stop_at is not None and not (isinstance(stop_at, (int, float)) and math.isfinite(stop_at)):
-        raise ArgumentError(f"stop_at must be None or a finite number, got {stop_at!r}")
+        raise ArgumentError(argument="stop_at", expected="None or a finite number", got=stop_at)
     asked = Specification(
         make_model,
         optimizer,
@@ -211,7 +211,7 @@ def _prepared(asked: Specification) -> tuple[Specification, LaneBatch, str]:
         return with_native, work, ""
     except NativeError as reason:
         if asked.engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
+            raise NativeError.not_possible(reason) from None
         return asked, asked.prepare(), str(reason)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from talweg._util.deprecation import RenamedAttribute
 from talweg._util.progress import counting_bar
+from talweg.error_fields import Argument
 from talweg.errors import ArgumentError
 from talweg.explore.trainability.measure import Dimension, box_counting_dimension, busiest_point
 from talweg.explore.trainability.pyramid import Box, Pyramid
@@ -229,7 +230,9 @@ class TrainabilityMap:
         found = busiest_point(self.converged)
         if found is None:
             raise ArgumentError(
-                "there is no boundary in this map to look at; give x and y of a point"
+                "there is no boundary in this map to look at",
+                repair="give a point with",
+                suggestion=Argument("x and y"),
             )
         closer = level - self.window.level
         row, column = found

@@ -22,6 +22,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talweg.error_fields import Argument
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
 from talweg.explore.store_lock import GROUP, WAIT, FileLock, begin_group
@@ -178,5 +179,7 @@ def _about(path: Path) -> dict[str, Any]:
 def _require_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
     if difference := first_difference(here, there):
         raise ArgumentError(
-            f"{path} is the map of something else: {difference}; give another store"
+            f"{path} is the map of something else: {difference}",
+            repair="give another",
+            suggestion=Argument("store"),
         )

@@ -119,7 +119,7 @@ def trainability_map(
         reduction, optimizer, steps, batch_size, seed, engine, mode, None, (), progress, threads
     )
     if steps < 1:
-        raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
+        raise ArgumentError(argument="steps", expected="a whole number of at least 1", got=steps)
     if seed is None:
         raise ArgumentError("seed must be a whole number, got None: all runs share their weights")
     if not callable(loss):
@@ -147,11 +147,11 @@ def _computer(
     """
     try:
         if engine == "eager":
-            raise NativeError('engine="eager" was asked for')
+            raise NativeError("the eager engine was requested")
         return _native(plan, mode, threads, executor), ""
     except NativeError as reason:
         if engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
+            raise NativeError.not_possible(reason) from None
         return one_by_one(plan.measures), str(reason)
 
 
@@ -175,7 +175,7 @@ def _level_of(resolution: Any) -> int:
     is_whole = isinstance(resolution, int) and not isinstance(resolution, bool)
     if not is_whole or not least <= resolution <= most or resolution & (resolution - 1):
         raise ArgumentError(
-            f"resolution must be a power of two from {least} to {most}, got {resolution!r}"
+            argument="resolution", expected=f"a power of two from {least} to {most}", got=resolution
         )
     return int(resolution).bit_length() - 1
 
@@ -183,20 +183,26 @@ def _level_of(resolution: Any) -> int:
 def _require_settings(axes: tuple[Axis, Axis], optimizer: Optimizer) -> None:
     """Refuse axes that are no settings of the runs."""
     if axes[0].name == axes[1].name:
-        raise ArgumentError(f"x and y are both {axes[0].name}; a map needs two settings")
+        raise ArgumentError(
+            f"{axes[0].name} is the setting along x too", argument="y", repair="give another one"
+        )
     known = _numbers_of(optimizer)
     for which, one in zip("xy", axes, strict=True):
         if one.setting not in (*LAYERED, *known):
             raise ArgumentError(
-                f"{which}: {one.name!r} is no setting of a run with {type(optimizer).__name__}; "
-                f"there are {', '.join([*LAYERED, *known])}"
+                f"{one.name!r} is no setting of a run with {type(optimizer).__name__}",
+                argument=which,
+                repair=f"there are {', '.join([*LAYERED, *known])}",
             )
         if one.low < 0.0:
-            raise ArgumentError(f"{which}: {one.name} begins at {one.low:g}, but is at least 0")
+            raise ArgumentError(
+                f"{one.name} starts at {one.low:g}, but is at least 0", argument=which
+            )
         if one.name == "learning_rate" and callable(optimizer.lr):
             raise ArgumentError(
-                f"{which} varies the learning rate, but the optimiser has a schedule, "
-                f"{optimizer.lr!r}; give it a number"
+                f"it varies the learning rate, but the optimiser has a schedule, {optimizer.lr!r}",
+                argument=which,
+                repair="give it a number",
             )
 
 

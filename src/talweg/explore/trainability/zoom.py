@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from talweg.error_fields import Argument
 from talweg.errors import ArgumentError
 from talweg.explore.trainability.measure import busiest_point
 from talweg.explore.trainability.pyramid import Box
@@ -58,8 +59,9 @@ def dive(
     frame = whole.pyramid.frame
     if deepest > frame.finest_level:
         raise ArgumentError(
-            f"{doublings} doublings lead to level {deepest}, but floats can tell points of these "
-            f"axes apart up to level {frame.finest_level}"
+            f"{doublings} lead to level {deepest}, but floats can tell points of these axes apart "
+            f"up to level {frame.finest_level}",
+            argument="doublings",
         )
     if x is not None and y is not None:
         row, column = frame.y.index(y, deepest), frame.x.index(x, deepest)
@@ -110,7 +112,9 @@ def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
     found = busiest_point(whole.converged)
     if found is None:
         raise ArgumentError(
-            "there is no boundary in this map to zoom into; give x and y of a point"
+            "there is no boundary in this map to zoom into",
+            repair="give a point with",
+            suggestion=Argument("x and y"),
         )
     row, column = window.row + found[0], window.column + found[1]
     for level in range(window.level + 1, window.level + doublings + 1):
