@@ -56,7 +56,7 @@ ERRORS = [
     ("train --kind regression", ["--kind is for a file"]),
     ("train --validation 0.5", ["--validation is for a file"]),
     ("train --patience 3", ["--patience is for a file"]),
-    ("train small.csv", ["small.csv: say what to predict with --target, one of x, y, name"]),
+    ("train small.csv", ["small.csv: name the column to predict with --target, one of x, y, name"]),
     ("train small.csv y", ["too many arguments: y"]),
     ("train nowhere.csv --target y", ["nowhere.csv: there is no such file"]),
     ("train folder.png --target y", ["folder.png: this is a folder"]),

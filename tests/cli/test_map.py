@@ -367,7 +367,7 @@ def test_there_is_no_threshold_where_rates_do_not_separate_runs(measures):
         ),
         ("--animate a.mp4", "the file of --animate is saved as .gif, .webp"),
         ("--lesson curve.csv", "--lesson and a file contradict each other"),
-        ("curve.csv", "curve.csv: say what to predict with --target, one of x, y"),
+        ("curve.csv", "curve.csv: name the column to predict with --target, one of x, y"),
         ("--target y", "--target is for a file; name it: talweg map FILE --target COLUMN\n"),
         ("--kind regression", "--kind is for a file; name it: talweg map FILE --target COLUMN\n"),
         ("--lesson --target y", "--target is for a file; name it: talweg map FILE"),

@@ -629,7 +629,7 @@ def test_the_command_without_a_suggestion(run, line, code, words):
         ("lr-find --target y", "--target is for a file"),
         ("lr-find --loss cross_entropy", "--loss takes squared_error or hinge"),
         ("lr-find --plot a.gif", "'a.gif' ends in '.gif'"),
-        ("lr-find a.csv", "a.csv: say what to predict with --target, one of x, y"),
+        ("lr-find a.csv", "a.csv: name the column to predict with --target, one of x, y"),
         ("lr-find none.csv --target y", "none.csv: there is no such file"),
     ],
 )

@@ -327,7 +327,7 @@ def _save(
 def _report_unfinished(
     result: TrainabilityMap, zoom: _Zoom, animation: Path | None, store: Path | None
 ) -> bool:
-    """Whether Ctrl-C stopped the work; then a note on standard error says how much is done."""
+    """Whether Ctrl-C stopped the work; then print on standard error how much is done."""
     if result.finished == 1.0 and (zoom.animate is None or animation is not None):
         return False
     what = (

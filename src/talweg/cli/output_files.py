@@ -1,4 +1,4 @@
-"""Paths of files to write, checked before the work begins and not after the training."""
+"""Paths of files to write, checked before the work starts and not after the training."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def output_file(
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made there; a trial, because root's permissions do not tell."""
+    """Whether a file can be made there; a trial, because permissions do not decide for root."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True

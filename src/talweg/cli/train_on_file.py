@@ -145,7 +145,7 @@ def _print_best_step(history: History) -> None:
     if last > 1.5 * lowest:
         print_line(
             f"The validation loss was lowest after {best - 1} steps, at {lowest:.6g}; "
-            "--patience 5 would keep the weights of such a step"
+            "--patience 5 would restore the weights of such a step"
         )
 
 

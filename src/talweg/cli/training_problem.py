@@ -127,5 +127,5 @@ def read_dataset(file: Path, data: DataOptions) -> Dataset:
     """
     if data.target is None:
         known = listing(read_columns(file).names)
-        raise ArgumentError(f"{file}: say what to predict with --target, one of {known}")
+        raise ArgumentError(f"{file}: name the column to predict with --target, one of {known}")
     return Dataset.from_file(file, data.target, data.kind, data.ignored)

@@ -41,7 +41,7 @@ def input_columns(columns: Columns, target: str, ignore: Sequence[str]) -> tuple
     inputs = tuple(name for name in columns.names if name != target and name not in ignore)
     if not inputs:
         raise DataError(
-            f"no column is left as input beside the target {target!r}; "
+            f"no column is left as input besides the target {target!r}; "
             f"the file has {listing(columns.names)}",
             path=columns.path,
         )
@@ -139,7 +139,7 @@ def constant_columns(
 
 
 def _are_classes(numbers: Sequence[float]) -> bool:
-    """Whether numbers are taken for classes: integers of few values, each in several rows."""
+    """Whether numbers are labels of classes: integers of few values, each in several rows."""
     if not all(map(float.is_integer, numbers)):
         return False
     distinct = len(set(numbers))
