@@ -9,7 +9,7 @@ import talweg as tw
 from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.explore.sweep.run import Run
-from talweg.explore.trainability.measure import Dimension
+from talweg.explore.trainability.boundary import Dimension
 
 
 def a_sweep():

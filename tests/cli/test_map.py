@@ -12,9 +12,10 @@ import talweg as tw
 from talweg.cli import main, map_words
 from talweg.cli.recipe import Plan, untrained
 from talweg.explore.trainability import result as map_result
-from talweg.explore.trainability.axes import axis
-from talweg.explore.trainability.pyramid import Box, Frame, Pyramid
-from talweg.explore.trainability.refinement import one_by_one
+from talweg.explore.trainability.axes import Plane, parse_axis
+from talweg.explore.trainability.pyramid import Pyramid
+from talweg.explore.trainability.refinement import serial_evaluator
+from talweg.explore.trainability.tiles import Window
 
 
 @pytest.fixture
@@ -38,30 +39,30 @@ class Filling:
     """Counts the points that each map computes; Ctrl-C when a map has computed so many."""
 
     def __init__(self):
-        self.fill = map_result.fill
+        self.refine = map_result.refine
         self.computed = []
         self.stop_map, self.stop_at = -1, 0
 
     def interrupt(self, points, which=0):
         self.stop_map, self.stop_at = which, points
 
-    def __call__(self, pyramid, window, completed, show):
+    def __call__(self, pyramid, window, evaluator, report):
         which = len(self.computed)
         self.computed.append(0)
 
         def shown(done):
-            show(done)
+            report(done)
             self.computed[which] = done
             if which == self.stop_map and done >= self.stop_at:
                 raise KeyboardInterrupt
 
-        self.fill(pyramid, window, completed, shown)
+        self.refine(pyramid, window, evaluator, shown)
 
 
 @pytest.fixture
 def filling(monkeypatch):
     counting = Filling()
-    monkeypatch.setattr(map_result, "fill", counting)
+    monkeypatch.setattr(map_result, "refine", counting)
     return counting
 
 
@@ -259,14 +260,14 @@ def test_ctrl_c_in_words(run, filling):
     lines = out.splitlines()
     assert lines[-4] == "Points saved to points"
     assert lines[-3].startswith("6 % computed; ")
-    assert lines[-2] == "Its boundary is not known yet"
+    assert lines[-2] == "Its boundary is not computed yet"
 
 
 def test_ctrl_c_before_the_first_point(run, monkeypatch):
-    def fill(*_):
+    def refine(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(map_result, "fill", fill)
+    monkeypatch.setattr(map_result, "refine", refine)
     code, out, err = run("map --resolution 8 --json")
     assert (code, err) == (130, "talweg: interrupted: 0 % of the points were computed\n")
     about = json.loads(out)
@@ -300,8 +301,9 @@ def test_ctrl_c_while_it_draws_the_animation(run, monkeypatch):
 
 def made(measures, y=("initial_scale", 1.0, 2.0)):
     """A map whose measures are a function of x, from 0.01 to 100, and of y."""
-    frame = Frame(axis(("learning_rate", 0.01, 100.0), "x"), axis(y, "y"))
-    return map_result.mapped(Pyramid(frame), Box(5, 0, 0, 32, 32), one_by_one(measures), steps=1)
+    plane = Plane(parse_axis(("learning_rate", 0.01, 100.0), "x"), parse_axis(y, "y"))
+    window, evaluator = Window(5, 0, 0, 32, 32), serial_evaluator(measures)
+    return map_result.compute_map(Pyramid(plane), window, evaluator, steps=1)
 
 
 def test_the_limit_is_the_rate_that_parts_best():
@@ -348,12 +350,12 @@ def test_where_rates_do_not_part_runs_nothing_is_said(measures):
         ("--x learning_rate,low,1", "--x takes NAME,LOW,HIGH or NAME,LOW,HIGH,SCALE"),
         ("--y momentum,0,1,linear,2", "--y takes NAME,LOW,HIGH,SCALE and no more"),
         ("--y momentum,0,1,cubic", 'the scale of --y must be "log" or "linear", got \'cubic\''),
-        ("--y momentum,0,1,log", "begins above 0, but --y begins at 0.0"),
+        ("--y momentum,0,1,log", "--y is logarithmic, so its low end must be above 0, got 0.0"),
         ("--x learning_rate,3,1", "--x must go from a low number to a higher one, got 'learning_"),
-        ("--x learning_rate,0,inf", "--x must begin and end at finite numbers, got inf"),
+        ("--x learning_rate,0,inf", "the ends of --x must be finite numbers, got inf"),
         ("--x tempo,0,1", "--x: 'tempo' is no setting of a run with SGD; there are learning_rate"),
         ("--x momentum,0,1 --optimizer adam", "--x: 'momentum' is no setting of a run with Adam"),
-        ("--x learning_rate[2],0,1", "learning_rate[2] is asked for, but the model has 2 layers"),
+        ("--x learning_rate[2],0,1", "learning_rate[2] names layer 2, but the model has 2 layers"),
         ("--x learning_rate[1],0,1", "--x and --y are both learning_rate[1]"),
         ("--y momentum[0],0,1", "--y: momentum is the same for all layers"),
         ("--zoom 2 --at 1,1e7", "--at 1,1e7 is not on the map: learning_rate[1] is mapped from"),
@@ -386,7 +388,7 @@ def test_where_rates_do_not_part_runs_nothing_is_said(measures):
         ("--animate a.gif --doublings 60 --resolution 8 --no-plot", "--doublings 60 leads to"),
         (
             "--lesson --x learning_rate,1e-3,2e-3 --y initial_scale,1,1.1 --resolution 8 --zoom 4",
-            "there is no boundary in this map to look at; give a point, --at X,Y",
+            "this map has no boundary to zoom into; give a point, --at X,Y",
         ),
     ],
 )
@@ -402,5 +404,5 @@ def test_the_store_of_another_map_is_refused(run):
     run("map --resolution 8 --store points --no-plot")
     code, out, err = run("map --resolution 8 --store points --no-plot --steps 7")
     assert (code, out) == (2, "")
-    assert "points is the map of something else: steps" in err
+    assert "points is the store of another map: steps" in err
     assert "give another --store" in err

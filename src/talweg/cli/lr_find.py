@@ -110,9 +110,9 @@ def lr_find(
     )
     saved = None
     if path is not None and test.losses:
-        from talweg.plotting import curves
+        from talweg.plotting import figure
 
-        saved = curves.save(test.plot(), path)
+        saved = figure.save(test.plot(), path)
     if as_json:
         print_json(_document(subject, test, name, steps, saved))
     else:

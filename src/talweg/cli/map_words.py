@@ -46,7 +46,7 @@ def say_map(
         f"Loss: {subject.loss_name}, {put_together} over {size} samples of a step; "
         f"optimizer {optimizer}"
     )
-    frame, window = result.pyramid.frame, result.window
+    frame, window = result.pyramid.plane, result.window
     closer = window.columns < 1 << window.level
     for which, axis, values in (("x", frame.x, result.x), ("y", frame.y, result.y)):
         say(f"Along {which}: {axis.name}, {_extent(axis, values, closer=closer)}")
@@ -75,7 +75,7 @@ def document(
     """A map for programs; for the arguments see `say_map`."""
     import numpy as np
 
-    frame, dimension = result.pyramid.frame, result.dimension
+    frame, dimension = result.pyramid.plane, result.dimension
     known = np.isfinite(result.measure)
     return {
         "command": "map",
@@ -142,7 +142,7 @@ def describe_limit(result: TrainabilityMap) -> str:
     import numpy as np
 
     known = np.isfinite(result.measure)
-    frame = result.pyramid.frame
+    frame = result.pyramid.plane
     found = [
         (*_limit(result.converged.sum(axis=across), known.sum(axis=across)), axis.name, values)
         for axis, values, across in ((frame.x, result.x, 0), (frame.y, result.y, 1))

@@ -14,7 +14,7 @@ from cyclopts import Parameter, Token
 from talweg import optim
 from talweg.errors import ArgumentError
 from talweg.explore.range_test import geometric
-from talweg.plotting.style import checked_suffix
+from talweg.plotting.figure import checked_suffix
 
 Kind: TypeAlias = Literal["auto", "regression", "classification"]
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw", "rmsprop"]

@@ -125,9 +125,9 @@ def sharpness(
             model, subject.samples, steps=steps, callbacks=[follow], progress=True, **whole
         )
         if path is not None and history.sharpness:
-            from talweg.plotting import curves
+            from talweg.plotting import figure
 
-            saved = curves.save(history.plot_stability(), path)
+            saved = figure.save(history.plot_stability(), path)
     if as_json:
         print_json(_document(subject, model, chosen, start, history, saved))
     elif history is not None:

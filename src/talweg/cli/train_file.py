@@ -164,12 +164,12 @@ def _draw(result: Fit, path: Path | None) -> list[Path]:
     """Save the loss, and beside it what the model says of the validation part, if it is any use."""
     if path is None or not result.history.losses:
         return []
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
-    saved = [curves.save(result.history.plot(), path)]
+    saved = [figure.save(result.history.plot(), path)]
     if not ending.diverged(result.history):
         second = path.with_name(f"{path.stem}-predictions{path.suffix}")
-        saved.append(curves.save(_draw_predictions(result), second))
+        saved.append(figure.save(_draw_predictions(result), second))
     return saved
 
 

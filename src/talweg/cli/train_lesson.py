@@ -99,9 +99,9 @@ def _save(
     if asked.save is not None and not ending.diverged(history):
         saved = Predictor(model, data.input_names, data.target_name).save(asked.save)
     if asked.plot is not None and history.losses:
-        from talweg.plotting import curves
+        from talweg.plotting import figure
 
-        plot = curves.save(history.plot(), asked.plot)
+        plot = figure.save(history.plot(), asked.plot)
     return plot, saved
 
 

@@ -30,7 +30,7 @@ from talweg.cli.options import (
 )
 from talweg.cli.subject import Subject, published, subject_of
 from talweg.errors import ArgumentError
-from talweg.explore.trainability.axes import Axis, axis
+from talweg.explore.trainability.axes import Axis, parse_axis
 from talweg.explore.trainability.result import TrainabilityMap
 from talweg.explore.trainability.trainability import trainability_map
 from talweg.training.settings import Engine, Mode
@@ -216,7 +216,7 @@ def _axis(option: str, text: str) -> Axis:
     if len(scale) > 1:
         raise ArgumentError(f"{option} takes NAME,LOW,HIGH,SCALE and no more, got {text!r}")
     try:
-        return axis(wanted, option)
+        return parse_axis(wanted, option)
     except ArgumentError as error:
         raise ArgumentError(str(error).replace(repr(wanted), repr(text))) from None
 
@@ -313,11 +313,11 @@ def _save(
     result: TrainabilityMap, picture: Path | None, look: _Look, colours: str
 ) -> tuple[list[Path], Path | None]:
     """Write the picture and the animation that were asked for, if there is something to show."""
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
     plots = []
     if picture is not None and result.finished > 0.0:
-        plots = [curves.save(result.plot(colours=colours), picture)]
+        plots = [figure.save(result.plot(colours=colours), picture)]
     if look.animate is None or result.finished < 1.0:
         return plots, None
     try:
