@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
-from talweg.compiler.frontend.key_difference import key_difference
 from talweg.compiler.frontend.object_guard import CacheKey, is_function
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
 from talweg.compiler.pipeline import Mode, is_exact
@@ -154,6 +153,8 @@ class Jitted:
             return found
 
     def _warn(self, signature: CallSignature) -> None:
+        from talweg.compiler.frontend.key_difference import key_difference
+
         last = next(reversed(self._specializations.values()))
         warnings.warn(
             f"{self!r} is traced for the {self.traces + 1}th time, because of "

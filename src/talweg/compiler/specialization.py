@@ -27,7 +27,7 @@ from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
-from talweg.compiler.ir.tape import CONSTANT, RESULT, restricted
+from talweg.compiler.ir.tape import CONSTANT, RESULT
 from talweg.compiler.runtime.executable import Executable, Numbers
 from talweg.value import Value, node_of
 
@@ -98,8 +98,9 @@ class Specialization:
         if executable is None:
             outputs = list(compress(self._template.computed, reached))
             is_all = outputs == list(self._tape.outputs)
-            tape = self._tape if is_all else restricted(self._tape, outputs)
-            executable = self._executables[reached] = pipeline.executable(tape, exact=self._exact)
+            executable = self._executables[reached] = pipeline.executable(
+                self._tape, outputs=None if is_all else outputs, exact=self._exact
+            )
         return executable
 
     def captured_positions(self, signature: CallSignature) -> tuple[tuple[int, int], ...]:
