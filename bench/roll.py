@@ -21,7 +21,8 @@ import time
 import talweg as tw
 from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir import loop_program, tape
+from talweg.compiler.ir import tape
+from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.roll import roll
 
 # ---- programs with a pattern ---------------------------------------------------------------
@@ -238,7 +239,7 @@ def measure(name, operations):
     flat = timed(trace, f, *args).tape
     timed(tape.verify, flat)
     timed(roll, flat)
-    program = timed(loop_program.program, flat)
+    program = timed(find_loops, flat)
     compiled = timed(pipeline.executable, flat)
     each = "".join(f"{t / len(flat) * 1e6:8.2f}" for t in times[:4])
     form = "table" if compiled.scheduled is None else "loops"

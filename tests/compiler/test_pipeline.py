@@ -41,7 +41,7 @@ def test_a_short_program_is_scheduled_and_a_long_one_without_loops_is_a_table():
     assert pipeline.executable(trace(without_pattern, [0.1, 0.2]).tape).scheduled is None
 
 
-SETTINGS = {"update": tw.SGD(0.1).update, "remembered": 0, "trained": 1, "mean": False}
+SETTINGS = {"update": tw.SGD(0.1).update, "state_size": 0, "trained": 1, "mean": False}
 
 
 def test_a_long_program_without_loops_is_trained_sample_by_sample():

@@ -29,7 +29,7 @@ def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-# ---- a dozen that people write -----------------------------------------------------------------
+# ---- a dozen ordinary programs -----------------------------------------------------------------
 
 
 def recurrent(w, u, xs, ys):
@@ -41,7 +41,7 @@ def recurrent(w, u, xs, ys):
 
 
 def gated(w, xs):
-    """A cell with input, forget and output gates, one number wide."""
+    """A recurrent unit with input, forget and output gates, one number wide."""
     h = c = 0.0
     for x in xs:
         i, f, o, g = [a * x + b * h + d for a, b, d in w]
@@ -68,14 +68,14 @@ def hunters(a, b, c, d, observed):
         return a * x - b * x * y, c * x * y - d * y
 
     x, y, h, loss = 1.0, 0.5, 0.1, 0.0
-    for seen in observed:
+    for target in observed:
         k1 = slope(x, y)
         k2 = slope(x + 0.5 * h * k1[0], y + 0.5 * h * k1[1])
         k3 = slope(x + 0.5 * h * k2[0], y + 0.5 * h * k2[1])
         k4 = slope(x + h * k3[0], y + h * k3[1])
         x = x + h / 6.0 * (k1[0] + 2.0 * k2[0] + 2.0 * k3[0] + k4[0])
         y = y + h / 6.0 * (k1[1] + 2.0 * k2[1] + 2.0 * k3[1] + k4[1])
-        loss = loss + (x - seen) ** 2
+        loss = loss + (x - target) ** 2
     return loss
 
 
@@ -120,13 +120,13 @@ def image(kernel, picture):
 
 
 def attention(queries, keys, contents):
-    """Each position looks at itself and the ones before it."""
+    """Each position attends to itself and the ones before it."""
     total = 0.0
     for i, query in enumerate(queries):
         weights = [tw.exp(dot(query, keys[j])) for j in range(i + 1)]
-        whole = sum(weights)
+        total_weight = sum(weights)
         for k in range(len(contents[0])):
-            total = total + sum(w * contents[j][k] for j, w in enumerate(weights)) / whole
+            total = total + sum(w * contents[j][k] for j, w in enumerate(weights)) / total_weight
     return total
 
 
@@ -201,10 +201,9 @@ def test_realistic_programs(name):
 
 @st.composite
 def machines(draw):
-    """A few registers, a body of random assignments to them, run through many times.
+    """A few registers, and a body of random assignments to them that is repeated.
 
-    Old numbers are remembered and read later: those of the last round, of the round before, and
-    of the first.
+    Old numbers are read later: those of the last round, of the round before, and of the first.
     """
     registers = draw(st.integers(1, 4))
     reads = st.tuples(st.sampled_from(["now", "last", "before", "first", "x", "w", "c"]),

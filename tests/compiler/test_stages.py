@@ -1,4 +1,4 @@
-"""Every stage computes what the eager program computes, to the bit, and is verified."""
+"""Every stage of the compiler computes the bits of the eager engine, and is verified."""
 
 import dataclasses
 import math
@@ -13,11 +13,12 @@ from stages import check
 import talweg as tw
 from talweg.compiler import explain
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir import loop_program, tape
+from talweg.compiler.ir import loop_program, loop_verifier, tape
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.errors import CompilerError, TraceError
 
-# ---- programs that people write ------------------------------------------------------------
+# ---- ordinary programs ---------------------------------------------------------------------
 
 
 def network_loss(model, xs, ys):
@@ -126,7 +127,7 @@ def test_gallery_rolls(name):
 
 
 def lagged(xs):
-    """Reads the old state after the new one is made."""
+    """Reads the old state after the new one is computed."""
     state, total = 0.1 * xs[0], 0.0
     for x in xs:
         new = tw.tanh(state) * x
@@ -159,18 +160,18 @@ def leapfrog(x, v):
         (leapfrog, (1.0, 0.0)),
     ],
 )
-def test_the_text_keeps_old_values_apart_from_new_ones(f, args):
+def test_the_text_distinguishes_old_values_from_new_ones(f, args):
     check(f, *args)
 
 
 @pytest.mark.parametrize(
     ("f", "args"), [(irregular, ([0.1, 0.2, 0.3],)), (triangular, ([0.5] * 9,))]
 )
-def test_what_has_no_simple_pattern_is_still_right(f, args):
+def test_programs_without_a_simple_pattern_are_right(f, args):
     check(f, *args)
 
 
-def test_a_network_is_the_loops_that_it_always_was():
+def test_the_loops_of_a_network_are_recovered():
     rng = random.Random(0)
     xs = [[rng.random(), rng.random()] for _ in range(100)]
     model = tw.MLP(2, [16, 16, 1], rng=rng)
@@ -193,8 +194,8 @@ def test_networks_of_every_shape(sizes, samples):
     check(loss, tw.MLP(3, sizes, rng=rng), xs)
 
 
-def test_loops_are_turned_to_where_nothing_is_carried():
-    """Neuron loops begin with the product and end with tanh, not the other way round."""
+def test_loops_are_rotated_to_where_nothing_is_carried():
+    """Loops over neurons start with the product and stop with tanh, not the other way round."""
     model = tw.MLP(4, [8, 8, 1], rng=random.Random(0))
     rows = [[0.1 * i * j for j in range(4)] for i in range(10)]
     text = explain.text(check(lambda m, xs: sum(m(x) for x in xs), model, rows))
@@ -226,14 +227,14 @@ def programs(draw):
                 out = operation(out, other) if operation.arity == 2 else operation(out)
             return out
 
-        def block(level, values, where):
+        def block(level, values, outer):
             state = rng.getstate()
             total = values[0]
-            for i in range(rng.choice([1, 2, 3, 5, where + 1])):
+            for i in range(rng.choice([1, 2, 3, 5, outer + 1])):
                 rng.setstate(state)  # the same body in every iteration
                 rng.random()
                 total = expression(
-                    [total, xs[i % n], ys[(i + where) % m], *values], rng.randrange(1, 5)
+                    [total, xs[i % n], ys[(i + outer) % m], *values], rng.randrange(1, 5)
                 )
                 if level and rng.random() < 0.7:
                     total = total + block(level - 1, [total, xs[i % n]], i)
@@ -259,7 +260,7 @@ def test_random_programs(case):
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), max_size=60))
 def test_random_tapes(rows):
-    """Short operations on a few numbers: many accidental patterns."""
+    """Operations on few numbers: many accidental patterns."""
     binary = [tw.ops.add, tw.ops.mul, tw.ops.sub]
 
     def program(xs):
@@ -329,7 +330,7 @@ def branch(x):
         (lambda x: "text", ["was not computed from a Value"]),
     ],
 )
-def test_a_program_that_looks_at_its_numbers_is_refused(f, words):
+def test_a_program_that_depends_on_its_numbers_is_refused(f, words):
     with pytest.raises(TraceError) as caught:
         trace(f, 2.0)
     assert all(word in str(caught.value) for word in words)
@@ -362,47 +363,45 @@ def lesson_tape():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
-        (lambda t: t.index.__setitem__((5, 0), 400), "not made yet|outside its space"),
+        (lambda t: t.index.__setitem__((5, 0), 400), "not computed yet|outside its space"),
         (lambda t: t.index.__setitem__((0, 0), -1), "outside its space"),
         (lambda t: t.space.__setitem__((6, 1), 3), "wrong number of operands"),
         (lambda t: t.space.__setitem__((3, 1), -1), "wrong number of operands"),
-        (lambda t: t.index.__setitem__((300, 0), 300), "not made yet"),
+        (lambda t: t.index.__setitem__((300, 0), 300), "not computed yet"),
     ],
 )
-def test_the_tape_s_verifier_notices(spoil, words):
+def test_the_verifier_of_tapes_refuses_a_broken_tape(damage, words):
     broken = lesson_tape()
-    spoil(broken)
+    damage(broken)
     with pytest.raises(CompilerError, match=words):
         tape.verify(broken)
 
 
-def test_the_verifier_of_loops_notices_every_wrong_number():
+def test_the_verifier_of_loops_refuses_every_wrong_number():
     program = find_loops(lesson_tape())
     nodes = [
         (node, around) for node, around in program.walk() if isinstance(node, loop_program.Loop)
     ]
     assert len(nodes) == 6
     for node, _ in nodes:
-        kept = node.count
-        object.__setattr__(node, "count", loop_program.Affine(kept.base + 1, kept.strides))
+        original = node.count
+        object.__setattr__(node, "count", Affine(original.base + 1, original.strides))
         with pytest.raises(CompilerError):
-            loop_program.verify(program)
-        object.__setattr__(node, "count", kept)
+            loop_verifier.verify(program)
+        object.__setattr__(node, "count", original)
     for node, around in program.walk():
         if isinstance(node, loop_program.Instruction) and around:
-            kept = node.operands
-            first = kept[0]
+            original = node.operands
+            first = original[0]
             strides = (first.index.strides[0] + 1, *first.index.strides[1:])
-            wrong = loop_program.Reference(
-                first.space, loop_program.Affine(first.index.base, strides)
-            )
-            object.__setattr__(node, "operands", (wrong, *kept[1:]))
+            wrong = loop_program.Reference(first.space, Affine(first.index.base, strides))
+            object.__setattr__(node, "operands", (wrong, *original[1:]))
             with pytest.raises(CompilerError):
-                loop_program.verify(program)
-            object.__setattr__(node, "operands", kept)
-    loop_program.verify(program)
+                loop_verifier.verify(program)
+            object.__setattr__(node, "operands", original)
+    loop_verifier.verify(program)
 
 
 # ---- the text ------------------------------------------------------------------------------

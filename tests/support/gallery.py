@@ -1,8 +1,7 @@
 """Thirteen realistic scalar programs, for tests and benchmarks of the compiler.
 
-Each is an ordinary Python function of Values and floats, written as one would write it without
-thinking of a compiler. `GALLERY` names them; the numbers in it are made from fixed seeds. Use
-it from another file with
+Each is an ordinary Python function of Values and floats, written without regard to the compiler.
+`GALLERY` names them; their numbers are drawn with fixed seeds. Use it from another file with
 
     GALLERY = runpy.run_path("tests/support/gallery.py")["GALLERY"]
 
@@ -18,19 +17,19 @@ from itertools import pairwise
 import talweg as tw
 
 Program = namedtuple("Program", "make most")
-"""`make()` returns the function and its arguments; `most` is the number of instructions and
-loops that it rolls to at most, about a tenth above what was seen."""
+"""`make()` returns the function and its arguments; `most` is the largest size of its loop program,
+in instructions and loops, about a tenth above what was measured."""
 
 
 def values(rng, *shape, size=0.5):
-    """A nest of lists of Values of this shape."""
+    """Nested lists of Values of this shape."""
     if not shape:
         return tw.Value(rng.gauss(0.0, size))
     return [values(rng, *shape[1:], size=size) for _ in range(shape[0])]
 
 
 def floats(rng, *shape, size=1.0):
-    """A nest of lists of floats of this shape."""
+    """Nested lists of floats of this shape."""
     if not shape:
         return rng.gauss(0.0, size)
     return [floats(rng, *shape[1:], size=size) for _ in range(shape[0])]
@@ -52,8 +51,8 @@ def recurrent_network(w_in, w_state, bias, w_out, xs, targets):
     state = [0.0] * len(bias)
     loss = 0.0
     for x, target in zip(xs, targets, strict=True):
-        seen, kept = rows_times(w_in, x), rows_times(w_state, state)
-        state = [tw.tanh(a + b + c) for a, b, c in zip(seen, kept, bias, strict=True)]
+        driven, carried = rows_times(w_in, x), rows_times(w_state, state)
+        state = [tw.tanh(a + b + c) for a, b, c in zip(driven, carried, bias, strict=True)]
         loss = loss + (dot(w_out, state) - target) ** 2
     return loss
 
@@ -93,10 +92,10 @@ def kalman_filter(drift, log_process, log_noise, observed):
     for y in observed:
         mean, variance = mean + drift, variance + q
         spread = variance + r
-        wrong = y - mean
-        loss = loss + 0.5 * (tw.log(spread) + wrong * wrong / spread)
+        innovation = y - mean
+        loss = loss + 0.5 * (tw.log(spread) + innovation * innovation / spread)
         gain = variance / spread
-        mean, variance = mean + gain * wrong, (1.0 - gain) * variance
+        mean, variance = mean + gain * innovation, (1.0 - gain) * variance
     return loss
 
 
@@ -109,18 +108,18 @@ def make_kalman_filter():
 
 
 def attention(query, key, value, w_out, tokens):
-    """Causal attention with one head: each token looks at itself and at its past."""
+    """Causal attention with one head: each token attends to itself and to its past."""
     scale = 1.0 / math.sqrt(len(query))
-    keys, held = [], []
+    keys, contents = [], []
     loss = 0.0
     for now, following in pairwise(tokens):
         q = rows_times(query, now)
         keys.append(rows_times(key, now))
-        held.append(rows_times(value, now))
+        contents.append(rows_times(value, now))
         weights = [tw.exp(dot(q, k) * scale) for k in keys]
         total = sum(weights)
         mixed = [
-            sum(w * v[d] for w, v in zip(weights, held, strict=True)) / total
+            sum(w * v[d] for w, v in zip(weights, contents, strict=True)) / total
             for d in range(len(value))
         ]
         guess = rows_times(w_out, mixed)
@@ -138,15 +137,15 @@ def make_attention():
 # ---- science ---------------------------------------------------------------------------------
 
 
-def lotka_volterra(growth, eaten, death, fed, seen, dt):
-    """Hares and foxes by the classical Runge-Kutta method, fitted to what was seen."""
+def lotka_volterra(growth, eaten, death, fed, observed, dt):
+    """Hares and foxes by the classical Runge-Kutta method, fitted to observations."""
 
     def slope(hares, foxes):
         return hares * (growth - eaten * foxes), foxes * (fed * hares - death)
 
     hares, foxes = 1.0, 1.0
     loss = 0.0
-    for a, b in seen:
+    for a, b in observed:
         k1 = slope(hares, foxes)
         k2 = slope(hares + 0.5 * dt * k1[0], foxes + 0.5 * dt * k1[1])
         k3 = slope(hares + 0.5 * dt * k2[0], foxes + 0.5 * dt * k2[1])
@@ -158,9 +157,9 @@ def lotka_volterra(growth, eaten, death, fed, seen, dt):
 
 
 def make_lotka_volterra():
-    seen = [(1.0 + 0.5 * math.sin(0.1 * k), 1.0 - 0.4 * math.cos(0.1 * k)) for k in range(40)]
+    observed = [(1.0 + 0.5 * math.sin(0.1 * k), 1.0 - 0.4 * math.cos(0.1 * k)) for k in range(40)]
     rates = [tw.Value(x) for x in (1.1, 0.9, 1.0, 0.8)]
-    return lotka_volterra, (*rates, seen, 0.1)
+    return lotka_volterra, (*rates, observed, 0.1)
 
 
 def option_price(spot, volatility, rate, draws, strike=1.05):
@@ -212,15 +211,15 @@ def make_gaussian_process():
 
 
 def arm(lengths, offsets, poses, targets):
-    """A planar arm: its hand's squared distance from where it was seen, over many poses."""
+    """A planar arm: its hand's squared distance from the observed position, over many poses."""
     loss = 0.0
-    for angles, (x_seen, y_seen) in zip(poses, targets, strict=True):
+    for angles, (x_observed, y_observed) in zip(poses, targets, strict=True):
         x, y, direction = 0.0, 0.0, 0.0
         for length, offset, angle in zip(lengths, offsets, angles, strict=True):
             direction = direction + angle + offset
             x = x + length * tw.cos(direction)
             y = y + length * tw.sin(direction)
-        loss = loss + (x - x_seen) ** 2 + (y - y_seen) ** 2
+        loss = loss + (x - x_observed) ** 2 + (y - y_observed) ** 2
     return loss
 
 
@@ -239,12 +238,12 @@ def fourier(taps, xs):
     imag = [0.0] * n
     half = 1
     while half < n:
-        for begin in range(0, n, 2 * half):
+        for start in range(0, n, 2 * half):
             for k in range(half):
-                turn = cmath.exp(-1j * math.pi * k / half)
-                a, b = begin + k, begin + k + half
-                re = real[b] * turn.real - imag[b] * turn.imag
-                im = real[b] * turn.imag + imag[b] * turn.real
+                twiddle = cmath.exp(-1j * math.pi * k / half)
+                a, b = start + k, start + k + half
+                re = real[b] * twiddle.real - imag[b] * twiddle.imag
+                im = real[b] * twiddle.imag + imag[b] * twiddle.real
                 real[a], real[b] = real[a] + re, real[a] - re
                 imag[a], imag[b] = imag[a] + im, imag[a] - im
         half *= 2
@@ -318,7 +317,7 @@ def picture(kernels, image):
     n = len(image) - size + 1
     loss = 0.0
     for kernel in kernels:
-        seen = [
+        rectified = [
             [
                 tw.relu(
                     sum(
@@ -331,7 +330,8 @@ def picture(kernels, image):
         ]
         for i in range(0, n, 2):
             for j in range(0, n, 2):
-                window = seen[i][j] + seen[i][j + 1] + seen[i + 1][j] + seen[i + 1][j + 1]
+                rows = rectified[i][j : j + 2], rectified[i + 1][j : j + 2]
+                window = rows[0][0] + rows[0][1] + rows[1][0] + rows[1][1]
                 loss = loss + (0.25 * window) ** 2
     return loss
 

@@ -1,7 +1,9 @@
-"""Programs that are regular here and irregular there, and how to look at what was found.
+"""Programs with regular and irregular parts, and an independent check of the loops found in them.
 
-The oracle is the tape itself: whatever was found, written out instruction by instruction
-here (not by `loop_program.verify`), must be the tape to the last index.
+The oracle is the tape itself: the loops that were found, expanded instruction by instruction
+here (not by `loop_verifier.verify`), must be the tape to the last index.
+
+Start reading at `rolled`, then `mixtures`.
 """
 
 import random
@@ -16,12 +18,12 @@ from talweg.compiler.passes.find_loops import find_loops
 XS = [0.1 * i for i in range(20)]
 
 
-def iteration_map(nodes, point, lines):
-    """The instructions of nodes, one by one, as (operation, ((space, index), ...))."""
+def expanded(nodes, point, lines):
+    """The instructions of nodes, iteration by iteration, as (operation, ((space, index), ...))."""
     for node in nodes:
         if isinstance(node, loop_program.Loop):
             for i in range(node.count.at(point)):
-                iteration_map(node.body, (*point, i), lines)
+                expanded(node.body, (*point, i), lines)
         else:
             operands = [(x.space, x.index.at(point)) for x in node.operands]
             if node.result is not None:
@@ -45,7 +47,7 @@ def rolled(f, *args):
     """The program of f, after comparing it with its tape."""
     tape = trace(f, *args).tape
     program = find_loops(tape)
-    assert iteration_map(program.nodes, (), []) == on_the_tape(tape)
+    assert expanded(program.nodes, (), []) == on_the_tape(tape)
     return program
 
 
@@ -82,9 +84,9 @@ def triangle(rng, xs, total, size):
 
 def long_body(rng, xs, total, size):
     """A loop whose body has no pattern."""
-    picks = [(rng.choice([tw.sin, tw.cos, tw.exp]), rng.choice(xs)) for _ in range(size)]
+    choices = [(rng.choice([tw.sin, tw.cos, tw.exp]), rng.choice(xs)) for _ in range(size)]
     for _ in range(6):
-        for function, x in picks:
+        for function, x in choices:
             total = function(total) * x
     return total
 
@@ -107,7 +109,7 @@ PARTS = [irregular_part, regular_part, triangle, long_body, products]
 
 @st.composite
 def mixtures(draw):
-    """A program that is regular here and irregular there."""
+    """A program with regular and irregular parts."""
     kinds = draw(st.lists(st.tuples(st.sampled_from(PARTS), st.integers(1, 40)), max_size=6))
     return mixed(kinds, draw(st.integers(0, 10**6)))
 

@@ -1,8 +1,8 @@
 """Random scalar programs, to compare the compiler with the eager engine.
 
-A program is written as a description (nested tuples) by `Author`, and `computed` says what one
-means: variables, a list that grows, loops in loops, triangles, swaps, numbers read long after
-they were written. The same seed gives the same program on every machine.
+A program is described by nested tuples, which `Author` draws, and `computed` interprets:
+variables, a list that grows, nested loops, triangular loops, swaps, numbers that are read long
+after they are written. The same seed gives the same program on every machine.
 
 Start reading at `Machine`.
 """
@@ -11,7 +11,7 @@ import random
 
 import talweg as tw
 
-# ---- what a description means -------------------------------------------------------------------
+# ---- the interpreter of descriptions --------------------------------------------------------
 
 NOISE = [random.Random(k).uniform(0.1, 0.9) for k in range(50)]
 VARYING = [lambda i: 0.25 + 0.125 * i, lambda i: 1.0 / (i + 2), lambda i: NOISE[i % 50]]
@@ -25,15 +25,15 @@ COMPOSED = {
     "ratio": lambda a, b: a / (1.5 + b * b),
 }
 MOST = 1500
-"""Steps that a program may take; what would be longer is not tried."""
+"""The most operations of a program; longer ones are not tried."""
 
 
 class TooLongError(Exception):
-    """A program takes more steps than are worth it."""
+    """A program takes more than `MOST` operations."""
 
 
 class Machine:
-    """What a running description knows: variables, the list, loop variables, a budget."""
+    """The state of a running program: variables, the list, the operations that are left."""
 
     def __init__(self, w, x):
         self.w, self.x = w, x
@@ -67,7 +67,7 @@ class Machine:
             a, b, then, other = (self.number(part, point) for part in parts)
             return tw.where(tw.ops.lt(a, b), then, other)
         name, *operands = parts
-        function = COMPOSED.get(name) or tw.ops.TABLE[name]
+        function = COMPOSED.get(name) or tw.ops.lookup(name)
         return function(*[self.number(part, point) for part in operands])
 
     def run(self, statements, point=()):
@@ -134,21 +134,21 @@ def trip_count(count, point):
 
 
 def computed(description, w, x):
-    """All that a random program returns, for parameters and inputs of any kind."""
-    statements, wrt = description
+    """The outputs of a random program, for parameters and inputs of any kind."""
+    statements, outputs = description
     machine = Machine(w, x)
     machine.run(statements)
-    return [machine.output(*one) for one in wrt]
+    return [machine.output(*one) for one in outputs]
 
 
-# ---- how they are written -----------------------------------------------------------------------
+# ---- the generator of descriptions ----------------------------------------------------------
 
 
 class Author:
-    """Writes random descriptions.
+    """Draws random descriptions.
 
     Args:
-        seed: where the writing starts.
+        seed: the seed of the generator.
         names: the operations to use, `SMOOTH` or `WITH_KINKS`.
         products: whether the program ends with a loop in which a matrix is squared.
     """
@@ -158,8 +158,8 @@ class Author:
         self.names = names
         self.products = products
 
-    def place(self, kind):
-        """A parameter or input whose index moves with a loop variable, or stands still."""
+    def element(self, kind):
+        """A parameter or input whose index advances with a loop variable, or is constant."""
         step = self.rng.choice([0, 1, 1, 1, 2, -1, 3])
         return (kind, self.rng.choice([0, 0, 1, 2]), step, self.rng.randrange(6))
 
@@ -167,7 +167,7 @@ class Author:
         rng = self.rng
         kind = rng.choice(["v"] * 6 + ["w", "x"] * 3 + ["old", "last", "at", "at", "c", "vary"])
         if kind in ("w", "x", "at"):
-            return self.place(kind)
+            return self.element(kind)
         if kind == "v":
             return ("v", rng.randrange(4))
         if kind == "c":
@@ -187,9 +187,9 @@ class Author:
         parts = self.expression(left), self.expression(size - 1 - left)
         if kind == 2:
             return ("op", rng.choice(self.names[2]), *parts)
-        # A choice between given numbers, which no rounding changes, unless kinks are wanted.
-        condition = self.atom() if self.names is WITH_KINKS else self.place("w")
-        return ("if", self.place("x"), condition, *parts)
+        # A choice between given numbers, which no rounding changes, unless kinks are allowed.
+        condition = self.atom() if self.names is WITH_KINKS else self.element("w")
+        return ("if", self.element("x"), condition, *parts)
 
     def statement(self, depth):
         rng = self.rng
@@ -201,7 +201,7 @@ class Author:
         kind = rng.choice(["set"] * 6 + ["push"] * 3 + ["swap", "sum"])
         if kind == "set":
             k, e = rng.randrange(4), self.expression(rng.randrange(1, 5))
-            if rng.random() < 0.6:  # else the next iteration makes most of it superfluous
+            if rng.random() < 0.6:  # else the next iteration overwrites most of it
                 e = ("op", rng.choice(["add", "blend", "blend", "mul", "sub"]), e, ("v", k))
             return ("set", k, ("op", "tanh", e) if rng.random() < 0.4 else e)
         if kind == "push":

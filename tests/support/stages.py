@@ -1,4 +1,7 @@
-"""What the tests of the compiler share: every stage compared with the eager engine."""
+"""The comparison of every stage of the compiler with the eager engine.
+
+Start reading at `check`.
+"""
 
 import re
 from collections import defaultdict
@@ -8,8 +11,8 @@ import numpy as np
 import talweg as tw
 from talweg.compiler import explain, pipeline
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir import loop_program, scheduled_program, tape
-from talweg.compiler.passes import adjoint
+from talweg.compiler.ir import adjoint_program, loop_program, scheduled_program, tape
+from talweg.compiler.passes.adjoint import adjoint
 from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.passes.scheduling import schedule
 from talweg.errors import NativeError
@@ -27,8 +30,8 @@ def same(a, b):
 
 
 def run_text(text, inputs):
-    """Run the text that `explain` writes; arrays are dictionaries."""
-    names = dict(tw.ops.TABLE)
+    """Run the text that `explain` returns; arrays are dictionaries."""
+    names = dict(tw.ops.REGISTRY)
     names |= {name: defaultdict(float) for name in set(re.findall(r"\b([a-z]\d*)\[", text))}
     names |= inputs
     body = re.sub(r"^return (.*)$", r"result = [\1]", text, flags=re.MULTILINE)
@@ -36,8 +39,8 @@ def run_text(text, inputs):
     return [float(x) for x in names["result"]]
 
 
-SEEDS = [1.0, -0.75, 2.5, 0.3]
-"""Derivatives of a final result by the outputs of a program, over and over."""
+COTANGENTS = [1.0, -0.75, 2.5, 0.3]
+"""Derivatives of a final result by the outputs of a program, repeated cyclically."""
 
 
 def backward_on_the_tape(flat, inputs, cotangents):
@@ -45,22 +48,22 @@ def backward_on_the_tape(flat, inputs, cotangents):
     spaces = {**inputs, "c": flat.constants.tolist(), "t": []}
     for i in range(len(flat)):
         op = flat.operations[flat.code[i]]
-        places = list(zip(flat.space[i], flat.index[i], strict=True))[: op.arity]
-        spaces["t"].append(op.value(*[spaces[flat.spaces[s]][k] for s, k in places]))
+        operands = list(zip(flat.space[i], flat.index[i], strict=True))[: op.arity]
+        spaces["t"].append(op.value(*[spaces[flat.spaces[s]][k] for s, k in operands]))
     grads = {name: [0.0] * len(numbers) for name, numbers in spaces.items()}
-    for (s, k), seed in zip(flat.outputs, cotangents, strict=True):
-        grads[flat.spaces[s]][k] += seed
+    for (s, k), cotangent in zip(flat.outputs, cotangents, strict=True):
+        grads[flat.spaces[s]][k] += cotangent
     for i in reversed(range(len(flat))):
         op = flat.operations[flat.code[i]]
-        places = list(zip(flat.space[i], flat.index[i], strict=True))[: op.arity]
-        operands = [spaces[flat.spaces[s]][k] for s, k in places]
-        for (s, k), rule in zip(places, op.derivatives, strict=True):
-            grads[flat.spaces[s]][k] += rule(grads["t"][i], *operands, spaces["t"][i])
+        operands = list(zip(flat.space[i], flat.index[i], strict=True))[: op.arity]
+        numbers = [spaces[flat.spaces[s]][k] for s, k in operands]
+        for (s, k), rule in zip(operands, op.derivatives, strict=True):
+            grads[flat.spaces[s]][k] += rule(grads["t"][i], *numbers, spaces["t"][i])
     return grads["w"], grads["x"]
 
 
 def close(a, b):
-    """Equal to 1e-12 of the largest, where any nan equals any other."""
+    """Equal to 1e-12 of the largest number, where any nan equals any other."""
     a, b = np.array(a, float), np.array(b, float)
     finite = np.isfinite(a) & np.isfinite(b)
     largest = np.abs(a[finite]).max(initial=0.0)
@@ -74,7 +77,7 @@ def check_native(flat, inputs, eager, cotangents, gradient):
     for exact, as_table in [(True, False), (False, False), (True, True), (False, True)]:
         compiled = pipeline.executable(flat, exact=exact, wrt=("w", "x"), as_table=as_table)
         agree = same if exact else close
-        for _ in range(2):  # the second call finds memory that the first one used
+        for _ in range(2):  # the second call reuses the memory of the first one
             assert agree(compiled.value(inputs["w"], inputs["x"]), eager)
             found = compiled.gradient(inputs["w"], inputs["x"], cotangents)
             assert agree(found["w"] + found["x"], gradient[0] + gradient[1])
@@ -94,16 +97,16 @@ def check(f, *args, native=False):
         names = {**inputs, "c": traced.tape.constants.tolist()}
         with np.errstate(all="ignore"):
             assert same(run_text(shown, names), eager)
-    cotangents = (SEEDS * len(eager))[: len(eager)]
+    cotangents = (COTANGENTS * len(eager))[: len(eager)]
     w, x = gradient = backward_on_the_tape(traced.tape, inputs, cotangents)
     if isinstance(traced.output, tw.Value) and traced.parameters:
         for p in traced.parameters:
             p.grad = 0.0
         traced.output.backward()
         assert same([p.grad for p in traced.parameters], w)
-    walked = adjoint.run(program, inputs, cotangents)
-    assert same(walked["w"], w)
-    assert same(walked["x"], x)
+    interpreted = adjoint_program.run(adjoint(program), inputs, cotangents)
+    assert same(interpreted["w"], w)
+    assert same(interpreted["x"], x)
     try:
         scheduled = schedule(program, ("w", "x"))
     except NativeError:

@@ -179,7 +179,7 @@ def test_two_processes_agree_to_the_last_bit():
 # ---- what is looked at, and stopping ---------------------------------------------------------
 
 
-def test_validation_and_metrics_are_looked_at_before_each_pass_and_after_the_last_update():
+def test_validation_and_metrics_are_evaluated_before_each_pass_and_after_the_last_update():
     model = line()
     seen = []
 
@@ -248,12 +248,13 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss():
     assert history.status == "stopped early"
     assert history.steps == len(losses) - 1
     assert history.verdict.startswith(
-        f"stopped before step {len(losses)}: the last 3 trials brought no better loss; the model "
-        f"has the weights of the lowest loss tried, {min(losses):.6g} before step {best + 1}"
+        f"stopped before step {len(losses)}: the last 3 evaluations did not improve the loss; "
+        f"the model has the weights with the lowest loss evaluated, {min(losses):.6g} before step "
+        f"{best + 1}"
     )
 
 
-def test_early_stopping_without_validation_data_watches_the_training_loss():
+def test_early_stopping_without_validation_data_uses_the_training_loss():
     model = line()
     history = train(
         model, [([1.0], 1.0)], optimizer=SGD(0.6), steps=50, early_stopping=EarlyStopping(2)
@@ -283,7 +284,7 @@ def test_min_delta_counts_only_falls_that_are_larger():
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 2, "seed": 0}])
-def test_a_run_that_ends_within_a_pass_keeps_what_it_learnt(settings):
+def test_a_run_that_stops_within_a_pass_keeps_its_last_weights(settings):
     # All weights but the first are better than those before them: none may be thrown away.
     plain, stopped = line(), line()
     data = [([1.0], 1.0)] * 10
@@ -294,7 +295,7 @@ def test_a_run_that_ends_within_a_pass_keeps_what_it_learnt(settings):
     assert "before step 4" in history.verdict
 
 
-def test_early_stopping_with_a_validation_loss_that_is_never_finite_lets_the_run_go_on():
+def test_early_stopping_does_not_stop_a_run_whose_validation_loss_is_never_finite():
     history = train(
         line(),
         [([1.0], 1.0)],
@@ -306,7 +307,7 @@ def test_early_stopping_with_a_validation_loss_that_is_never_finite_lets_the_run
     assert "lowest" not in history.verdict
 
 
-def test_callbacks_are_told_and_can_stop():
+def test_callbacks_receive_each_step_and_can_stop_the_run():
     told = []
 
     def stop_at_3(step):
@@ -396,7 +397,7 @@ def test_the_largest_gradient_is_named():
     assert "the largest gradient -5 (layers.0.neurons.0.w.1)" in history.verdict
 
 
-def test_divergence_with_early_stopping_goes_back_to_the_best_weights():
+def test_divergence_with_early_stopping_restores_the_best_weights():
     rates = [0.1, 0.1, 1e308]
     model = line()
     history = train(
@@ -647,9 +648,7 @@ NUMBER = st.floats(allow_nan=True, allow_infinity=True)
         max_size=3,
     ),
 )
-def test_whatever_the_settings_it_trains_or_says_in_talwegs_own_words_why_not(
-    settings, sizes, activation, data
-):
+def test_any_settings_either_train_or_raise_an_error_of_talweg(settings, sizes, activation, data):
     model = MLP(2, sizes, activation, rng=random.Random(0))
     with contextlib.suppress(TalwegError):
         history = train(model, data, **settings)

@@ -1,9 +1,11 @@
-"""While a function is traced, it must not look at the numbers.
+"""Whether a function is being traced, and errors for what a trace cannot represent.
 
-A traced program is run once and stands for all numbers, so a branch on one of them, or a
-plain float made of one, would freeze this one into it. `tracing` is on while the compiler
-runs a function; comparisons of Values are nodes then, and `refuse` stops what would freeze.
-It is a context variable: it belongs to one thread or task and ends with the `with`.
+A function is traced once, for all numbers. A branch on a traced number, or a plain float made of
+one, would make this one number part of the program. Inside `tracing()`, comparisons of Values are
+therefore operations, and `refuse` raises an error for a use that a tape cannot represent. Both
+states of this file are context variables: each thread and each asyncio task has its own.
+
+Start reading at `tracing`.
 """
 
 from __future__ import annotations
@@ -23,25 +25,25 @@ is_tracing = _TRACING.get
 """Whether a function is being traced in this thread or task."""
 
 
-_PLAIN: ContextVar[bool] = ContextVar("talweg runs compiled functions as they are", default=False)
+_UNCOMPILED: ContextVar[bool] = ContextVar("talweg runs jitted functions in Python", default=False)
 
-is_plain = _PLAIN.get
-"""Whether functions that were compiled are run as plain Python in this thread or task."""
+is_uncompiled = _UNCOMPILED.get
+"""Whether compiled functions are run as plain Python in this thread or task."""
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """Run what is inside the `with` as if nothing were compiled."""
-    token = _PLAIN.set(True)
+def uncompiled() -> Iterator[None]:
+    """Inside the `with`, compiled functions are run as plain Python."""
+    token = _UNCOMPILED.set(True)
     try:
         yield
     finally:
-        _PLAIN.reset(token)
+        _UNCOMPILED.reset(token)
 
 
 @contextmanager
 def tracing() -> Iterator[None]:
-    """Trace what runs inside the `with`."""
+    """Inside the `with`, a function is traced."""
     token = _TRACING.set(True)
     try:
         yield
@@ -50,20 +52,20 @@ def tracing() -> Iterator[None]:
 
 
 def refuse(what: str, repair: str) -> None:
-    """Stop a program that depends on a traced number; does nothing otherwise.
+    """Raise an error while tracing; do nothing otherwise.
 
     Args:
-        what: what the line does to the number, such as "branches on".
+        what: what the user's line does to the number, such as "branches on".
         repair: what it should do instead.
 
     Raises:
-        TraceError: while tracing, with the line of the program that did it.
+        TraceError: while tracing, with the user's line.
     """
     if is_tracing():
-        frame = sys._getframe(2)  # the caller of the method of Value that called this
+        frame = sys._getframe(2)  # the user's line called a method of Value, which called this
         file, line = frame.f_code.co_filename, frame.f_lineno
         shown = linecache.getline(file, line).strip()
         raise TraceError(
             f"{Path(file).name}, line {line}{f' ({shown})' if shown else ''} {what} a traced "
-            f"number, which will be another at the next call; {repair}"
+            f"number, which may differ at the next call; {repair}"
         )

@@ -1,21 +1,18 @@
-"""The compiler: scalar code in, loops out, machine code.
+"""The compiler: a scalar function becomes loops, and loops become machine code.
 
-Its stages in order, each a file, each printable, each with a verifier or a slow interpreter
-that says what it means:
+The stages, in order. Each has a printer, and a verifier or a reference interpreter:
 
-    trace.py      run the function once and read off what it computed   -> Trace
-    tape.py       the flat list of operations                           -> Tape
-    roll.py       find the loops that it always was                     -> terms
-    loops.py      nested loops with affine indices                      -> Program
-    adjoint.py    the loops run backward                                -> steps
-    schedule.py   which number lives in a register, which in memory     -> Code (code.py)
-    check.py      the verifier of scheduled code
-    lower.py      the code as LLVM IR, for one sample or for many       -> text
-    native.py     machine code, kept on disk                            -> Library
+    frontend/     a Python function and its arguments       -> Trace, Tape
+    ir/           Tape, loop Program, ScheduledProgram: types, printers, verifiers, interpreters
+    passes/       find loops, schedule, adjoint             -> Program, ScheduledProgram
+    codegen/      scheduled programs, and tables of operations, as LLVM IR
+    intrinsics/   exp, log, sin, ... as instructions, for codegen
+    runtime/      LLVM, its object code on disk, and the objects that call native functions
 
-What does not roll runs as a table (table.py). The doors for the rest of the package:
+    pipeline.py           the driver: calls the stages one after the other
+    specialization.py     one traced function, compiled, whose results are Values
+    differentiation.py    the compiled programs of first and second derivatives
 
-    function.py      tw.jit              derivatives.py   tw.grad, tw.hessian, ...
-    compiled.py      a tape as native functions           explain.py   tw.explain
-    trainer.py       whole training steps (steps.py)
+The public functions are in `jit.py` (`tw.jit`), `derivatives.py` (`tw.grad`, `tw.hessian`, ...)
+and `explain.py` (`tw.explain`). Start reading at `pipeline.py`.
 """

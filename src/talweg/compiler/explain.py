@@ -1,13 +1,13 @@
-"""The loops as text that a person reads: the matrix product that the scalar program always was.
+"""Recovering loops from the trace: the loops of a scalar program as text.
 
 The text is Python: with arrays as dictionaries it computes what the program computes.
 
-Results that are used once, in the same iteration, are written into the expression that uses
-them. A result that its loop hands on to its next iteration becomes a variable (`s += ...`);
-one that other loops read becomes an array with one index a loop around it.
+A result that is read once, in the same iteration, is printed inside the expression that reads it.
+A result that a loop carries to its next iteration is a variable (`s += ...`); one that other
+loops read is an array with one index for each loop around it.
 
-Start reading at `explain`, then `_Writer`; which instruction a reference reads is found out
-by `talweg.compiler.passes.use_def`.
+Start reading at `explain`, then `_Writer`; `talweg.compiler.passes.use_def` finds which
+instruction a reference reads.
 """
 
 from __future__ import annotations
@@ -17,17 +17,10 @@ from typing import Any
 
 from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir.loop_program import (
-    Affine,
-    Instruction,
-    Loop,
-    Node,
-    Program,
-    Reference,
-    variable,
-)
+from talweg.compiler.ir.affine import Affine, loop_variable
+from talweg.compiler.ir.loop_program import Instruction, Loop, LoopProgram, Node, Reference
 from talweg.compiler.ir.tape import CONSTANT, RESULT
-from talweg.compiler.passes.use_def import Index, UseDef, UseDefChains, here
+from talweg.compiler.passes.use_def import Index, UseDef, UseDefChains, own_iteration
 
 _INFIX = {"add": (1, "+"), "sub": (1, "-"), "mul": (2, "*"), "div": (2, "/"), "pow": (4, "**"),
           "lt": (0, "<"), "le": (0, "<=")}  # fmt: skip
@@ -35,13 +28,13 @@ _NEGATION = 3
 _ATOM = 9
 
 _LONGEST = 80
-"""A longer expression gets a name instead of being written into another."""
+"""A longer expression is assigned to a name instead of being printed inside another."""
 
 
 def explain(f: Callable[..., Any], *args: Any) -> str:
-    """The loops that a scalar program really is, as text.
+    """The loops of a scalar program, as text.
 
-    f is run once, its operations are written down, and the loops are found in them. See
+    f is run once, its operations are recorded, and the loops are recovered from them. See
     `talweg.compiler` for the stages.
 
     Args:
@@ -50,9 +43,9 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
             dataclasses and NumPy arrays of them, or other objects such as models.
 
     Returns:
-        A count of operations before and after, and the loops. `w` are the Values that f read,
-        `x` the floats among its arguments, `c` constants that differ from one iteration
-        to the next.
+        The counts of operations before and after, and the loops. `w` are the Values that f
+        reads, `x` the floats among its arguments, `c` constants that differ between
+        iterations.
 
     Raises:
         TraceError: if f branches on one of the numbers or makes a plain float of one.
@@ -71,22 +64,22 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
     return text(pipeline.loop_program(trace(f, *args).tape))
 
 
-def text(program: Program) -> str:
+def text(program: LoopProgram) -> str:
     """The program as readable pseudo-code.
 
     Args:
         program: the loops.
 
     Returns:
-        A line that counts, a line that names the spaces, and the loops.
+        A line with the counts, a line with the meaning of the names, and the loops.
     """
     tape = program.tape
     sizes = {name: tape.sizes[name] for name in ("w", "x")}
     head = [
-        f"# {_many(len(tape), 'operation')}, written as {program.size} in "
-        f"{_many(program.loops, 'loop')}",
-        f"# w: {_many(sizes['w'], 'parameter')}, oldest first; "
-        f"x: {_many(sizes['x'], 'input')}, in order",
+        f"# {_counted(len(tape), 'operation')}, written as {program.size} in "
+        f"{_counted(program.loops, 'loop')}",
+        f"# w: {_counted(sizes['w'], 'parameter')}, oldest first; "
+        f"x: {_counted(sizes['x'], 'input')}, in order",
     ]
     lines = list(_Writer(program).lines())
     if any("t[" in line for line in lines):
@@ -94,85 +87,102 @@ def text(program: Program) -> str:
     return "\n".join([*head, *lines])
 
 
-def _many(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 class _Writer:
-    """Writes a program down, statement by statement."""
+    """The text of a program, statement by statement."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: LoopProgram) -> None:
         self.program = program
-        self.links = UseDefChains(program)
+        self.chains = UseDefChains(program)
         self.returned = [
-            self.links.locate(k) if program.tape.spaces[s] == RESULT else None
+            self.chains.locate(k) if program.tape.spaces[s] == RESULT else None
             for s, k in program.tape.outputs
         ]
-        self.returned_nodes = {id(found[0]) for found in self.returned if found is not None}
-        self.readers: dict[int, list[tuple[Instruction, UseDef]]] = {}
-        for node, link in self.links.all():
-            for made_by in (link.made_by, link.start):
-                if made_by is not None:
-                    self.readers.setdefault(id(made_by), []).append((node, link))
-        self.expressions: dict[int, tuple[int, str]] = {}  # results written into their reader
-        self.variables: dict[int, str] = {}  # results that a loop hands on
-        self.before: dict[int, str] = {}  # such a variable's value before its iteration
-        self.starts: dict[int, str] = {}  # what such a variable begins with, if only that
-        self.kept: dict[int, str] = {}  # "last" or "all": such results read elsewhere too
-        self.handed_on: dict[int, list[tuple[Instruction, Instruction]]] = {}  # by loop
-        self.arrays: dict[int, str] = {}
-        self._find_variables()
+        self.returned_nodes = {found[0] for found in self.returned if found is not None}
+        self.readers: dict[Instruction, list[tuple[Instruction, UseDef]]] = {}
+        for node, use in self.chains.all():
+            for definition in (use.definition, use.initial):
+                if definition is not None:
+                    self.readers.setdefault(definition, []).append((node, use))
+        # Results that are printed inside the expression of their reader.
+        self.expressions: dict[Instruction, tuple[int, str]] = {}
+        # Results that a loop carries, and by loop the pairs of these and their initial values.
+        self.variables: dict[Instruction, str] = {}
+        self.carried: dict[Loop, list[tuple[Instruction, Instruction]]] = {}
+        # A variable's value before its iteration; results that only initialise a variable.
+        self.before: dict[Instruction, str] = {}
+        self.initials: dict[Instruction, str] = {}
+        # Carried results that are read elsewhere too, and which of them: "last" or "all".
+        self.stored: dict[Instruction, str] = {}
+        self.arrays: dict[Instruction, str] = {}
+        self._name_variables()
+        self._find_old_values()
+        self._find_stored()
 
-    def _find_variables(self) -> None:
-        """Which results are handed on by their loop, and which of those others read as well."""
-        for _, link in self.links.all():
-            if link.start is None or link.made_by is None or id(link.made_by) in self.variables:
+    def _name_variables(self) -> None:
+        """Which results their loop carries."""
+        for _, use in self.chains.all():
+            definition, initial = use.definition, use.initial
+            if initial is None or definition is None or definition in self.variables:
                 continue
-            loop = self.links.around[id(link.made_by)][-1]
-            self.handed_on.setdefault(id(loop), []).append((link.made_by, link.start))
+            loop = self.chains.around[definition][-1]
+            self.carried.setdefault(loop, []).append((definition, initial))
             n = len(self.variables)
-            variable = self.variables[id(link.made_by)] = f"s{n + 1}" if n else "s"
-            if len(self.readers[id(link.start)]) == 1 and not self._is_returned(link.start):
-                self.starts[id(link.start)] = variable
-        order = {id(node): place for place, (node, _) in enumerate(self.program.walk())}
-        for node, link in self.links.all():
-            if link.start is not None and order[id(self._lands_in(node))] > order[id(link.made_by)]:
-                # Written after the variable has its new value, though it reads the old one.
-                self.before[id(link.made_by)] = f"{self.variables[id(link.made_by)]}_before"
-        for node, link in self.links.all():
-            handed_on = link.start is None and id(link.made_by) in self.variables
-            if handed_on and not self._reads_what_is_left(node, link):
-                self._keep(link.made_by, "last" if self._is_last(link) else "all")
+            variable = self.variables[definition] = f"s{n + 1}" if n else "s"
+            if len(self.readers[initial]) == 1 and not self._is_returned(initial):
+                self.initials[initial] = variable
+
+    def _find_old_values(self) -> None:
+        """Which variables are read after the assignment of the new value."""
+        order = {node: k for k, (node, _) in enumerate(self.program.walk())}
+        for node, use in self.chains.all():
+            definition = use.definition
+            if use.initial is None or definition is None:
+                continue
+            if order[self._statement_of(node)] > order[definition]:
+                self.before[definition] = f"{self.variables[definition]}_before"
+
+    def _find_stored(self) -> None:
+        """Which carried results are read elsewhere as well."""
+        for node, use in self.chains.all():
+            definition = use.definition
+            if use.initial is not None or definition is None or definition not in self.variables:
+                continue
+            if not self._reads_variable(node, definition, use):
+                self._store(definition, "last" if self._is_last(definition, use) else "all")
         for found in self.returned:
-            if found is not None and id(found[0]) in self.variables:
+            if found is not None and found[0] in self.variables:
                 node, point = found
-                around = self.links.around[id(node)]
+                around = self.chains.around[node]
                 if point[-1] + 1 != around[-1].count.at(point[:-1]):
-                    self._keep(node, "all")
+                    self._store(node, "all")
                 elif len(point) > 1:
-                    self._keep(node, "last")
+                    self._store(node, "last")
 
-    def _keep(self, node: Instruction | None, which: str) -> None:
-        if self.kept.get(id(node)) != "all":
-            self.kept[id(node)] = which
+    def _store(self, node: Instruction, which: str) -> None:
+        if self.stored.get(node) != "all":
+            self.stored[node] = which
 
-    def _is_last(self, link: UseDef) -> bool:
-        """Whether a link reads what its loop leaves behind when it ends."""
-        count = self.links.around[id(link.made_by)][-1].count
-        last = link.point[-1]
+    def _is_last(self, definition: Instruction, use: UseDef) -> bool:
+        """Whether a use reads the last iteration of the definition's loop."""
+        count = self.chains.around[definition][-1].count
+        last = use.point[-1]
         return (
             not any(count.strides)
             and isinstance(last, Affine)
             and last == Affine(count.base - 1, (0,) * len(last.strides))
         )
 
-    def _reads_what_is_left(self, node: Instruction, link: UseDef) -> bool:
-        """Whether the variable still holds what is read: just after its loop, or within it."""
-        reader, made_by = self.links.around[id(node)], self.links.around[id(link.made_by)]
-        if reader == made_by:
-            return link.point == here(len(link.point))
-        same_place = reader == made_by[:-1] and link.point[:-1] == here(len(reader))
-        return same_place and self._is_last(link)
+    def _reads_variable(self, node: Instruction, definition: Instruction, use: UseDef) -> bool:
+        """Whether the variable has the number that is read: just after its loop, or within it."""
+        around, loops = self.chains.around[node], self.chains.around[definition]
+        if around == loops:
+            return use.point == own_iteration(len(use.point))
+        is_outside = around == loops[:-1] and use.point[:-1] == own_iteration(len(around))
+        return is_outside and self._is_last(definition, use)
 
     def lines(self) -> Iterator[str]:
         """The loops and the return, line by line."""
@@ -195,86 +205,86 @@ class _Writer:
             if isinstance(node, Instruction):
                 yield from (indent + line for line in self._statements(node, depth))
                 continue
-            starts = self._late_starts(node)
-            yield from (f"{indent}{variable} = {value}" for variable, value in starts)
-            yield f"{indent}for {variable(depth)} in range({node.count}):"
-            for made_by, _ in self.handed_on.get(id(node), []):
-                if id(made_by) in self.before:
-                    yield f"{indent}    {self.before[id(made_by)]} = {self.variables[id(made_by)]}"
+            initials = self._named_initials(node)
+            yield from (f"{indent}{variable} = {value}" for variable, value in initials)
+            yield f"{indent}for {loop_variable(depth)} in range({node.count}):"
+            for result, _ in self.carried.get(node, []):
+                if result in self.before:
+                    yield f"{indent}    {self.before[result]} = {self.variables[result]}"
             yield from self._block(node.body, depth + 1)
             for inner in node.body:
-                if isinstance(inner, Instruction) and self.kept.get(id(inner)) == "last":
-                    yield f"{indent}{self._array(inner, depth)} = {self.variables[id(inner)]}"
+                if isinstance(inner, Instruction) and self.stored.get(inner) == "last":
+                    yield f"{indent}{self._array(inner, depth)} = {self.variables[inner]}"
 
-    def _late_starts(self, loop: Loop) -> list[tuple[str, str]]:
-        """Variables of a loop whose first value has a name of its own."""
+    def _named_initials(self, loop: Loop) -> list[tuple[str, str]]:
+        """The carried variables of a loop whose initial value has a name of its own."""
         found: dict[str, str] = {}
-        for made_by, start in self.handed_on.get(id(loop), []):
-            if id(start) not in self.starts:
-                where = here(len(self.links.around[id(start)]))
-                found[self.variables[id(made_by)]] = self._read(start, where)
+        for result, initial in self.carried.get(loop, []):
+            if initial not in self.initials:
+                point = own_iteration(len(self.chains.around[initial]))
+                found[self.variables[result]] = self._read(initial, point)
         return list(found.items())
 
     def _statements(self, node: Instruction, depth: int) -> Iterator[str]:
         level, expression = self._expression(node)
         if self._goes_inline(node) and len(expression) <= _LONGEST:
-            self.expressions[id(node)] = level, expression
+            self.expressions[node] = level, expression
             return
-        variable = self.variables.get(id(node)) or self.starts.get(id(node))
+        variable = self.variables.get(node) or self.initials.get(node)
         target = variable or self._array(node, depth)
         # Only where the variable is all that stands on the left: s + a - b is (s + a) - b.
         if variable and node.op.name == "add" and self._operand(node, 0)[1] == target:
             yield f"{target} += {expression.removeprefix(f'{target} + ')}"
         else:
             yield f"{target} = {expression}"
-        if self.kept.get(id(node)) == "all":
+        if self.stored.get(node) == "all":
             yield f"{self._array(node, depth)} = {target}"
 
     def _goes_inline(self, node: Instruction) -> bool:
         """Whether a result is read once, by an instruction of the same iteration."""
-        readers = self.readers.get(id(node), [])
-        if len(readers) != 1 or id(node) in self.variables or self._is_returned(node):
+        readers = self.readers.get(node, [])
+        if len(readers) != 1 or node in self.variables or self._is_returned(node):
             return False
-        reader, link = readers[0]
-        around = self.links.around
-        same = around[id(reader)] == around[id(node)] and link.start is None
-        return same and link.point == here(len(link.point))
+        reader, use = readers[0]
+        around = self.chains.around
+        same = around[reader] == around[node] and use.initial is None
+        return same and use.point == own_iteration(len(use.point))
 
-    def _lands_in(self, node: Instruction) -> Instruction:
-        """The instruction in whose statement an instruction is written, at the latest."""
+    def _statement_of(self, node: Instruction) -> Instruction:
+        """The instruction in whose statement an instruction is printed."""
         while self._goes_inline(node):
-            node = self.readers[id(node)][0][0]
+            node = self.readers[node][0][0]
         return node
 
     def _is_local(self, node: Instruction) -> bool:
         """Whether a result is read in its own iteration only, so that it needs no index."""
-        around = self.links.around
+        around = self.chains.around
         return not self._is_returned(node) and all(
-            link.start is None
-            and around[id(reader)] == around[id(node)]
-            and link.point == here(len(link.point))
-            for reader, link in self.readers.get(id(node), [])
+            use.initial is None
+            and around[reader] == around[node]
+            and use.point == own_iteration(len(use.point))
+            for reader, use in self.readers.get(node, [])
         )
 
     def _is_returned(self, node: Instruction) -> bool:
-        return id(node) in self.returned_nodes
+        return node in self.returned_nodes
 
     def _array(self, node: Instruction, depth: int) -> str:
-        """An instruction's result where it is made, such as `a[i,j]`."""
-        return self._element(node, here(depth))
+        """An instruction's result where it is computed, such as `a[i,j]`."""
+        return self._element(node, own_iteration(depth))
 
     def _element(self, node: Instruction, point: tuple[Index, ...]) -> str:
-        name = self.arrays.setdefault(id(node), _letters(len(self.arrays)))
-        if id(node) not in self.variables and self._is_local(node):
+        name = self.arrays.setdefault(node, _letters(len(self.arrays)))
+        if node not in self.variables and self._is_local(node):
             return name
         return f"{name}[{','.join(map(str, point))}]" if point else name
 
     def _read(self, node: Instruction, point: tuple[Index, ...]) -> str:
         """An instruction's result where it is read."""
-        kept = self.kept.get(id(node))
-        if id(node) in self.variables and not kept:
-            return self.variables[id(node)]
-        return self._element(node, point[:-1] if kept == "last" else point)
+        stored = self.stored.get(node)
+        if node in self.variables and not stored:
+            return self.variables[node]
+        return self._element(node, point[:-1] if stored == "last" else point)
 
     def _expression(self, node: Instruction) -> tuple[int, str]:
         parts = [self._operand(node, j) for j in range(len(node.operands))]
@@ -297,28 +307,28 @@ class _Writer:
             return self._constant(operand, node)
         if operand.space != RESULT:
             return _ATOM, f"{operand.space}[{operand.index}]"
-        link = self.links.of(node, j)
-        if link.made_by is None:
+        use = self.chains.of(node, j)
+        if use.definition is None:
             return _ATOM, f"t[{operand.index}]"
-        if link.start is not None:
-            made_by = id(link.made_by)
-            return _ATOM, self.before.get(made_by, self.variables[made_by])
-        if id(link.made_by) in self.expressions:
-            return self.expressions[id(link.made_by)]
-        if id(link.made_by) in self.variables and self._reads_what_is_left(node, link):
-            return _ATOM, self.variables[id(link.made_by)]
-        return _ATOM, self._read(link.made_by, link.point)
+        if use.initial is not None:
+            variable = self.variables[use.definition]
+            return _ATOM, self.before.get(use.definition, variable)
+        if use.definition in self.expressions:
+            return self.expressions[use.definition]
+        if use.definition in self.variables and self._reads_variable(node, use.definition, use):
+            return _ATOM, self.variables[use.definition]
+        return _ATOM, self._read(use.definition, use.point)
 
     def _constant(self, operand: Reference, node: Instruction) -> tuple[int, str]:
         """The number itself if it is the same in all iterations."""
-        counts = [loop.count for loop in self.links.around[id(node)]]
+        counts = [loop.count for loop in self.chains.around[node]]
         constants = self.program.tape.constants
         if any(any(count.strides) for count in counts):
             return _ATOM, f"c[{operand.index}]"
-        taken = {operand.index.base}
+        read = {operand.index.base}
         for count, stride in zip(counts, operand.index.strides, strict=True):
-            taken = {k + stride * i for k in taken for i in range(count.base if stride else 1)}
-        numbers = {repr(float(constants[k])) for k in sorted(taken)}
+            read = {k + stride * i for k in read for i in range(count.base if stride else 1)}
+        numbers = {repr(float(constants[k])) for k in sorted(read)}
         if len(numbers) > 1:
             return _ATOM, f"c[{operand.index}]"
         number = repr(float(constants[operand.index.base])).removesuffix(".0")
@@ -326,6 +336,6 @@ class _Writer:
 
 
 def _letters(n: int) -> str:
-    """Names for arrays: a, b, ... but none that means something else."""
+    """Names for arrays: a, b, ... without the names of spaces, loop variables and sums."""
     alphabet = "abdefghuvyz"
     return alphabet[n % len(alphabet)] + (str(n // len(alphabet) + 1) if n >= len(alphabet) else "")

@@ -2,8 +2,8 @@
 
     frontend/trace          f(*args)          -> Trace, with its Tape
     ir/tape.verify          Tape
-    passes/find_loops       Tape              -> Program             verified against the tape
-    passes/scheduling       Program           -> ScheduledProgram    verified
+    passes/find_loops       Tape              -> LoopProgram         verified against the tape
+    passes/scheduling       LoopProgram       -> ScheduledProgram    verified
     codegen                 ScheduledProgram  -> LLVM IR
     runtime/llvm            LLVM IR           -> Library             LLVM verifies the IR
     runtime                 Library           -> Executable, Trainer, LaneTrainer
@@ -31,23 +31,23 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from talweg.compiler.codegen import entry_points, op_table
-from talweg.compiler.codegen.train_step import training_functions
-from talweg.compiler.ir.loop_program import Program
+from talweg.compiler.ir.loop_program import LoopProgram
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array, Tape, verify
+from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.runtime import lane_trainer as lane_trainers
 from talweg.compiler.runtime import llvm
-from talweg.compiler.runtime import trainer as trainers
 from talweg.compiler.runtime.executable import Executable
-from talweg.compiler.runtime.lane_trainer import LaneTrainer
-from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
-from talweg.compiler.runtime.trainer import Trainer
 from talweg.errors import ArgumentError, NativeError, TalwegWarning
+
+if TYPE_CHECKING:  # the trainers are imported where they are made: tw.jit needs none of them
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer
+    from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
+    from talweg.compiler.runtime.trainer import Trainer
 
 LONGEST_TEXT = 2_000
 """How many instructions and loops a loop program may have; for more LLVM takes seconds."""
@@ -74,12 +74,18 @@ def is_exact(mode: Mode) -> bool:
 
 
 def executable(
-    tape: Tape, *, exact: bool = False, wrt: Sequence[str] = ("w",), as_table: bool = False
+    tape: Tape,
+    *,
+    outputs: Sequence[tuple[int, int]] | None = None,
+    exact: bool = False,
+    wrt: Sequence[str] = ("w",),
+    as_table: bool = False,
 ) -> Executable:
     """The native functions of a program: its outputs, and their derivatives.
 
     Args:
         tape: the program.
+        outputs: some of its outputs, to compile only what these depend on; None for all.
         exact: whether every bit must be that of the eager engine.
         wrt: the spaces by whose numbers derivatives are computed: "w", "x" or both.
         as_table: do not search for loops, compile a table of operations in any case.
@@ -90,6 +96,8 @@ def executable(
         >>> square.value([], [3.0]), square.gradient([], [3.0], [1.0])
         ((9.0,), {'x': (6.0,)})
     """
+    if outputs is not None:
+        tape = without_dead_code(tape, outputs)
     _checked(tape)
     if as_table:
         return _table(tape, exact, wrt)
@@ -132,12 +140,16 @@ def trainer(
         A `Trainer`; a `PerSampleTrainer`, which has the same methods, if the program has no
         scheduled form.
     """
+    from talweg.compiler.codegen.train_step import training_functions
+    from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
+    from talweg.compiler.runtime.trainer import Trainer, spec_for
+
     _checked(tape)
     try:
         scheduled = _scheduled(tape)
     except NativeError:
         return PerSampleTrainer(_table(tape, exact), samples, **settings)
-    spec = trainers.spec_for(
+    spec = spec_for(
         scheduled,
         samples,
         parameters=tape.sizes["w"],
@@ -162,8 +174,11 @@ def lane_trainer(
     Raises:
         NativeError: if the program has no scheduled form.
     """
+    from talweg.compiler.codegen.train_step import training_functions
+    from talweg.compiler.runtime.lane_trainer import LaneTrainer, spec_for
+
     _checked(tape)
-    spec = lane_trainers.spec_for(
+    spec = spec_for(
         _scheduled(tape),
         samples,
         parameters=tape.sizes["w"],
@@ -173,7 +188,7 @@ def lane_trainer(
     return LaneTrainer(spec, _library(training_functions(spec)), samples, start=start)
 
 
-def loop_program(tape: Tape) -> Program:
+def loop_program(tape: Tape) -> LoopProgram:
     """All loops of a program, however long it is; for `explain`, not to be compiled."""
     _checked(tape)
     program = find_loops(tape)

@@ -205,12 +205,12 @@ class Curvature:
         is a float). The last is the eager engine, which computes everything.
         """
         from talweg.compiler.derivatives import hvp
-        from talweg.compiler.frontend.pytree import rebuilt
+        from talweg.compiler.frontend.pytree import tree_map
 
         native = hvp(lambda model, x, y: self.loss(model(x), y))
 
         def with_floats(thing: Any) -> Any:
-            return rebuilt(thing, float, lambda v: v, float)
+            return tree_map(thing, on_integer=float)
 
         def compiled_once(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = with_floats(list(sample))
@@ -218,7 +218,7 @@ class Curvature:
 
         def compiled_by_class(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = sample
-            classes = rebuilt(y, lambda t: int(t) if t.is_integer() else t, lambda v: v)
+            classes = tree_map(y, on_float=lambda t: int(t) if t.is_integer() else t)
             return list(native(self.model, with_floats(x), classes, vector.tolist()))
 
         def eager(sample: Sample, vector: Array) -> Sequence[float]:

@@ -109,8 +109,8 @@ def loss_and_gradient(objective: Objective, batch: Batch) -> float:
         part = objective.loss(example)
         if not isinstance(part, Value):
             raise ArgumentError(
-                f"the loss of a sample is the bare number {part!r}, so nothing can be learnt "
-                "from it; compute it from the model's Values without reading .data"
+                f"the loss of a sample is the bare number {part!r}, which has no gradient; "
+                "compute it from the model's Values without reading .data"
             )
         parts.append(part.data)
         (part * weight).backward()

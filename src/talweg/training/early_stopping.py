@@ -15,11 +15,11 @@ from talweg.errors import ArgumentError
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when the loss has not improved for some time, and keep the best weights.
+    """Stop when the loss has not improved for some time, and restore the best weights.
 
     The loss is that of all validation data, or of all training data without any. It is evaluated
     before each pass over the data and after the last update. However the run ends, the model
-    is left with the weights of the lowest loss found.
+    has the weights with the lowest loss evaluated.
 
     Args:
         patience: the number of evaluations without improvement after which the run stops.

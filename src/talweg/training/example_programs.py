@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
-from talweg.compiler.frontend.object_guard import Key
-from talweg.compiler.frontend.signature import Seen, flatten
-from talweg.compiler.frontend.trace import Trace, refuse_scattered, trace
+from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.signature import SignatureCache, signature_of
+from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Tape
 from talweg.errors import NativeError, TalwegError, TraceError
@@ -44,7 +44,7 @@ class ExampleProgram:
             `x`, those of an example.
     """
 
-    key: Key
+    key: CacheKey
     trace: Trace
     tape: Tape
 
@@ -73,15 +73,15 @@ class ExamplePrograms:
         self.objective = objective
         self.outside: list[Value] = []
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
-        self._by_key: dict[Key, list[ExampleProgram]] = {}
+        self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
         self._by_example: dict[int, ExampleProgram] = {}
 
     @cached_property
-    def flat(self) -> list[tuple[Key, list[float]]]:
+    def flat(self) -> list[tuple[CacheKey, list[float]]]:
         """The structure and the numbers of each example."""
-        seen, found = Seen(), []
+        cache, found = SignatureCache(), []
         for i, example in enumerate(self.objective.examples):
-            numbers = self._flatten(example, seen)
+            numbers = self._flatten(example, cache)
             if numbers is None:
                 raise NativeError(f"example {i} has a Value in it; expected numbers")
             found.append(numbers)
@@ -154,19 +154,18 @@ class ExamplePrograms:
         """
         if program.trace.fixed or program.trace.rows:
             return None
-        seen = Seen()
-        found = []
+        cache, found = SignatureCache(), []
         for example in examples:
-            flat = self._flatten(example, seen)
+            flat = self._flatten(example, cache)
             if flat is None or flat[0] != program.key:
                 return None
             found.append(flat[1])
         return found
 
-    def _flatten(self, example: Any, seen: Seen) -> tuple[Key, list[float]] | None:
+    def _flatten(self, example: Any, cache: SignatureCache) -> tuple[CacheKey, list[float]] | None:
         """The structure and the numbers of an example; None if there is a Value in it."""
-        flat = flatten([self._prepare(example)], {}, seen, integers=True)
-        return None if flat.values else (flat.key, flat.floats)
+        signature = signature_of([self._prepare(example)], {}, cache, integers=True)
+        return None if signature.values else (signature.key, signature.floats)
 
     # ---- tracing -----------------------------------------------------------------------------
 
@@ -201,7 +200,9 @@ class ExamplePrograms:
         known = {*self.objective.parameters, *self.outside}
         new = [p for p in traced.parameters if p not in known]
         if new and self._by_key:
-            raise NativeError(f"example {i} reads Values from outside that others do not")
+            raise NativeError(
+                f"example {i} reads Values from outside of the model that the first does not read"
+            )
         self.outside += new
 
     # ---- what a trace may miss ---------------------------------------------------------------
@@ -210,7 +211,9 @@ class ExamplePrograms:
         for k, rows in program.trace.rows.items():
             row = self.numbers_of(i)[k]
             if not 0 <= row < rows:
-                raise NativeError(f"example {i} picks row {row:g} of a table of {rows} rows")
+                raise NativeError(
+                    f"example {i} gathers row {row:g} of {rows}; expected 0 to {rows - 1}"
+                )
 
     def _refuse_frozen_numbers(self, program: ExampleProgram, i: int) -> None:
         """Compare a program with the loss itself, at other weights than it was traced with."""
@@ -219,15 +222,15 @@ class ExamplePrograms:
         try:
             for p, x in zip(parameters, numbers, strict=True):
                 p.data = perturbed(x)
-            own = ops.to_float(self.objective.loss(self.objective.examples[i]))
             inputs = {"w": self.weights(), "x": self.numbers_of(i)}
+            own = ops.to_float(self.objective.loss(self.objective.examples[i]))
             (by_trace,) = tapes.run(program.tape, inputs)
         finally:
             for p, x in zip(parameters, numbers, strict=True):
                 p.data = x
         if own != by_trace and not (math.isnan(own) and math.isnan(by_trace)):
             raise NativeError(
-                f"the loss of sample {i} depends on numbers in a way that tracing does not see "
+                f"the loss of sample {i} depends on numbers in a way that tracing does not record "
                 f"(it is {own!r}, but {by_trace!r} by the trace): the model or the loss reads "
                 ".data, or branches on a number of the sample"
             )
@@ -250,7 +253,7 @@ def _with_floats(thing: Any) -> Any:
 
 
 def _integers(numbers: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """The numbers of an example that are integers, with their places: programs branch on them."""
+    """The integers among the numbers of an example, with their indices: programs branch on them."""
     return tuple([(k, x) for k, x in enumerate(numbers) if x.is_integer()])
 
 
@@ -260,7 +263,7 @@ def _renumbered(traced: Trace, parameters: Sequence[Value]) -> Tape:
     Raises:
         TraceError: if the parameters of an embedding do not follow each other in it.
     """
-    refuse_scattered(traced.tables, parameters)
+    require_contiguous(traced.tables, parameters)
     index_of = {p: k for k, p in enumerate(parameters)}
     tape = traced.tape
     number = np.array([index_of[p] for p in traced.parameters], dtype=np.int64)

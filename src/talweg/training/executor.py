@@ -126,7 +126,7 @@ def operation_count(loss: Callable[[Any], Any], example: Any) -> int:
     state = random.getstate()
     try:
         part = loss(example)
-    except Exception:  # of whatever kind: the run will meet it too
+    except Exception:  # of whatever kind: the run itself raises it again
         return 0
     finally:
         random.setstate(state)

@@ -75,7 +75,7 @@ class TrainingLoop:
     settings: Settings
 
     def run(self) -> None:
-        """Take all steps; the record tells afterwards how the run ended. Ctrl-C ends it too."""
+        """Take all steps, and record how the run ended. Ctrl-C stops it."""
         record, settings = self.record, self.settings
         try:
             with progress_bar(settings.steps, settings.progress) as show:

@@ -85,8 +85,7 @@ class NativeExecutor:
         if len(objective.examples) > 1 and batch_size != 1:
             self.programs.require_one_program(advice="; take batch_size=1")
         self._state: Array = self._compile(first).trainer.state
-        start = optimizer.initial_state()
-        self._state[:] = np.reshape(start, (-1, 1))
+        self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
 
     # ---- compilation -------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def refuse_hidden_state(optimizer: Optimizer) -> None:
     if first != second:
         raise NativeError(
             f"the optimiser {type(optimizer).__name__} gives another result when update() is "
-            "called again with the same numbers; numbers that it keeps between steps belong into "
+            "called again with the same numbers; numbers that change between steps must be in the "
             "state"
         )
 

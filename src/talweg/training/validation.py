@@ -82,7 +82,7 @@ class ValidationMonitor:
         self.record.stop(
             "stopped early",
             f"stopped before step {self._evaluated_before}: the last "
-            f"{self.lowest.evaluations_since} trials brought no better loss",
+            f"{self.lowest.evaluations_since} evaluations did not improve the loss",
         )
         return True
 
@@ -92,6 +92,6 @@ class ValidationMonitor:
             return
         self.objective.assign(self.lowest.weights)
         self.record.history.verdict += (
-            "; the model has the weights of the lowest loss tried, "
+            "; the model has the weights with the lowest loss evaluated, "
             f"{self.lowest.loss:.6g} before step {self.lowest.step}"
         )

@@ -1,4 +1,4 @@
-"""Loops are found where there are some, and a search that leads nowhere ends soon."""
+"""Loops are found where there are some, and a search without success stops early."""
 
 import random
 
@@ -20,24 +20,24 @@ def shown(program):
 
 @settings(max_examples=100)
 @given(mixtures())
-def test_what_was_found_is_the_tape(program):
+def test_the_loops_expand_to_the_tape(program):
     rolled(program, XS)
 
 
 @settings(max_examples=100)
 @given(mixtures(), st.integers(1, 200))
-def test_giving_up_loses_no_short_program_and_finds_no_other(program, longest):
+def test_the_limit_loses_no_short_program_and_finds_no_other(program, longest):
     tape = trace(program, XS).tape
-    whole = find_loops(tape)
+    unlimited = find_loops(tape)
     found = find_loops_within(tape, longest)
-    assert (found is not None) == (whole.size <= longest)
+    assert (found is not None) == (unlimited.size <= longest)
     if found is not None:
-        assert shown(found) == shown(whole)
+        assert shown(found) == shown(unlimited)
 
 
 @settings(max_examples=50)
 @given(mixtures(), st.integers(0, 300))
-def test_giving_up_is_repeatable(program, limit):
+def test_stopping_at_the_limit_is_deterministic(program, limit):
     tape = trace(program, XS).tape
     first, second = roll_within(tape, limit), roll_within(tape, limit)
     assert (first is None) == (second is None)
@@ -57,8 +57,8 @@ def chain(xs):
     return total
 
 
-def nest(xs):
-    """Three loops, one in the other."""
+def nested(xs):
+    """Three nested loops."""
     total = xs[0] * xs[1]
     for i in range(5):
         for j in range(6):
@@ -69,7 +69,7 @@ def nest(xs):
     return total
 
 
-def one_after_the_other(xs):
+def consecutive(xs):
     total = xs[0] * xs[1]
     for function in (tw.sin, tw.cos, tw.tanh, tw.exp):
         for _ in range(10):
@@ -84,16 +84,16 @@ def twice(xs):
 
 @pytest.mark.parametrize(
     ("f", "size", "count"),
-    [(chain, 3, 1), (nest, 9, 3), (one_after_the_other, 9, 4), (twice, 3, 0)],
+    [(chain, 3, 1), (nested, 9, 3), (consecutive, 9, 4), (twice, 3, 0)],
 )
-def test_as_many_loops_as_were_written(f, size, count):
+def test_as_many_loops_as_in_the_source(f, size, count):
     program = rolled(f, XS)
     assert (program.size, program.loops) == (size, count)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_long_loop_beside_an_irregular_part_is_found(order):
-    """What comes first, the part that rolls or the part that does not, makes no difference."""
+def test_a_long_loop_next_to_an_irregular_part_is_found(order):
+    """The order of the part that rolls and the part that does not makes no difference."""
     parts = [(irregular_part, 150), (regular_part, 200)][::order]
 
     def program(xs):
@@ -110,8 +110,8 @@ def test_a_long_loop_beside_an_irregular_part_is_found(order):
     assert find_loops_within(found.tape, found.size - 1) is None
 
 
-def test_a_long_body_needs_a_tall_stack_for_a_while():
-    """Nothing folds before the third iteration ends: three bodies lie there unfolded."""
+def test_a_long_body_needs_a_high_stack_temporarily():
+    """Nothing folds before the third iteration is complete: three bodies are on the stack."""
     body = [(tw.sin, 3), (tw.cos, 1), (tw.sin, 4), (tw.tanh, 1), (tw.exp, 5), (tw.cos, 9)]
 
     def program(xs):
@@ -130,7 +130,7 @@ def test_a_long_body_needs_a_tall_stack_for_a_while():
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 100])
-def test_reading_stops_where_the_stack_is_too_tall(limit):
+def test_reading_stops_where_the_stack_is_too_high(limit):
     tape = trace(lambda xs: irregular_part(random.Random(1), xs, xs[0], 100), XS).tape
     assert len(tape) > limit
     assert roll_within(tape, limit) is None
@@ -143,7 +143,7 @@ def test_an_empty_tape_has_no_loops():
     assert find_loops(tape).size == 0
 
 
-def test_a_long_program_without_pattern_is_a_table_with_the_right_numbers():
+def test_a_long_program_without_pattern_runs_as_a_table_with_the_right_numbers():
     def program(xs):
         rng = random.Random(11)
         made = [x * 1.0 for x in xs]
@@ -153,7 +153,7 @@ def test_a_long_program_without_pattern_is_a_table_with_the_right_numbers():
         return sum(made[-40:])
 
     traced = trace(program, XS)
-    assert len(traced.tape) > 10_000  # more than it reads before it gives up
+    assert len(traced.tape) > 10_000  # more than is read before the search stops
     compiled = pipeline.executable(traced.tape, exact=True)
     assert compiled.scheduled is None
     assert compiled.value([], traced.inputs) == (traced.output.data,)
@@ -164,9 +164,9 @@ def butterflies(xs):
     if len(xs) == 1:
         return [xs[0] * 0.5]
     a, b = butterflies(xs[0::2]), butterflies(xs[1::2])
-    turned = [x * (0.1 * k) for k, x in enumerate(b)]
-    return [x + y for x, y in zip(a, turned, strict=True)] + [
-        x - y for x, y in zip(a, turned, strict=True)
+    twiddled = [x * (0.1 * k) for k, x in enumerate(b)]
+    return [x + y for x, y in zip(a, twiddled, strict=True)] + [
+        x - y for x, y in zip(a, twiddled, strict=True)
     ]
 
 
@@ -195,17 +195,17 @@ def test_recursion_and_a_growing_past(f, xs, size, count):
     assert program.loops >= count
 
 
-def test_two_groups_of_three_are_no_loop():
-    """The third differs in its middle only; no part of it repeats the others three times."""
+def test_two_equal_segments_of_three_are_no_loop():
+    """The third differs only in its middle; no part of it repeats the others three times."""
     functions = [tw.sin, tw.cos, tw.tanh, tw.exp]
 
     def program(xs):
         rng = random.Random(3)
-        picks = [(rng.randrange(4), rng.choice(xs)) for _ in range(200)]
+        choices = [(rng.randrange(4), rng.choice(xs)) for _ in range(200)]
         total = xs[0]
-        for group in range(3):
-            for j, (k, x) in enumerate(picks):
-                total = functions[(k + (group == 2 and j == 100)) % 4](total) * x
+        for segment in range(3):
+            for j, (k, x) in enumerate(choices):
+                total = functions[(k + (segment == 2 and j == 100)) % 4](total) * x
         return total
 
     found = rolled(program, XS)
@@ -215,14 +215,14 @@ def test_two_groups_of_three_are_no_loop():
 
 @pytest.mark.parametrize(("species", "reactions"), [(9, 40), (30, 100)])
 def test_a_long_body_of_few_shapes_is_found(species, reactions):
-    """Its instructions have the shape of many others in it, so that their contexts must tell."""
+    """Its instructions share their shape with many others, so that their contexts must decide."""
     rng = random.Random(1)
-    picks = [[rng.randrange(species) for _ in range(3)] for _ in range(reactions)]
+    choices = [[rng.randrange(species) for _ in range(3)] for _ in range(reactions)]
 
     def program(rates, amounts):
         for _ in range(12):
             change = [0.0] * species
-            for rate, (a, b, c) in zip(rates, picks, strict=True):
+            for rate, (a, b, c) in zip(rates, choices, strict=True):
                 speed = rate * amounts[a] * amounts[b]
                 change[a] = change[a] - speed
                 change[b] = change[b] - speed
@@ -236,16 +236,16 @@ def test_a_long_body_of_few_shapes_is_found(species, reactions):
 
 
 def test_a_loop_followed_by_a_long_irregular_part_three_times():
-    """The third repetition ends far behind the last inner loop, and nothing follows it."""
+    """The third repetition stops far behind the last inner loop, and nothing follows it."""
     rng = random.Random(5)
-    picks = [(rng.choice([tw.sin, tw.cos, tw.exp]), rng.randrange(20)) for _ in range(30)]
+    choices = [(rng.choice([tw.sin, tw.cos, tw.exp]), rng.randrange(20)) for _ in range(30)]
 
     def program(xs):
         total = xs[0] * xs[1]
         for _ in range(3):
             for _ in range(5):
                 total = tw.tanh(total)
-            for function, k in picks:
+            for function, k in choices:
                 total = function(total) * xs[k]
             total = tw.relu(total)
         return total
@@ -255,23 +255,23 @@ def test_a_loop_followed_by_a_long_irregular_part_three_times():
 
 
 @pytest.mark.parametrize("followed", [False, True])
-def test_a_long_loop_that_begins_in_the_middle_is_turned(followed):
-    """The first iteration ends like all others. The loop begins where one result is carried."""
+def test_a_long_loop_that_is_found_in_the_middle_of_its_body_is_rotated(followed):
+    """The first iteration is like all others only at its end. One result is carried."""
     rng = random.Random(6)
     functions = [tw.sin, tw.cos, tw.exp, tw.tanh]
-    picks = [rng.randrange(4) for _ in range(40)]
+    choices = [rng.randrange(4) for _ in range(40)]
 
     def program(xs):
         total = xs[7] * xs[8]  # where the sum of an iteration before would be
         for i in range(6):
             row = xs[i]
-            for j, k in enumerate(picks):
+            for j, k in enumerate(choices):
                 row = functions[(k + (i == 0 and j < 10)) % 4](row)
             total = total + row
         return tw.tanh(total) if followed else total
 
     found = rolled(program, XS)
     first, loop, *rest = found.parts
-    assert (first.begin, first.end) == (0, 42)
+    assert (first.start, first.stop) == (0, 42)
     assert (loop.count.base, len(loop.body)) == (5, 41)
     assert len(rest) == followed

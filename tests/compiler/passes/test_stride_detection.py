@@ -1,6 +1,6 @@
-"""Where groups of instructions advance evenly is told by arrays as by trying.
+"""Stride detection by fingerprints finds the same segments as a comparison of all indices.
 
-The oracle is a loop over all groups, written here.
+The oracle is a loop over all segments, written here.
 """
 
 from dataclasses import replace
@@ -10,21 +10,25 @@ from hypothesis import strategies as st
 from mixtures import XS, mixtures
 
 from talweg.compiler.frontend.trace import trace
-from talweg.compiler.ir.tape import shapes_of
-from talweg.compiler.passes.stride_detection import CANDIDATES, Ends, fingerprints
+from talweg.compiler.passes.stride_detection import (
+    CANDIDATES,
+    StrideDetector,
+    instruction_fingerprints,
+    instruction_shapes,
+)
 
 
-def reach_by_trying(tape, shapes):
-    """For each instruction where the shortest groups begin that end there, or -1."""
+def reach_by_comparison(tape, shapes):
+    """For each instruction where the first of three segments that stop there starts, or -1."""
     rows = tape.index.tolist()
     found = []
     for p in range(len(tape)):
-        places = [q for q in range(p) if shapes[q] == shapes[p]][: -1 - CANDIDATES : -1]
-        lengths = [p - q for q in places if 3 * (p - q) <= p + 1]
-        even = [
+        earlier = [q for q in range(p) if shapes[q] == shapes[p]][: -1 - CANDIDATES : -1]
+        lengths = [p - q for q in earlier if 3 * (p - q) <= p + 1]
+        constant = [
             n for n in lengths if all(advances(rows, shapes, q, n) for q in range(p - n + 1, p + 1))
         ]
-        found.append(p - 3 * min(even) + 1 if even else -1)
+        found.append(p - 3 * min(constant) + 1 if constant else -1)
     return found
 
 
@@ -36,27 +40,27 @@ def advances(rows, shapes, q, n):
 
 @settings(max_examples=60)
 @given(mixtures())
-def test_fingerprints_tell_what_trying_tells(program):
+def test_fingerprints_find_what_a_comparison_finds(program):
     tape = trace(program, XS).tape
-    shapes = shapes_of(tape)
-    ends = Ends(tape, shapes, fingerprints(shapes, tape.index))
-    expected = reach_by_trying(tape, shapes.tolist())
+    shapes = instruction_shapes(tape)
+    detector = StrideDetector(tape, shapes, instruction_fingerprints(shapes, tape.index))
+    expected = reach_by_comparison(tape, shapes.tolist())
     by_shape = [k for k, reach in enumerate(expected) if reach >= 0]
     for start in (0, len(tape) // 2):
-        here, named = start, []
-        while (here := ends.first(here, start, alone=True)) < len(tape):
-            if here not in ends.by_context:
-                named.append(here)
-            here += 1
-        assert named == [k for k in by_shape if k >= start and expected[k] >= start]
+        position, found = start, []
+        while (position := detector.first(position, start, alone=True)) < len(tape):
+            if position not in detector.by_context:
+                found.append(position)
+            position += 1
+        assert found == [k for k in by_shape if k >= start and expected[k] >= start]
 
 
 @settings(max_examples=30)
 @given(mixtures(), st.sampled_from([1, 5000]))
 def test_shapes_are_equal_where_operation_and_spaces_are(program, spaces):
     tape = trace(program, XS).tape
-    tape = replace(tape, spaces=tape.spaces + ("y",) * spaces)  # many: other keys, other ways
-    shapes = shapes_of(tape).tolist()
+    tape = replace(tape, spaces=tape.spaces + ("y",) * spaces)  # many: large keys
+    shapes = instruction_shapes(tape).tolist()
     kinds = [
         (code, *space) for code, space in zip(tape.code.tolist(), tape.space.tolist(), strict=True)
     ]

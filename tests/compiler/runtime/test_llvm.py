@@ -1,4 +1,4 @@
-"""Machine code runs, and the cache on disk is used only where it can be trusted."""
+"""Machine code: it runs, it uses the registers of the computer, and errors are one line."""
 
 import ast
 import ctypes
@@ -7,31 +7,24 @@ import math
 import os
 import random
 import re
-import shutil
-import stat
-import subprocess
 import sys
 import threading
-import warnings
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
-import llvmlite
 import numpy as np
 import pytest
+from small_programs import DOUBLE, scalar, times
 
 import talweg
 from talweg.compiler.runtime import llvm
-from talweg.errors import ArgumentError, CompilerError, TalwegWarning
+from talweg.errors import ArgumentError, CompilerError
 
-POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 X86 = pytest.mark.skipif(
     not llvm.target().triple.startswith("x86_64"), reason="instructions of x86-64"
 )
-
-DOUBLE = "define double @f(double %x) {\n  %y = fadd double %x, %x\n  ret double %y\n}\n"
 
 FMA = """
 declare <8 x double> @llvm.fma.v8f64(<8 x double>, <8 x double>, <8 x double>)
@@ -51,16 +44,6 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
     monkeypatch.setenv("TALWEG_CACHE_DIR", str(folder))
     return folder
-
-
-def scalar(library, name="f", arity=1):
-    """A function of numbers in a library, which the caller keeps."""
-    return ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(library.address(name))
-
-
-def times(k):
-    """A program of its own for each k: f(x) = k x."""
-    return f"define double @f(double %x) {{ %y = fmul double %x, {k}.0 ret double %y }}"
 
 
 def entries(folder):
@@ -97,7 +80,7 @@ def test_compiled_functions_run(level):
     assert [count() for _ in range(3)] == [1, 2, 3]
 
 
-def test_vectors_wider_than_the_registers_run_too():
+def test_vectors_wider_than_the_registers_run():
     library = llvm.compile(FMA)
     a = np.arange(8.0)
     b = a[::-1] + 0.5
@@ -141,7 +124,7 @@ def test_functions_of_libm_have_the_bits_of_python(name, symbol):
 
 
 @pytest.mark.parametrize("name", LIBM)
-def test_what_llvm_computes_while_it_compiles_has_the_same_bits(name):
+def test_constants_that_llvm_folds_have_the_same_bits(name):
     rng = random.Random(name)
     xs = [rng.uniform(*LIBM[name]) for _ in range(20)]
     library = llvm.compile(
@@ -209,7 +192,7 @@ def test_threads_compile_at_the_same_time():
 
 
 @LINUX
-def test_a_library_that_is_not_kept_gives_its_memory_back():
+def test_the_memory_of_a_deleted_library_is_freed():
     def executable_pages():
         text = Path("/proc/self/maps").read_text(encoding="utf-8")
         found = re.findall(r"^(\w+)-(\w+) r-xp", text, re.MULTILINE)
@@ -288,12 +271,12 @@ def test_vectors_for_another_computer():
 
 
 @X86
-def test_code_for_this_computer_uses_what_it_has():
+def test_code_for_this_computer_uses_its_widest_registers():
     names = {8: "zmm", 4: "ymm", 2: "xmm"}
     assert set(registers(llvm.assembly(FMA))) == {names[llvm.lanes()]}
 
 
-def test_the_target_is_what_llvm_says():
+def test_the_target_is_this_computer():
     host = llvm.target()
     assert host.triple
     assert host.cpu
@@ -322,7 +305,7 @@ done:
 """
 
 
-def test_llvm_makes_vectors_only_if_it_is_asked():
+def test_llvm_vectorizes_only_on_request():
     long = SCALAR_LOOP.replace("COUNT", "1024")
     assert " x double>" not in llvm.optimised(long)
     assert " x double>" in llvm.optimised(long, tuning=llvm.Tuning(loop_vectors=True))
@@ -331,14 +314,14 @@ def test_llvm_makes_vectors_only_if_it_is_asked():
     assert " x double>" in llvm.optimised(short, 3, tuning=llvm.Tuning(slp_vectors=True))
 
 
-def test_short_loops_are_unrolled_unless_that_is_unwanted():
+def test_short_loops_are_unrolled_unless_the_tuning_forbids_it():
     short = SCALAR_LOOP.replace("COUNT", "4")
     assert llvm.optimised(short).count("fadd") == 4
     assert llvm.optimised(short, tuning=llvm.Tuning(unroll=False)).count("fadd") == 1
     assert "%more" in llvm.optimised(short, 0)
 
 
-# ---- what is refused -----------------------------------------------------------------------
+# ---- errors -----------------------------------------------------------------------
 
 REFUSED = {
     "define double @f(double %x) {\n  %y = fadd double %x, %z\n  ret double %y\n}": (
@@ -358,8 +341,8 @@ REFUSED = {
 }
 
 
-def test_an_error_that_is_kept_holds_nothing_of_llvm():
-    """A module that the collector frees after its context would end the process."""
+def test_a_stored_error_refers_to_no_module_of_llvm():
+    """A module that the collector frees after its context would crash the process."""
     kept = []
     for ir in [*REFUSED] * 5:
         try:
@@ -373,7 +356,7 @@ def test_an_error_that_is_kept_holds_nothing_of_llvm():
 
 
 @pytest.mark.parametrize("ir", REFUSED)
-def test_ir_that_llvm_refuses(ir, cache):
+def test_ir_that_llvm_rejects(ir, cache):
     for act in (llvm.compile, llvm.optimised, llvm.assembly):
         with pytest.raises(CompilerError) as caught:
             act(ir)
@@ -381,7 +364,7 @@ def test_ir_that_llvm_refuses(ir, cache):
     assert entries(cache) == []
 
 
-def test_a_function_that_is_nowhere(cache):
+def test_a_function_that_is_defined_nowhere(cache):
     with pytest.raises(CompilerError) as caught:
         llvm.compile(
             "declare double @nowhere(double)\n"
@@ -409,324 +392,10 @@ def test_a_name_that_the_library_does_not_have():
 
 
 @pytest.mark.parametrize("level", [-1, 4])
-def test_a_level_that_is_none(level):
+def test_a_level_that_does_not_exist(level):
     for act in (lambda: llvm.compile(DOUBLE, level), lambda: llvm.optimised(DOUBLE, level)):
         with pytest.raises(ArgumentError, match=f"level={level}: expected 0, 1, 2 or 3"):
             act()
-
-
-# ---- the cache -----------------------------------------------------------------------------
-
-
-def test_a_program_is_compiled_once(cache, monkeypatch):
-    first = llvm.compile(DOUBLE)
-    assert not first.from_cache
-    assert len(entries(cache)) == 1
-
-    def never(*_):
-        raise AssertionError("LLVM looks at the IR")
-
-    monkeypatch.setattr(llvm.llvm, "parse_assembly", never)
-    again = llvm.compile(DOUBLE)
-    assert again.from_cache
-    assert again.functions == first.functions == ("f",)
-    assert scalar(again)(21.0) == scalar(first)(21.0) == 42.0
-
-
-def test_whatever_changes_the_code_changes_the_key(cache, monkeypatch):
-    changes = [
-        lambda: llvm.compile(DOUBLE + " "),
-        lambda: llvm.compile(DOUBLE, 3),
-        lambda: llvm.compile(DOUBLE, tuning=llvm.Tuning(unroll=False)),
-    ]
-    llvm.compile(DOUBLE)
-    assert [change().from_cache for change in changes] == [False] * 3
-    host = llvm.target()
-    others = [
-        (llvm, "target", lambda: host._replace(cpu="generic")),
-        (llvm, "target", lambda: host._replace(features="")),
-        (llvm, "_MAGIC", b"talweg object 2\n"),
-        (llvm, "_MODEL", {**llvm._MODEL, "codemodel": "large"}),
-        (llvmlite, "__version__", "0.0"),
-        (llvm.llvm, "llvm_version_info", (1, 2, 3)),
-        (talweg, "__version__", "0.0"),
-    ]
-    for owner, name, value in others:
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, value)
-            assert not llvm.compile(DOUBLE).from_cache, name
-    assert llvm.compile(DOUBLE).from_cache
-    assert len(entries(cache)) == 1 + 3 + len(others)
-
-
-@POSIX
-def test_the_cache_is_private(cache):
-    mask = os.umask(0)
-    try:
-        llvm.compile(DOUBLE)
-    finally:
-        os.umask(mask)
-    [entry] = cache.iterdir()
-    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
-    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-
-
-def flip(position):
-    """One bit is not what it was."""
-
-    def damage(raw, _):
-        raw = bytearray(raw)
-        raw[position] ^= 4
-        return bytes(raw)
-
-    return damage
-
-
-HEADER = 16 + 32 + 32  # magic and format, key, SHA-256
-
-DAMAGE = {
-    "empty": lambda raw, _: b"",
-    "cut within the header": lambda raw, _: raw[: HEADER // 2],
-    "only the header": lambda raw, _: raw[:HEADER],
-    "half": lambda raw, _: raw[: len(raw) // 2],
-    "last byte missing": lambda raw, _: raw[:-1],
-    "one byte more": lambda raw, _: raw + b"\0",
-    "another format": flip(14),
-    "a bit of the key": flip(16),
-    "a bit of the hash": flip(HEADER - 1),
-    "a bit of the code": flip(HEADER + 100),
-    "the last bit": flip(-1),
-    "another program": lambda _, other: other,
-    "another file": lambda *_: b"\x7fELF and so on" * 100,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_entry_is_rebuilt(cache, damage):
-    llvm.compile(times(7))
-    [other] = cache.iterdir()
-    llvm.compile(DOUBLE)
-    [entry] = set(cache.iterdir()) - {other}
-    whole = entry.read_bytes()
-    entry.write_bytes(damage(whole, other.read_bytes()))
-    library = llvm.compile(DOUBLE)
-    assert not library.from_cache
-    assert scalar(library)(21.0) == 42.0
-    assert entry.read_bytes() == whole
-    assert llvm.compile(DOUBLE).from_cache
-
-
-@POSIX
-def test_an_entry_that_others_may_write_to_is_not_trusted(cache):
-    llvm.compile(DOUBLE)
-    [entry] = cache.iterdir()
-    for mode in (0o620, 0o602):
-        entry.chmod(mode)
-        assert not llvm.compile(DOUBLE).from_cache
-        assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-    assert llvm.compile(DOUBLE).from_cache
-
-
-@POSIX
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_an_entry_of_another_user_is_not_trusted(cache):
-    llvm.compile(DOUBLE)
-    [entry] = cache.iterdir()
-    os.chown(entry, 12345, 12345)
-    assert not llvm.compile(DOUBLE).from_cache
-    assert entry.stat().st_uid == 0
-    assert llvm.compile(DOUBLE).from_cache
-
-
-@POSIX
-@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
-def test_a_folder_that_others_may_write_to_is_not_used(cache, mode):
-    cache.mkdir()
-    cache.chmod(mode)
-    with pytest.warns(TalwegWarning) as caught:
-        assert not llvm.compile(DOUBLE).from_cache
-    assert str(caught[0].message) == (
-        f"compiled programs are not kept in {cache}, because others may write to it; "
-        f"run: chmod go-w {cache}"
-    )
-    assert caught[0].filename == __file__
-    with warnings.catch_warnings():  # said once
-        warnings.simplefilter("error")
-        library = llvm.compile(DOUBLE)
-    assert not library.from_cache
-    assert scalar(library)(21.0) == 42.0
-    assert entries(cache) == []
-    cache.chmod(0o755)  # as the warning says
-    llvm.compile(DOUBLE)
-    assert llvm.compile(DOUBLE).from_cache
-
-
-@POSIX
-def test_a_folder_of_another_user_is_not_used(cache, monkeypatch):
-    llvm.compile(DOUBLE)
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.warns(TalwegWarning, match="belongs to another user; set TALWEG_CACHE_DIR to"):
-        assert not llvm.compile(DOUBLE).from_cache
-
-
-def test_a_folder_that_cannot_be_made_or_written_to_is_no_error(cache, monkeypatch):
-    cache.write_text("a file is in the way")
-    assert scalar(library := llvm.compile(DOUBLE))(21.0) == 42.0
-    assert not library.from_cache
-    cache.unlink()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(llvm, "write_whole", full)
-        assert not llvm.compile(DOUBLE).from_cache
-    assert not llvm.compile(DOUBLE).from_cache  # what was begun does not count
-    assert llvm.compile(DOUBLE).from_cache
-
-
-@POSIX
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_no_error(cache):
-    cache.mkdir(mode=0o500)
-    assert not llvm.compile(DOUBLE).from_cache
-    assert not llvm.compile(DOUBLE).from_cache
-    assert entries(cache) == []
-
-
-def test_no_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TALWEG_CACHE_DIR", "")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert llvm.cache_directory() is None
-    assert not llvm.compile(DOUBLE).from_cache
-    assert not llvm.compile(DOUBLE).from_cache
-    assert llvm.clear_cache() == 0
-    assert entries(tmp_path) == []
-
-
-@POSIX
-def test_where_the_cache_lies(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("TALWEG_CACHE_DIR", "~/objects")
-    assert llvm.cache_directory() == tmp_path / "objects"
-    monkeypatch.setenv("TALWEG_CACHE_DIR", "objects")
-    assert llvm.cache_directory() == Path.cwd() / "objects"
-    monkeypatch.delenv("TALWEG_CACHE_DIR")
-    expected = {
-        "linux": [("XDG_CACHE_HOME", "given"), (None, ".cache")],
-        "freebsd14": [("XDG_CACHE_HOME", "given"), (None, ".cache")],
-        "darwin": [("XDG_CACHE_HOME", "Library/Caches"), (None, "Library/Caches")],
-        "win32": [("LOCALAPPDATA", "given"), (None, "AppData/Local")],
-    }
-    for platform, cases in expected.items():
-        monkeypatch.setattr(sys, "platform", platform)
-        for variable, folder in cases:
-            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-            monkeypatch.delenv("LOCALAPPDATA", raising=False)
-            if variable:
-                monkeypatch.setenv(variable, str(tmp_path / "given"))
-            assert llvm.cache_directory() == tmp_path / folder / "talweg", (platform, variable)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # its standard says to ignore it
-    assert llvm.cache_directory() == tmp_path / ".cache" / "talweg"
-
-    def homeless():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", homeless)
-    assert llvm.cache_directory() is None
-    assert not llvm.compile(DOUBLE).from_cache
-
-
-def test_clearing_takes_the_entries_and_nothing_else(cache):
-    assert llvm.clear_cache() == 0  # no folder yet
-    llvm.compile(times(2))
-    llvm.compile(times(3))
-    left_over = cache / f".{next(cache.iterdir()).name}.0123abcd"  # of a process that died
-    left_over.write_bytes(b"half")
-    mine = ["notes.object", "a.txt", ".hidden"]
-    for name in mine:
-        (cache / name).write_text("mine")
-    assert llvm.clear_cache() == 3
-    assert entries(cache) == sorted(mine)
-    assert llvm.clear_cache() == 0
-    assert not llvm.compile(times(2)).from_cache
-
-
-def test_what_was_unused_for_longest_goes_first(cache, monkeypatch):
-    made = []
-    for k in (3, 5, 6, 7):
-        llvm.compile(times(k))
-        [new] = set(cache.iterdir()) - set(made)
-        made.append(new)
-        os.utime(new, (k, k))  # long ago, one after the other
-    (cache / "notes.txt").write_bytes(b"x" * 10**6)  # does not count
-    assert llvm.compile(times(3)).from_cache  # used just now
-    size = made[0].stat().st_size
-    assert {path.stat().st_size for path in made} == {size}
-    monkeypatch.setattr(llvm, "CACHE_LIMIT", 3 * size)
-    assert len(entries(cache)) == 5  # nothing was written since the limit
-    llvm.compile(times(9))
-    assert [path.exists() for path in made] == [True, False, False, True]
-    assert len(entries(cache)) == 4
-    assert llvm.compile(times(9)).from_cache
-    monkeypatch.setattr(llvm, "CACHE_LIMIT", size - 1)
-    assert scalar(library := llvm.compile(times(10)))(2.0) == 20.0
-    assert not library.from_cache
-    assert entries(cache) == ["notes.txt"]
-
-
-CHILD = """
-import ctypes, sys
-from talweg.compiler.runtime import llvm
-llvm.target()
-print("ready", flush=True)
-sys.stdin.readline()
-for k in range(12):
-    library = llvm.compile(
-        f"define double @f(double %x) {{ %y = fmul double %x, {k}.0 ret double %y }}"
-    )
-    f = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("f"))
-    assert f(3.0) == 3.0 * k, (k, f(3.0))
-print("done", flush=True)
-"""
-
-
-def test_processes_do_not_trouble_each_other(cache):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        output, complaints = process.communicate(timeout=120)
-        assert (process.returncode, output, complaints) == (0, "done\n", "")
-    assert len(entries(cache)) == 12
-    assert all(name.endswith(".object") for name in entries(cache))
-    assert all(llvm.compile(times(k)).from_cache for k in range(12))
-
-
-def test_a_cache_may_be_copied_or_vanish(cache, tmp_path):
-    llvm.compile(DOUBLE)
-    shutil.copytree(cache, tmp_path / "copy")
-    shutil.rmtree(cache)
-    library = llvm.compile(DOUBLE)
-    assert not library.from_cache
-    shutil.rmtree(cache)
-    assert scalar(library)(21.0) == 42.0  # what is loaded needs no file
-    (tmp_path / "copy").rename(cache)
-    assert llvm.compile(DOUBLE).from_cache
 
 
 def test_only_this_file_imports_llvmlite():

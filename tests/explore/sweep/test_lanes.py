@@ -170,7 +170,7 @@ def test_rows_gathered_from_an_embedding_are_those_of_each_model():
         np.testing.assert_allclose(result.losses, expected, rtol=0 if mode == "exact" else 1e-9)
 
 
-# ---- threads, slices and samples computed together -------------------------------------------
+# ---- threads, slices and blocks of samples change nothing ------------------------------------
 
 
 def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
@@ -191,13 +191,13 @@ def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
     assert all(str(r.losses.tolist()) == str(results[0].losses.tolist()) for r in results)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 9])
-def test_samples_computed_together_give_the_same_to_rounding_errors(together):
+@pytest.mark.parametrize("blocks", [1, 2, 3, 9])
+def test_blocks_of_samples_give_the_same_to_rounding_errors(blocks):
     weights = np.random.default_rng(1).normal(size=(43, 13))
     rates = np.geomspace(1e-3, 0.05, 43)
     one, more = (
-        sweeper_of_line(together=t, exact=exact).run(weights, rates, 30)
-        for t, exact in ((1, True), (together, False))
+        sweeper_of_line(blocks=t, exact=exact).run(weights, rates, 30)
+        for t, exact in ((1, True), (blocks, False))
     )
     np.testing.assert_allclose(one.losses, more.losses, rtol=1e-9)
     np.testing.assert_allclose(one.weights, more.weights, rtol=1e-9)

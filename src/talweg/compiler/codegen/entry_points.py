@@ -17,7 +17,7 @@ from talweg.compiler.codegen.program_arrays import (
     padded,
     zero_adjoints,
 )
-from talweg.compiler.ir.loop_program import Affine
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram
 
 ARGUMENTS = MemoryLayout.vectors(("w", "x", "c", "out", "cotangents", "dw", "dx", "work"))

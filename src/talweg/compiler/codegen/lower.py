@@ -21,7 +21,7 @@ from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
-from talweg.compiler.ir.loop_program import Affine
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import (
     AccumulateAdjoint,
     Compute,
@@ -243,7 +243,7 @@ class LoweringContext:
     ) -> None:
         """Iterations first, first + 1, ... together."""
         points = [first.plus(LinearIndex(k)) for k in range(width)]
-        jammed = [c.inside(i, s.cells, k) for c in instances for k, i in enumerate(points)]
+        jammed = [c.inside(i, s.registers, k) for c in instances for k, i in enumerate(points)]
         self.statements(s.body, jammed)
 
     # ---- storage --------------------------------------------------------------------------------

@@ -288,15 +288,20 @@ class TrainStep:
         return b.select(b.lt(limit, length), b.div(limit, length), one)
 
     def fold_gradient(self, combine: Callable[[Name, Name], Name]) -> Name:
-        """A row that combines all rows of the gradient, from a row of zeros."""
+        """A row that combines all trained rows of the gradient, from a row of zeros."""
         f, b, gradient = self.function, self.rows, self.arrays["gradient"]
         total = f.alloca(b.number_type)
         b.store(b.constant(0.0), total)
 
         def row(k: Name) -> None:
-            b.store(combine(b.load(total), b.load(gradient.at(k).pointer)), total)
+            g, trained = b.load(gradient.at(k).pointer), None
+            if self.spec.trained < self.spec.parameters:
+                trained = self.lanes.trained_mask(k)
+            if trained is not None:
+                g = b.select(trained, g, b.constant(0.0))
+            b.store(combine(b.load(total), g), total)
 
-        f.for_range(self.spec.parameter_rows[0], row)
+        f.for_range(self.lanes.trained_rows()[-1], row)
         return b.load(total)
 
     def update(self, s: Name, first: Name, factor: Name | None) -> Name:

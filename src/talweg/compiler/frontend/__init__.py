@@ -1,1 +1,13 @@
-"""From a Python function and its arguments to a tape."""
+"""The frontend: a Python function and its arguments become a tape.
+
+trace.py              run the function once, record its operations      -> Trace, with its Tape
+symbolic_int.py       integers that a trace leaves open
+signature.py          the numbers of a call, and its cache key          -> CallSignature
+marshalled_tree.py    the same for nested lists of floats, in a few microseconds
+object_guard.py       what a model holds besides its Values, and whether it has changed
+key_difference.py     why two calls need two traces, as text
+parameter_binding.py  which Values a traced program reads at a call
+result_template.py    the pytree that a function returns, without its numbers
+trace_guard.py        whether the function still computes what was traced
+pytree.py             containers of numbers: map, leaves, differences
+"""

@@ -1,9 +1,16 @@
-"""Lists in dictionaries in dataclasses: the same thing with other numbers in it."""
+"""Pytrees: the containers of numbers that compiled functions take and return.
+
+A pytree is a float, an integer or a Value, or a list, tuple, dictionary, dataclass or NumPy array
+of pytrees. Any other object, such as a model with `parameters()`, is passed on as it is; its
+numbers are not leaves of the tree.
+
+Start reading at `tree_map`.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -12,26 +19,35 @@ import numpy as np
 from talweg.value import Value
 
 
-def rebuilt(
-    thing: Any,
-    on_float: Callable[[float], Any],
-    on_value: Callable[[Value], Any],
+def _unchanged(leaf: Any) -> Any:
+    return leaf
+
+
+def tree_map(
+    tree: Any,
+    on_float: Callable[[float], Any] = _unchanged,
+    on_value: Callable[[Value], Any] = _unchanged,
     on_integer: Callable[[int], Any] | None = None,
 ) -> Any:
-    """The same thing with other things in place of its floats and Values.
+    """The same containers with other leaves.
 
     Args:
-        thing: an argument or a result.
-        on_float: what to put in place of a float.
-        on_value: what to put in place of a Value.
-        on_integer: what to put in place of a whole number; None to leave it.
+        tree: a pytree.
+        on_float: what replaces a float.
+        on_value: what replaces a Value.
+        on_integer: what replaces an integer; None to leave integers, and arrays of them, as
+            they are.
 
     Returns:
-        Lists, tuples, dictionaries, dataclasses and arrays (as arrays of objects) anew;
-        anything else, objects with `parameters()` too, as it is.
+        New lists, tuples, dictionaries and dataclasses; arrays of floats and of objects become
+        new arrays of objects. The leaves are visited in order.
+
+    Example:
+        >>> tree_map({"a": [1.0, 2], "b": "text"}, on_float=lambda x: 10.0 * x)
+        {'a': [10.0, 2], 'b': 'text'}
     """
 
-    def again(x: Any) -> Any:
+    def mapped(x: Any) -> Any:
         if isinstance(x, Value):
             return on_value(x)
         if isinstance(x, (float, np.floating)):
@@ -39,24 +55,73 @@ def rebuilt(
         if on_integer and isinstance(x, (int, np.integer)) and not isinstance(x, bool):
             return on_integer(int(x))
         if isinstance(x, np.ndarray):
-            return again_array(x) if x.dtype.kind in ("fOiu" if on_integer else "fO") else x
+            return mapped_array(x) if x.dtype.kind in ("fOiu" if on_integer else "fO") else x
         if isinstance(x, (list, tuple)):
-            parts = [again(part) for part in x]
+            parts = [mapped(part) for part in x]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
         if isinstance(x, dict):
             new = {} if type(x) is dict else copy.copy(x)
-            new.update({name: again(part) for name, part in x.items()})
+            new.update({name: mapped(part) for name, part in x.items()})
             return new
         if callable(getattr(x, "parameters", None)):
             return x
         if is_dataclass(x) and not isinstance(x, type):
-            changed = {f.name: again(getattr(x, f.name)) for f in fields(x) if f.init}
+            changed = {f.name: mapped(getattr(x, f.name)) for f in fields(x) if f.init}
             return replace(x, **changed)
         return x
 
-    def again_array(x: Any) -> Any:
+    def mapped_array(x: Any) -> Any:
         new = np.empty(x.shape, dtype=object)
-        new.reshape(-1)[:] = [again(part) for part in x.ravel().tolist()]
+        new.reshape(-1)[:] = [mapped(part) for part in x.ravel().tolist()]
         return new
 
-    return again(thing)
+    return mapped(tree)
+
+
+def tree_leaves(tree: Any) -> list[Any]:
+    """The floats and Values of a pytree, in order.
+
+    >>> tree_leaves([1.0, (2.0, "text"), {"a": 3.0}])
+    [1.0, 2.0, 3.0]
+    """
+    leaves: list[Any] = []
+    tree_map(tree, leaves.append, leaves.append)
+    return leaves
+
+
+def tree_values(tree: Any) -> list[Value]:
+    """The Values of a pytree, in order; a Value that occurs twice is there twice."""
+    values: list[Value] = []
+    tree_map(tree, on_value=values.append)
+    return values
+
+
+def tree_unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
+    """The same containers with these leaves in place of the floats and Values.
+
+    >>> tree_unflatten([1.0, (2.0, "text")], [5.0, 6.0])
+    [5.0, (6.0, 'text')]
+    """
+    rest = iter(leaves)
+    return tree_map(tree, lambda _: next(rest), lambda _: next(rest))
+
+
+def tree_differences(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    """The pairs of parts that stand in the same place of two pytrees and are not equal.
+
+    Numbers that are not a number (nan) are equal to each other.
+
+    >>> list(tree_differences([1.0, {"a": 2.0}], [1.0, {"a": 3.0}]))
+    [(2.0, 3.0)]
+    """
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.shape == b.shape:
+        a, b = a.ravel().tolist(), b.ravel().tolist()
+    if isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b):
+        a, b = list(a.values()), list(b.values())
+    if is_dataclass(a) and type(a) is type(b):
+        a, b = [[getattr(x, f.name) for f in fields(a) if f.init] for x in (a, b)]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        for parts in zip(a, b, strict=True):
+            yield from tree_differences(*parts)
+    elif not (a is b or a == b or (a != a and b != b)):  # noqa: PLR0124 - neither is a number
+        yield a, b

@@ -1,8 +1,11 @@
-"""Whole numbers while a function is traced.
+"""Symbolic integers: integers of a traced function that may differ at the next call.
 
-A token of a text, a class to predict: whole numbers that pick something and may be others at
-the next call. `SymbolicInt` stands for one. `Embedding[i]` and `gather(values, i)` leave it open.
-Any other use as a number, as an index or a count, makes it part of the program, which is noted.
+Examples are a token of a text and a class to predict. A `SymbolicInt` stands for such an integer
+while a function is traced. `Embedding[i]` and `gather(values, i)` leave it symbolic: it becomes an
+input of the program. Any other use, as a number, an index or a count, makes it part of the program;
+then `is_fixed` is true, and the program serves only examples with the same integer there.
+
+Start reading at `SymbolicInt`.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from talweg.value import Value
 
 
 class SymbolicInt(Value):
-    """A whole number that may stay open.
+    """An integer in a traced function.
 
     Attributes:
-        is_fixed: whether the program used it in a way that fixes it.
+        is_fixed: whether the program depends on the number itself.
     """
 
     __slots__ = ("is_fixed",)
@@ -50,14 +53,14 @@ class SymbolicInt(Value):
 
 
 def _fixing(name: str) -> Callable[..., Any]:
-    """The method of that name: beside a Value Value's own, else that of the whole number."""
+    """The method of this name: that of `Value` if the other operand is one, else that of `int`."""
     of_value: Any = getattr(Value, name, None)
     of_int = getattr(int, name)
     forward = getattr(Value, f"__{name[3:]}", None) if name.startswith("__r") else None
 
     def method(self: SymbolicInt, *others: Any) -> Any:
         if others and isinstance(others[0], Value) and not isinstance(others[0], SymbolicInt):
-            # Python asks the subclass first, so `value * whole` arrives here as __rmul__.
+            # Python calls the subclass first, so `value * integer` arrives here as __rmul__.
             return forward(others[0], self) if forward else of_value(self, *others)
         plain = [operator.index(x) if isinstance(x, SymbolicInt) else x for x in others]
         if plain and isinstance(plain[0], float):

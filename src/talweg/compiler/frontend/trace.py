@@ -1,16 +1,15 @@
-"""Reading a program: run the Python function once and keep what it computed.
+"""Tracing: a Python function is run once, and its operations become a tape.
 
-The numbers among the arguments are replaced by Values, the function is called, and the graph
-that it leaves behind is read off in order of creation. What the numbers were does not
-matter: they are inputs. Everything else (lengths, strings, branches on plain Python values) has
-become part of the program.
+The numbers among the arguments are replaced by Values, the function is called, and the graph of
+its result is written down in order of creation. The numbers themselves do not matter: they are
+inputs. Everything else (lengths, strings, branches on plain Python values) is part of the program.
 
 A number of the program is one of these:
 
-* a **parameter** `w`: a Value that the function read and did not make, whether it came in an
-  argument or was captured from outside; numbered by age;
+* a **parameter** `w`: a Value that the function read and did not create, whether it came in an
+  argument or was captured from outside; numbered in order of creation;
 * an **input** `x`: a float in the arguments; numbered in the order in which they are found;
-* a **constant** `c`: any other bare number that met a Value;
+* a **constant** `c`: any other bare number that was an operand beside a Value;
 * an earlier **result** `t`.
 
 Start reading at `trace`.
@@ -29,7 +28,7 @@ from talweg._util.gc_pause import collection_paused
 from talweg.autodiff.backward import by_serial
 from talweg.autodiff.operation import GATHER
 from talweg.autodiff.tracing import tracing
-from talweg.compiler.frontend.pytree import rebuilt
+from talweg.compiler.frontend.pytree import tree_map, tree_values
 from talweg.compiler.frontend.symbolic_int import SymbolicInt
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
@@ -41,17 +40,16 @@ SPACES = ("w", "x", CONSTANT, RESULT)
 
 @dataclass(frozen=True)
 class Trace:
-    """What one call of a function did.
+    """What one call of a function computed.
 
     Attributes:
         tape: the operations.
-        parameters: the Values in space `w`, oldest first.
+        parameters: the Values in space `w`, in order of creation.
         inputs: the numbers in space `x` at this call.
-        output: what the function returned: a Value, or a nest of lists, tuples and
-            dictionaries of Values and numbers.
-        fixed: which inputs are whole numbers that the program fixes, and their numbers.
-        rows: which inputs are rows of tables, and how many rows those have.
-        tables: the numbers of each table that is read so, row by row.
+        output: what the function returned: a pytree with at least one Value.
+        fixed: the inputs that are integers which the program depends on, and their numbers.
+        rows: the inputs that select a row of a table, and how many rows the table has.
+        tables: the Values of each table that is read so, row by row.
     """
 
     tape: Tape
@@ -65,20 +63,16 @@ class Trace:
 
 @collection_paused()
 def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
-    """Run f once on stand-ins for the numbers in `args`, and read off what it did.
+    """Run f once on Values in place of the numbers in `args`, and record its operations.
 
     Args:
         f: a function of numbers that does arithmetic with the operations of `talweg.ops`.
-        *args: floats, Values, and lists, tuples, dictionaries, dataclasses and NumPy arrays
-            of them, or any other objects, which f gets as they are.
-        integers: whether whole numbers among them are inputs too, as far as f leaves them open.
-
-    Returns:
-        The trace.
+        *args: pytrees of floats and Values, or any other objects, which f is given as they are.
+        integers: whether integers among them are inputs too, see `symbolic_int.py`.
 
     Raises:
-        TraceError: if f branches on a traced number, makes a float of one, or returns
-            something that was not computed from a Value.
+        TraceError: if f branches on a traced number, converts one to a float, or returns
+            nothing that was computed from a Value.
 
     Example:
         >>> w = Value(2.0)
@@ -90,94 +84,89 @@ def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
     """
     stand_ins: list[Value] = []
     replaced = [_with_stand_ins(arg, stand_ins, integers) for arg in args]
-    begin = Value(0.0)._serial
+    first = Value(0.0)._serial
     with tracing():
         output = f(*replaced)
-    results = _values_in(output)
+    results = tree_values(output)
     if not results:
         raise TraceError(
             f"the function returned {type(output).__name__} {output!r}, which was not computed "
             "from a Value; compute it without reading .data or calling float()"
         )
-    nodes = _nodes_since(begin, results)
+    nodes = _nodes_since(first, results)
     inputs = {x._serial: i for i, x in enumerate(stand_ins)}
-    takes = [node for node in nodes if node._record is GATHER]
+    gathers = [node for node in nodes if node._record is GATHER]
+    tables = [node._shown for node in gathers]
     read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
-    read = chain(read, *[node._shown for node in takes])
-    older = {x._serial: x for x in read if x._serial < begin and x._serial not in inputs}
-    made_outside = [older[serial] for serial in sorted(older)]
-    parameters = {x._serial: i for i, x in enumerate(made_outside)}
-    tables = [node._shown for node in takes]
-    refuse_scattered(tables, made_outside)
+    older = {
+        x._serial: x for x in chain(read, *tables) if x._serial < first and x._serial not in inputs
+    }
+    parameters = [older[serial] for serial in sorted(older)]
+    require_contiguous(tables, parameters)
     return Trace(
-        _tape(nodes, parameters, inputs, results),
-        made_outside,
+        _tape(nodes, {x._serial: i for i, x in enumerate(parameters)}, inputs, results),
+        parameters,
         [x.data for x in stand_ins],
         output,
         {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, SymbolicInt) and x.is_fixed},
-        _rows(takes, inputs),
+        _rows(gathers, inputs),
         tables,
     )
 
 
-def refuse_scattered(tables: Sequence[tuple[Value, ...]], parameters: Sequence[Value]) -> None:
-    """Check that the numbers of each table follow each other among the parameters.
+def require_contiguous(tables: Sequence[tuple[Value, ...]], parameters: Sequence[Value]) -> None:
+    """Check that the Values of each table are consecutive parameters.
 
     Raises:
-        TraceError: if they do not: rows are found by counting from the first.
+        TraceError: if they are not: native code computes the address of a row from the first one.
     """
-    place = {x._serial: k for k, x in enumerate(parameters)}
-    for first in {table[0]._serial: table for table in tables}.values():
-        begin = place[first[0]._serial]
-        if any(place.get(x._serial) != begin + k for k, x in enumerate(first)):
+    position = {x._serial: k for k, x in enumerate(parameters)}
+    for table in {table[0]._serial: table for table in tables}.values():
+        start = position[table[0]._serial]
+        if any(position.get(x._serial) != start + k for k, x in enumerate(table)):
             raise TraceError(
                 "the numbers of a table do not follow each other in parameters(); list them row "
                 "by row"
             )
 
 
-def _rows(takes: Sequence[Value], inputs: Mapping[int, int]) -> dict[int, int]:
-    """For each input that picks a row how many rows there are."""
+def _rows(gathers: Sequence[Value], inputs: Mapping[int, int]) -> dict[int, int]:
+    """For each input that selects a row of a table, how many rows the table has."""
     rows: dict[int, int] = {}
-    for node in takes:
-        chosen: tuple[Any, ...] = node._operands
-        _, row, columns = chosen
+    for node in gathers:
+        operands: tuple[Any, ...] = node._operands
+        _, row, columns = operands
         if row._serial not in inputs:
-            raise TraceError("a table is read at a computed number; expected a whole number given")
+            raise TraceError(
+                "a table is indexed with a computed number; expected an integer among the arguments"
+            )
         rows[inputs[row._serial]] = len(node._shown) // int(columns)
     return rows
 
 
-def _with_stand_ins(thing: Any, made: list[Value], integers: bool) -> Any:
-    """The same thing with a new Value in place of every float in it, or number."""
+def _with_stand_ins(tree: Any, stand_ins: list[Value], integers: bool) -> Any:
+    """The same pytree with a new Value in place of every float, and of every integer if asked."""
 
-    def stand_in(x: float) -> Value:
-        made.append(Value(x))
-        return made[-1]
+    def of_float(x: float) -> Value:
+        stand_ins.append(Value(x))
+        return stand_ins[-1]
 
-    def whole(x: int) -> Value:
-        made.append(SymbolicInt(x))
-        return made[-1]
+    def of_integer(x: int) -> Value:
+        stand_ins.append(SymbolicInt(x))
+        return stand_ins[-1]
 
-    return rebuilt(thing, stand_in, lambda value: value, whole if integers else None)
-
-
-def _values_in(output: Any) -> list[Value]:
-    """All Values of a nest, in order."""
-    found: list[Value] = []
-    rebuilt(output, float, found.append)
-    return found
+    return tree_map(tree, of_float, on_integer=of_integer if integers else None)
 
 
-def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:
-    """The inner nodes made since `begin` that the roots depend on, oldest first, each once."""
+def _nodes_since(first: int, roots: Sequence[Value]) -> list[Value]:
+    """The inner nodes made since `first` that the roots depend on, oldest first, each once."""
     nodes: list[Value] = []
     walk = object()  # a mark on the nodes that were reached: cheaper than a set
     stack: list[Value] = []
     reached: Sequence[Any] = roots
     while True:
         for x in reached:
-            if type(x) is not float and x._operands and x._walk is not walk and x._serial >= begin:
+            if type(x) is not float and x._operands and x._walk is not walk and x._serial >= first:
                 x._walk = walk
                 stack.append(x)
         if not stack:
@@ -193,20 +182,18 @@ def _nodes_since(begin: int, roots: Sequence[Value]) -> list[Value]:
 def _tape(
     nodes: list[Value], parameters: dict[int, int], inputs: dict[int, int], results: list[Value]
 ) -> Tape:
-    """The flat program; plain lists until the end, for NumPy is slow element by element."""
-    places: dict[int, int] = {x: _place(0, i) for x, i in parameters.items()}
-    places |= {x: _place(1, i) for x, i in inputs.items()}
-    places.update(
-        zip(map(by_serial, nodes), range(_place(3, 0), _place(3, len(nodes))), strict=True)
-    )
+    """The tape; plain lists until the end, because NumPy is slow element by element."""
+    codes: dict[int, int] = {x: _code(0, i) for x, i in parameters.items()}
+    codes |= {x: _code(1, i) for x, i in inputs.items()}
+    codes.update(zip(map(by_serial, nodes), range(_code(3, 0), _code(3, len(nodes))), strict=True))
     constants: list[float] = []
 
-    def place_of(x: Any) -> int:
-        place = None if x.__class__ is float else places.get(x._serial)
-        if place is None:  # a bare number, or a leaf that the function made itself
+    def code_of(x: Any) -> int:
+        code = None if x.__class__ is float else codes.get(x._serial)
+        if code is None:  # a bare number, or a leaf that the function created itself
             constants.append(float(x))
-            return _place(2, len(constants) - 1)
-        return place
+            return _code(2, len(constants) - 1)
+        return code
 
     operations = {op: code for code, op in enumerate(dict.fromkeys([x._record for x in nodes]))}
     for op in operations:
@@ -216,14 +203,12 @@ def _tape(
                 "compiled; declare it with tw.ops.register"
             )
     operands: list[Any] = [x for node in nodes for x in node._operands]
-    found = [None if x.__class__ is float else places.get(x._serial) for x in operands]
-    found = [
-        place_of(x) if place is None else place for place, x in zip(found, operands, strict=True)
-    ]
+    found = [None if x.__class__ is float else codes.get(x._serial) for x in operands]
+    found = [code_of(x) if code is None else code for code, x in zip(found, operands, strict=True)]
     arity = np.array([len(node._operands) for node in nodes], dtype=np.int64)
-    table = np.full((len(nodes), 3), _place(NONE, 0))
+    table = np.full((len(nodes), 3), _code(NONE, 0))
     table[np.arange(3) < arity[:, None]] = found
-    outputs = [place_of(x) for x in results]
+    outputs = [code_of(x) for x in results]
     sizes = {"w": len(parameters), "x": len(inputs), CONSTANT: len(constants)}
     return Tape(
         operations=tuple(operations),
@@ -232,14 +217,14 @@ def _tape(
         space=table // _SPACE,
         index=table % _SPACE,
         constants=np.array(constants),
-        outputs=tuple([divmod(place, _SPACE) for place in outputs]),
+        outputs=tuple([divmod(code, _SPACE) for code in outputs]),
         sizes=sizes,
     )
 
 
 _SPACE = 2**48
-"""A place is `space * _SPACE + index` while the tape is made: lists of plain ints are fast."""
+"""An operand is `space * _SPACE + index` until the tape is made: lists of integers are fast."""
 
 
-def _place(space: int, index: int) -> int:
+def _code(space: int, index: int) -> int:
     return space * _SPACE + index

@@ -1,11 +1,12 @@
-"""The scheduled program: loops over registers and memory, forward and backward.
+"""The scheduled program: loops over virtual registers and memory, forward and backward.
 
-What `schedule` makes of the loops, and `lower` turns into LLVM IR. Each operand is a number
-in a register (`VirtualRegister`), in memory (`Element`), or written into the code (`Literal`).
-A register is overwritten in each iteration; the schedule makes sure that no later instruction reads
-the old number.
+`schedule` makes it from the loop program, and code generation turns it into instructions. Each
+operand is in a virtual register (`VirtualRegister`), in an array (`Element`, `Gather`), or a
+constant in the code (`Literal`). A register is overwritten in each iteration; the schedule
+guarantees that no later instruction reads the old number.
 
-Start reading at `ScheduledProgram`; `run` says what one means.
+Start reading at `ScheduledProgram`; `run`, the reference interpreter, defines what one computes.
+The verifier is `talweg.compiler.ir.scheduled_verifier`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from talweg.autodiff.operation import Op
-from talweg.compiler.ir.loop_program import Affine, variable
+from talweg.autodiff.operation import OPERANDS, Op
+from talweg.compiler.ir.affine import Affine, loop_variable
 from talweg.compiler.ir.tape import CONSTANT
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualRegister:
-    """A register; `d` in front of its name if it collects a derivative."""
+    """A register that holds one number; `d` precedes its name if it collects a derivative."""
 
     number: int
     derivative: bool = False
@@ -43,13 +44,13 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """One number of an array that is read as a table: which row, an input tells.
+    """One number of a table of parameters whose row is an input: array[index + columns * row].
 
     Attributes:
         array: the parameters, or their derivatives.
         index: of the number in the table's first row.
-        row: the index of the input that is the row's number.
-        columns: how many numbers a row has.
+        row: the index of the input that holds the row's number.
+        columns: the length of a row.
     """
 
     array: str
@@ -63,7 +64,7 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A number written into the code."""
+    """A constant in the code."""
 
     number: float
 
@@ -77,7 +78,7 @@ Operand: TypeAlias = VirtualRegister | Element | Gather | Literal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compute:
-    """One operation: its result goes to all targets."""
+    """One operation: its result is written to all targets."""
 
     op: Op
     operands: tuple[Operand, ...]
@@ -89,7 +90,7 @@ class Compute:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SaveForBackward:
-    """Put a number that a cell is about to lose into memory, for going backward."""
+    """Copy a number that the adjoint needs to an array, before its register is overwritten."""
 
     source: VirtualRegister
     target: Element
@@ -100,14 +101,17 @@ class SaveForBackward:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AccumulateAdjoint:
-    """One step backward: take g out of `source`, add a share of it to each operand's derivative.
+    """The adjoint of one operation: g, the derivative by its result, is propagated.
+
+    The derivative g is read from `source`, which becomes 0; then each operand's derivative
+    equation, a function of g, the operands and the result, is added to the operand's target.
 
     Attributes:
-        op: the operation that is undone.
-        source: where the derivative by its result was collected; it is 0 afterwards.
-        operands: its operands; None where no derivative mentions one.
+        op: the operation.
+        source: where the derivative by its result was collected.
+        operands: its operands; None where no derivative equation mentions one.
         out: its result, likewise.
-        targets: where the derivatives by its operands are collected; None where not wanted.
+        targets: where the derivatives by its operands are collected; None where none is needed.
     """
 
     op: Op
@@ -117,14 +121,14 @@ class AccumulateAdjoint:
     targets: tuple[StorageLocation | None, ...]
 
     def __str__(self) -> str:
-        shares = [
+        terms = [
             f"{target} += {equation}"
             for target, equation in zip(self.targets, self.op.equations, strict=True)
             if target is not None
         ]
-        names = [("out", self.out), *zip("xyz", self.operands, strict=False)]
+        names = [("out", self.out), *zip(OPERANDS, self.operands, strict=False)]
         known = [f"{name} = {x}" for name, x in names if x is not None]
-        return "; ".join([f"g = take {self.source}", *known, *shares])
+        return "; ".join([f"g, {self.source} = {self.source}, 0", *known, *terms])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,17 +136,18 @@ class ForLoop:
     """`count` times the body.
 
     Attributes:
-        count: how often, a function of the loops around this one.
-        body: what is repeated.
-        parallel: whether no iteration reads what another one computed, so that several
-            may be computed at once.
-        cells: the numbers of the cells that each iteration writes for itself.
+        count: the trip count, a function of the surrounding loops.
+        body: the statements of one iteration.
+        parallel: whether no iteration reads a result of another one, so that several may be
+            computed at once.
+        registers: the numbers of the virtual registers written in the body. Where iterations
+            are computed at once, each has registers of its own for these.
     """
 
     count: Affine
     body: tuple[Statement, ...]
     parallel: bool = False
-    cells: frozenset[int] = frozenset()
+    registers: frozenset[int] = frozenset()
 
 
 Statement: TypeAlias = Compute | SaveForBackward | AccumulateAdjoint | ForLoop
@@ -150,18 +155,43 @@ Statement: TypeAlias = Compute | SaveForBackward | AccumulateAdjoint | ForLoop
 
 @dataclass(frozen=True, eq=False)
 class ScheduledProgram:
-    """A program that knows where each number lives.
+    """A program in which each number has a storage location.
 
     Attributes:
         forward: computes the outputs.
         backward: computes the derivatives, after `forward`.
         arrays: the sizes of the arrays of results and of their derivatives, by name.
-        outputs: where the outputs are found after `forward`.
-        cotangents: where the derivatives by the outputs are put before `backward`; None for an
-            output through which nothing flows back.
+        outputs: where the outputs are after `forward`.
+        cotangents: where the derivatives by the outputs are written before `backward`; None for an
+            output that does not depend on the numbers of `wrt`.
         constants: the numbers of the array `c`.
         wrt: the spaces by whose numbers derivatives are computed; those by `w` are
             collected in the array `dw`, and so on.
+
+    As text it lists the arrays, then the statements of both directions. Here r1 is the
+    virtual register of the running sum and dr1 that of its derivative; w, x and dw are arrays.
+
+    >>> from talweg import Value
+    >>> from talweg.compiler.frontend.trace import trace
+    >>> from talweg.compiler.passes.find_loops import find_loops
+    >>> from talweg.compiler.passes.scheduling import schedule
+    >>> weights = [Value(0.1 * k) for k in range(5)]
+    >>> dot = lambda ws, xs: sum(w * x for w, x in zip(ws, xs))
+    >>> tape = trace(dot, weights, [1.0, 2.0, 3.0, 4.0, 5.0]).tape
+    >>> print(schedule(find_loops(tape)))
+    forward:
+        r0 = mul w[0] x[0]
+        r1 = add 0.0 r0
+        for i in range(4):
+            r2 = mul w[i+1] x[i+1]
+            r1 = add r1 r2
+        return r1
+    backward:
+        for i in range(4):
+            g, dr1 = dr1, 0; dr1 += g; dr2 += g
+            g, dr2 = dr2, 0; y = x[-i+4]; dw[-i+4] += g * y
+        g, dr1 = dr1, 0; dr0 += g
+        g, dr0 = dr0, 0; y = x[0]; dw[0] += g * y
     """
 
     forward: tuple[Statement, ...]
@@ -179,15 +209,14 @@ class ScheduledProgram:
         return "\n".join(parts)
 
 
-def _lines(statements: Sequence[Statement], depth: int, around: int = 0) -> Iterator[str]:
+def _lines(statements: Sequence[Statement], indent: int, depth: int = 0) -> Iterator[str]:
     for s in statements:
         if isinstance(s, ForLoop):
-            side_by_side = "  # in any order" if s.parallel else ""
-            head = f"for {variable(around)} in range({s.count}):{side_by_side}"
-            yield "    " * depth + head
-            yield from _lines(s.body, depth + 1, around + 1)
+            comment = "  # parallel" if s.parallel else ""
+            yield "    " * indent + f"for {loop_variable(depth)} in range({s.count}):{comment}"
+            yield from _lines(s.body, indent + 1, depth + 1)
         else:
-            yield "    " * depth + str(s)
+            yield "    " * indent + str(s)
 
 
 def _listed(operands: Sequence[Operand]) -> str:
@@ -198,41 +227,41 @@ def _listed(operands: Sequence[Operand]) -> str:
 
 
 def run(
-    code: ScheduledProgram,
+    scheduled: ScheduledProgram,
     inputs: Mapping[str, Sequence[float]],
     cotangents: Sequence[float] | None = None,
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """What scheduled code means.
+    """Compute a scheduled program, statement by statement.
 
     Args:
-        code: the program.
+        scheduled: the program.
         inputs: the numbers of every space but the constants.
         cotangents: the derivative of the final result by each output; None to go forward only.
 
     Returns:
-        The outputs, and the derivatives by the numbers of each space in `code.wrt`.
+        The outputs, and the derivatives by the numbers of each space in `scheduled.wrt`.
     """
     memory = {name: list(numbers) for name, numbers in inputs.items()}
-    memory[CONSTANT] = list(code.constants)
-    memory |= {name: [0.0] * size for name, size in code.arrays.items()}
-    memory |= {"d" + name: [0.0] * len(memory[name]) for name in code.wrt}
-    machine = _Machine(memory)
-    machine.run(code.forward, ())
-    outputs = [machine.read(x, ()) for x in code.outputs]
+    memory[CONSTANT] = list(scheduled.constants)
+    memory |= {name: [0.0] * size for name, size in scheduled.arrays.items()}
+    memory |= {"d" + name: [0.0] * len(memory[name]) for name in scheduled.wrt}
+    interpreter = _Interpreter(memory)
+    interpreter.run(scheduled.forward, ())
+    outputs = [interpreter.read(x, ()) for x in scheduled.outputs]
     if cotangents is not None:
-        for place, seed in zip(code.cotangents, cotangents, strict=True):
-            if place is not None:
-                machine.add(place, seed, ())
-        machine.run(code.backward, ())
-    return outputs, {name: memory["d" + name] for name in code.wrt}
+        for location, cotangent in zip(scheduled.cotangents, cotangents, strict=True):
+            if location is not None:
+                interpreter.add(location, cotangent, ())
+        interpreter.run(scheduled.backward, ())
+    return outputs, {name: memory["d" + name] for name in scheduled.wrt}
 
 
-class _Machine:
-    """Cells and memory, and what statements do to them."""
+class _Interpreter:
+    """Registers and memory, and the effect of statements on them."""
 
     def __init__(self, memory: dict[str, list[float]]) -> None:
         self.memory = memory
-        self.cells: dict[VirtualRegister, float] = {}
+        self.registers: dict[VirtualRegister, float] = {}
 
     def run(self, statements: Sequence[Statement], point: tuple[int, ...]) -> None:
         for s in statements:
@@ -246,12 +275,12 @@ class _Machine:
             elif isinstance(s, SaveForBackward):
                 self.write(s.target, self.read(s.source, point), point)
             else:
-                self.share(s, point)
+                self.accumulate(s, point)
 
-    def share(self, s: AccumulateAdjoint, point: tuple[int, ...]) -> None:
+    def accumulate(self, s: AccumulateAdjoint, point: tuple[int, ...]) -> None:
         g = self.read(s.source, point)
         self.write(s.source, 0.0, point)
-        # What no derivative mentions is not read: it may be anything, here 0.
+        # What no equation mentions is not read: it may be any number, here 0.
         operands = [0.0 if x is None else self.read(x, point) for x in s.operands]
         out = 0.0 if s.out is None else self.read(s.out, point)
         for target, rule in zip(s.targets, s.op.derivatives, strict=True):
@@ -263,18 +292,18 @@ class _Machine:
             return x.number
         if isinstance(x, (Element, Gather)):
             return self.memory[x.array][self.index(x, point)]
-        return self.cells.get(x, 0.0) if x.derivative else self.cells[x]
+        return self.registers.get(x, 0.0) if x.derivative else self.registers[x]
 
     def index(self, x: Element | Gather, point: tuple[int, ...]) -> int:
         if isinstance(x, Element):
             return x.index.at(point)
         return x.index.at(point) + x.columns * int(self.memory["x"][x.row.at(point)])
 
-    def write(self, place: StorageLocation, number: float, point: tuple[int, ...]) -> None:
-        if isinstance(place, (Element, Gather)):
-            self.memory[place.array][self.index(place, point)] = number
+    def write(self, location: StorageLocation, number: float, point: tuple[int, ...]) -> None:
+        if isinstance(location, (Element, Gather)):
+            self.memory[location.array][self.index(location, point)] = number
         else:
-            self.cells[place] = number
+            self.registers[location] = number
 
-    def add(self, place: StorageLocation, number: float, point: tuple[int, ...]) -> None:
-        self.write(place, self.read(place, point) + number, point)
+    def add(self, location: StorageLocation, number: float, point: tuple[int, ...]) -> None:
+        self.write(location, self.read(location, point) + number, point)

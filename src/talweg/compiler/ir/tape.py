@@ -1,17 +1,18 @@
 """The tape: a traced program as a flat list of operations.
 
 Instruction i applies one operation to up to three operands and writes result i. An operand
-names a *space* and an index in it: a parameter, an argument, a constant, or an earlier
-result. Everything is kept in NumPy arrays, one row an instruction, because a program
-may have millions of them.
+is a *space* and an index in it: a parameter, an argument, a constant, or an earlier result.
+All of it is stored in NumPy arrays, one row an instruction, because a program may have
+millions of instructions.
 
-Start reading at `Tape`; `run` says what a tape means.
+Start reading at `Tape`; `verify` checks one, and `run`, the reference interpreter, defines what
+one computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,7 @@ RESULT = "t"
 """The space of earlier results."""
 
 CONSTANT = "c"
-"""The space of constants, numbered in order of appearance, each appearance anew."""
+"""The space of constants, numbered in order of appearance; each appearance has its own number."""
 
 NONE = -1
 """The space number of an operand that an operation does not have."""
@@ -43,7 +44,19 @@ class Tape:
         index: for each operand its index in that space, shape (n, 3), 0 where there is none.
         constants: the numbers in the space `CONSTANT`.
         outputs: what the program returns, as pairs (space number, index).
-        sizes: for each space but `RESULT`, how many numbers it has.
+        sizes: for each space but `RESULT` the count of its numbers.
+
+    As text a tape has one line an instruction. An operand is printed as its space and its
+    index: w parameters, x inputs, c constants, t results.
+
+    >>> from talweg import Value, exp
+    >>> from talweg.compiler.frontend.trace import trace
+    >>> w = Value(0.5)
+    >>> print(trace(lambda x, y: exp(w * x) - y, 2.0, 3.0).tape)
+    t0 = mul w0 x0
+    t1 = exp t0
+    t2 = sub t1 x1
+    return t2
     """
 
     operations: tuple[Op, ...]
@@ -74,29 +87,15 @@ class Tape:
         return " ".join(self._name(*output) for output in self.outputs)
 
 
-def shapes_of(tape: Tape) -> Array:
-    """For each instruction a number, from 0 on, that is equal where operation and spaces are."""
-    if not len(tape):
-        return np.zeros(0, dtype=np.int64)
-    base = len(tape.spaces) + 1
-    key = tape.code.astype(np.int64)
-    for operand in range(3):
-        key = key * base + tape.space[:, operand] + 1
-    most = int(key.max()) + 1
-    if most > 2**20:
-        return np.unique(key, return_inverse=True)[1].reshape(-1)
-    occurs = np.zeros(most, dtype=np.int64)  # few keys are possible: count instead of sorting
-    occurs[key] = 1
-    shapes: Array = (np.cumsum(occurs) - 1)[key]
-    return shapes
+# ---- the verifier --------------------------------------------------------------------------
 
 
 def verify(tape: Tape) -> None:
     """Check that a tape is a program.
 
     Raises:
-        CompilerError: at the first instruction that is not: an operand that is missing or
-            too many, an index outside its space, a result used before it is made.
+        CompilerError: at the first instruction that is not valid: it has an operand too many
+            or too few, an index outside its space, or a result that is not computed yet.
     """
     n = len(tape)
     if tape.space.shape != (n, 3) or tape.index.shape != (n, 3):
@@ -109,12 +108,14 @@ def verify(tape: Tape) -> None:
     is_result = tape.space == tape.spaces.index(RESULT)
     limit = np.where(is_result, np.arange(n)[:, None], limit)
     outside = present & ((tape.index < 0) | (tape.index >= limit))
-    _refuse(tape, outside & is_result, "uses a result that is not made yet")
+    _refuse(tape, outside & is_result, "reads a result that is not computed yet")
     _refuse(tape, outside, "has an index outside its space")
     for space, index in tape.outputs:
         size = n if tape.spaces[space] == RESULT else tape.sizes[tape.spaces[space]]
         if not 0 <= index < size:
-            raise CompilerError(f"tape: it returns {tape.spaces[space]}{index}, which is not there")
+            raise CompilerError(
+                f"tape: output {tape.spaces[space]}{index} is outside its space of {size} numbers"
+            )
 
 
 def _refuse(tape: Tape, wrong: Array, what: str) -> None:
@@ -123,8 +124,11 @@ def _refuse(tape: Tape, wrong: Array, what: str) -> None:
         raise CompilerError(f"tape: instruction {i} {what}: {tape.code[i]} {tape.index[i]}")
 
 
+# ---- the reference interpreter -------------------------------------------------------------
+
+
 def run(tape: Tape, inputs: Mapping[str, Sequence[float]]) -> list[float]:
-    """What a tape means: compute it one instruction after the other.
+    """Compute a tape, one instruction after the other.
 
     Args:
         tape: the program.
@@ -140,48 +144,24 @@ def run(tape: Tape, inputs: Mapping[str, Sequence[float]]) -> list[float]:
         tape.code.tolist(), tape.space.tolist(), tape.index.tolist(), strict=True
     ):
         op = tape.operations[code]
-        places = [(by_number[s], k) for s, k in zip(space, index, strict=True) if s != NONE]
-        results.append(computed(op, places))
+        operands = [(by_number[s], k) for s, k in zip(space, index, strict=True) if s != NONE]
+        results.append(computed(op, operands))
     return [by_number[s][k] for s, k in tape.outputs]
 
 
-def computed(op: Op, places: Sequence[tuple[Sequence[float], int]]) -> float:
-    """The result of an operation on operands given as places (numbers, index)."""
+def computed(op: Op, operands: Sequence[tuple[Sequence[float], int]]) -> float:
+    """The result of an operation; each operand is a pair (the numbers of its space, index)."""
     if op is GATHER:
-        return taken(places)[0]
-    return op.value(*[numbers[k] for numbers, k in places])
+        return gathered(operands)[0]
+    return op.value(*[numbers[k] for numbers, k in operands])
 
 
-def taken(places: Sequence[tuple[Sequence[float], int]]) -> tuple[float, int]:
-    """The number that a `GATHER` finds in its table, and at which index."""
-    (table, first), (numbers, row), (constants, columns) = places
+def gathered(operands: Sequence[tuple[Sequence[float], int]]) -> tuple[float, int]:
+    """The number that a `GATHER` reads from its table of parameters, and its index there.
+
+    The operands are the number in the table's first row, the number of the row, and how many
+    columns the table has.
+    """
+    (table, first), (numbers, row), (constants, columns) = operands
     index = first + int(numbers[row]) * int(constants[columns])
     return table[index], index
-
-
-def restricted(tape: Tape, outputs: Sequence[tuple[int, int]]) -> Tape:
-    """The tape of some outputs: only the instructions that they depend on.
-
-    Args:
-        tape: the program.
-        outputs: what is to be returned, as pairs (space number, index).
-
-    Returns:
-        A tape with the same inputs, parameters and constants.
-    """
-    result = tape.spaces.index(RESULT)
-    needed = np.zeros(len(tape), dtype=bool)
-    for space, index in outputs:
-        if space == result:
-            needed[index] = True
-    operands = np.where(tape.space == result, tape.index, NONE)
-    for i in range(len(tape) - 1, -1, -1):
-        if needed[i]:
-            made = operands[i]
-            needed[made[made != NONE]] = True
-    number = np.cumsum(needed) - 1
-    spaces, indices = tape.space[needed], tape.index[needed]
-    is_result = spaces == result  # the numbers of other spaces stay where they are
-    indices[is_result] = number[indices[is_result]]
-    moved = tuple([(s, int(number[k]) if s == result else k) for s, k in outputs])
-    return replace(tape, code=tape.code[needed], space=spaces, index=indices, outputs=moved)

@@ -1,14 +1,18 @@
-"""Which instruction a reference to a result reads.
+"""Use-def chains: which instruction computes the result that an operand reads.
 
 On the tape a result has a number; in the loops it has an instruction and an iteration. For
-each reference `UseDefChains` solves one for the other: it looks up what is read in the first
-iteration of the loops around the reader, one step along each of them, and in the last, and
-finds
+each reference to a result, `UseDefChains` converts one into the other: it locates what is read in
+the first iteration of the reader's loops, one step along each of them, and in the last, and finds
 
-* one and the same instruction, in an iteration that depends linearly on the reader's; or
-* the previous iteration of the reader's innermost loop (in the first, what came before the
-  loop): a result that the loop *hands on*; or
-* neither: then the link is empty, and only the number on the tape is known.
+* one instruction, in an iteration that is an affine function of the reader's; or
+* the previous iteration of the reader's innermost loop (in the first iteration, a result from
+  before the loop): a *loop-carried* result; or
+* neither: then the chain is empty, and only the number on the tape is known.
+
+The chains serve `explain`. Scheduling enumerates all iterations instead; see
+`talweg.compiler.passes.reaching_definitions`.
+
+Start reading at `UseDef`, then `UseDefChains`.
 """
 
 from __future__ import annotations
@@ -20,13 +24,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
-from talweg.compiler.ir.loop_program import Affine, Instruction, Loop, Node, Point, Program, depends
+from talweg.compiler.ir.affine import Affine, Point
+from talweg.compiler.ir.loop_program import (
+    Instruction,
+    Loop,
+    LoopProgram,
+    Node,
+    trip_counts_depend,
+)
 from talweg.compiler.ir.tape import RESULT
 
 
 @dataclass(frozen=True, slots=True)
 class Digit:
-    """number // divide % modulo: one index of an array that is read as if it were flat.
+    """number // divide % modulo: one coordinate of an element whose position is `number`.
 
     >>> str(Digit(Affine(1, (1,)), 6, 4))
     '(i+1)//6%4'
@@ -46,49 +57,56 @@ Index: TypeAlias = Affine | Digit
 
 @dataclass(frozen=True, slots=True)
 class UseDef:
-    """Which instruction a reference to a result reads.
+    """The definition of a result that an operand reads.
 
     Attributes:
-        made_by: the instruction, or None if it is not one and the same.
-        point: in which iteration of the loops around that instruction; each an affine
-            function of the loops around the reader, or a digit of one.
-        start: if the reader's innermost loop hands the result on to its next iteration,
-            the instruction that gives the first one; else None.
+        definition: the instruction that computes it, or None if there are several.
+        point: its iteration of the loops around that instruction; each coordinate is an affine
+            function of the reader's loop variables, or a digit of one.
+        initial: if the result is carried to the next iteration of the reader's innermost loop,
+            the instruction that computes the first one; else None.
     """
 
-    made_by: Instruction | None
+    definition: Instruction | None
     point: tuple[Index, ...] = ()
-    start: Instruction | None = None
+    initial: Instruction | None = None
 
 
 class UseDefChains:
-    """For every reference to a result, what it reads."""
+    """For every reference to a result, its definition.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        program: the loops.
+
+    Attributes:
+        around: for each node the loops around it.
+    """
+
+    def __init__(self, program: LoopProgram) -> None:
         self.program = program
-        self.starts: dict[int, list[int]] = {}  # of bodies that are the same in all iterations
-        self.around = {id(node): loops for node, loops in program.walk()}
-        self.links: dict[tuple[int, int], UseDef] = {}
+        self._starts_of: dict[int, list[int]] = {}  # of bodies that are equal in all iterations
+        self.around = dict(program.walk())
+        self._chains: dict[tuple[Instruction, int], UseDef] = {}
         for node, loops in program.walk():
             if isinstance(node, Instruction):
                 for j, operand in enumerate(node.operands):
                     if operand.space == RESULT:
-                        self.links[id(node), j] = self._link(operand.index, loops)
+                        self._chains[node, j] = self._chain(operand.index, loops)
 
     def all(self) -> Iterator[tuple[Instruction, UseDef]]:
-        """Every reference to a result: its reader and its link, in order of the text."""
+        """Every reference to a result: its reader and its definition, in order of the text."""
         for node, _ in self.program.walk():
             if isinstance(node, Instruction):
                 for j in range(len(node.operands)):
-                    if (id(node), j) in self.links:
-                        yield node, self.links[id(node), j]
+                    if (node, j) in self._chains:
+                        yield node, self._chains[node, j]
 
     def of(self, node: Instruction, operand: int) -> UseDef:
-        """What an operand, a reference to a result, reads."""
-        return self.links[id(node), operand]
+        """The definition of an operand that is a result."""
+        return self._chains[node, operand]
 
     def locate(self, result: int) -> tuple[Instruction, Point]:
-        """The instruction that made a result, and in which iteration."""
+        """The instruction and the iteration that compute a result."""
         nodes: Sequence[Node] = self.program.nodes
         point: Point = ()
         while True:
@@ -97,7 +115,7 @@ class UseDefChains:
             node, result = nodes[k], result - starts[k]
             if isinstance(node, Instruction):
                 return node, point
-            if depends(node.body, len(point)):
+            if trip_counts_depend(node.body, len(point)):
                 i = 0
                 while result >= (length := self._starts(node.body, (*point, i))[-1]):
                     result, i = result - length, i + 1
@@ -106,32 +124,32 @@ class UseDefChains:
             nodes, point = node.body, (*point, i)
 
     def _starts(self, nodes: Sequence[Node], point: Point) -> list[int]:
-        """After how many operations each node begins, and how many they all are."""
-        known = self.starts.get(id(nodes))
+        """The count of operations before each node, and that of all of them."""
+        known = self._starts_of.get(id(nodes))
         if known is not None:
             return known
         lengths = [self._length(node, point) for node in nodes]
         starts = [0, *accumulate(lengths)]
-        if not any(depends(nodes, depth) for depth in range(len(point))):
-            self.starts[id(nodes)] = starts
+        if not any(trip_counts_depend(nodes, depth) for depth in range(len(point))):
+            self._starts_of[id(nodes)] = starts
         return starts
 
     def _length(self, node: Node, point: Point) -> int:
         if isinstance(node, Instruction):
             return 1
         count = node.count.at(point)
-        if not depends(node.body, len(point)):
+        if not trip_counts_depend(node.body, len(point)):
             return count * self._starts(node.body, (*point, 0))[-1]
         return sum(self._starts(node.body, (*point, i))[-1] for i in range(count))
 
-    def _link(self, index: Affine, loops: Sequence[Loop]) -> UseDef:
+    def _chain(self, index: Affine, loops: Sequence[Loop]) -> UseDef:
         zero = (0,) * len(loops)
-        made_by, origin = self.locate(index.base)
+        definition, origin = self.locate(index.base)
         counts = [loop.count.at(zero[:k]) for k, loop in enumerate(loops)]
         corners = [zero, tuple([max(0, count - 1) for count in counts])]
         corners += [_unit(k, len(loops)) for k, count in enumerate(counts) if count > 1]
         found = {corner: self.locate(index.at(corner)) for corner in corners}
-        if all(node is made_by for node, _ in found.values()):
+        if all(node is definition for node, _ in found.values()):
             steps = [found.get(_unit(k, len(loops)), (None, origin))[1] for k in range(len(loops))]
             point = tuple(
                 [
@@ -140,22 +158,22 @@ class UseDefChains:
                 ]
             )
             if all(tuple([a.at(c) for a in point]) == p for c, (_, p) in found.items()):
-                return UseDef(made_by, point)
-            digits = self._digits(index, made_by, {c: p for c, (_, p) in found.items()})
+                return UseDef(definition, point)
+            digits = self._digits(index, definition, {c: p for c, (_, p) in found.items()})
             if digits:
-                return UseDef(made_by, digits)
-        return self._carried(index, loops, counts, made_by)
+                return UseDef(definition, digits)
+        return self._carried(index, loops, counts, definition)
 
     def _digits(
-        self, index: Affine, made_by: Instruction, found: Mapping[Point, Point]
+        self, index: Affine, definition: Instruction, found: Mapping[Point, Point]
     ) -> tuple[Index, ...]:
-        """The point of a reader that runs through nested loops as through one; or ()."""
-        around, result = self.around[id(made_by)], made_by.result
+        """The point of a reader whose one loop iterates over several nested loops; or ()."""
+        around, result = self.around[definition], definition.result
         if result is None or any(any(loop.count.strides) for loop in around):
             return ()
-        places = list(found.values())
-        free = [d for d in range(len(around)) if len({place[d] for place in places}) > 1]
-        start = result.at(tuple([0 if d in free else k for d, k in enumerate(places[0])]))
+        points = list(found.values())
+        free = [d for d in range(len(around)) if len({point[d] for point in points}) > 1]
+        start = result.at(tuple([0 if d in free else k for d, k in enumerate(points[0])]))
         counts = [around[d].count.base for d in free]
         step = result.strides[free[-1]]
         sizes = [math.prod(counts[n + 1 :]) for n in range(len(free))]
@@ -169,26 +187,26 @@ class UseDefChains:
             return ()
         digits = {d: Digit(flat, *pair) for d, *pair in zip(free, sizes, counts, strict=True)}
         fixed = (0,) * len(index.strides)
-        return tuple([digits.get(d, Affine(k, fixed)) for d, k in enumerate(places[0])])
+        return tuple([digits.get(d, Affine(k, fixed)) for d, k in enumerate(points[0])])
 
     def _carried(
-        self, index: Affine, loops: Sequence[Loop], counts: list[int], start: Instruction
+        self, index: Affine, loops: Sequence[Loop], counts: list[int], initial: Instruction
     ) -> UseDef:
-        """A link to the previous iteration of the innermost loop, if it is one."""
+        """The definition in the previous iteration of the innermost loop, if it is there."""
         if not loops or counts[-1] < 2:
             return UseDef(None)
         for before in ((0,) * (len(loops) - 1), tuple([c - 1 for c in counts[:-1]])):
-            handed_on = None
+            carried = None
             for i in (1, counts[-1] - 1):
                 node, point = self.locate(index.at((*before, i)))
-                same_loop = self.around[id(node)] and self.around[id(node)][-1] is loops[-1]
-                if not same_loop or point != (*before, i - 1) or handed_on not in (None, node):
+                same_loop = self.around[node] and self.around[node][-1] is loops[-1]
+                if not same_loop or point != (*before, i - 1) or carried not in (None, node):
                     return UseDef(None)
-                handed_on = node
+                carried = node
             node, _ = self.locate(index.at((*before, 0)))
-            if node is not start:
+            if node is not initial:
                 return UseDef(None)
-        return UseDef(handed_on, start=start)
+        return UseDef(carried, initial=initial)
 
 
 def _unit(k: int, dimensions: int) -> Point:
@@ -196,8 +214,8 @@ def _unit(k: int, dimensions: int) -> Point:
     return tuple([int(d == k) for d in range(dimensions)])
 
 
-def here(dimensions: int) -> tuple[Affine, ...]:
-    """The point that is the reader's own iteration."""
+def own_iteration(dimensions: int) -> tuple[Affine, ...]:
+    """The point that is the reader's own iteration: (i, j, ...)."""
     return tuple(
         [Affine(0, tuple([int(d == k) for k in range(dimensions)])) for d in range(dimensions)]
     )

@@ -83,17 +83,17 @@ class Executable:
         cotangents: Numbers,
         start: Mapping[str, Numbers] | None = None,
     ) -> dict[str, tuple[float, ...]]:
-        """The derivatives, by everything wanted, of the sum of seed times output.
+        """The derivatives of the sum of cotangent times output, by the spaces in `wrt`.
 
         Args:
             w: the parameters.
             x: the inputs.
             cotangents: one number for each output.
-            start: for some of the spaces the numbers to which derivatives are added, in the
-                order in which the eager engine adds them; 0.0 for the others.
+            start: for some of the spaces the numbers to which the derivatives are added, in
+                the order in which the eager engine adds them; 0.0 for the others.
 
         Returns:
-            The derivatives by the numbers of each wanted space, by its name.
+            For the name of each space the derivatives by its numbers.
         """
         return self.value_and_gradient(w, x, cotangents, start)[1]
 
@@ -108,8 +108,8 @@ class Executable:
         memory = self._memory(w, x)
         self._fill(memory, "cotangents", cotangents)
         for name in self.wrt:
-            begin = start[name] if start and name in start else bytes(8 * self._sizes[name])
-            self._fill(memory, "d" + name, begin)
+            first = start[name] if start and name in start else bytes(8 * self._sizes[name])
+            self._fill(memory, "d" + name, first)
         self._gradient(memory.address)
         outputs = self._read(memory, "out")
         derivatives = {name: self._read(memory, "d" + name) for name in self.wrt}
@@ -117,7 +117,7 @@ class Executable:
         return outputs, derivatives
 
     def _memory(self, w: Numbers, x: Numbers) -> Memory:
-        """Memory for one call: two threads that call at once have two."""
+        """Memory for one call; threads that call at the same time have different ones."""
         try:
             memory = self._free.pop()
         except IndexError:

@@ -1,0 +1,74 @@
+"""The pytree that a traced function returns, with references to the tape in place of its Values.
+
+A `ResultTemplate` is filled at each call with the numbers of that call. It refers to no Value:
+the Values of a trace have the whole traced graph behind them.
+
+Start reading at `ResultTemplate.filled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from talweg.compiler.frontend.object_guard import FIXED
+from talweg.compiler.frontend.pytree import tree_map
+from talweg.compiler.frontend.trace import Trace
+from talweg.compiler.ir.tape import RESULT
+from talweg.errors import TraceError
+from talweg.value import Value
+
+_PLACEHOLDER = Value(0.0)
+"""Marks the places of the Values."""
+
+
+class ResultTemplate:
+    """The result of a traced function without its numbers.
+
+    Args:
+        traced: the trace.
+
+    Attributes:
+        outputs: for each place of a Value the name of the tape's space and the index in it.
+        computed: the outputs in the space of results as the tape has them, each once.
+        is_single: whether the result is one Value that the program computes.
+
+    Raises:
+        TraceError: if there is an object in the result that may hold Values of its own.
+    """
+
+    def __init__(self, traced: Trace) -> None:
+        _refuse_other_objects(traced.output)
+        tape = traced.tape
+        self.outputs = [(tape.spaces[space], k) for space, k in tape.outputs]
+        self.computed = list(dict.fromkeys(o for o in tape.outputs if tape.spaces[o[0]] == RESULT))
+        self.is_single = isinstance(traced.output, Value) and len(self.computed) == 1
+        self._tree = tree_map(traced.output, on_value=lambda _: _PLACEHOLDER)
+
+    def filled(self, leaves: Iterable[Any]) -> Any:
+        """The result with these leaves, one for each of `outputs`, in the places of its Values."""
+        rest = iter(leaves)
+        return tree_map(self._tree, on_value=lambda _: next(rest))
+
+
+def _refuse_other_objects(x: Any) -> None:
+    if isinstance(x, (Value, float, np.generic, *FIXED)):
+        return
+    if isinstance(x, (list, tuple)):
+        parts: list[Any] = list(x)
+    elif isinstance(x, dict):
+        parts = list(x.values())
+    elif isinstance(x, np.ndarray):
+        parts = x.ravel().tolist() if x.dtype.kind == "O" else []
+    elif is_dataclass(x) and not isinstance(x, type) and not hasattr(x, "parameters"):
+        parts = [getattr(x, f.name) for f in fields(x) if f.init]
+    else:
+        raise TraceError(
+            f"the function returned {x!r}; a compiled function returns numbers, and lists, tuples, "
+            "dictionaries, dataclasses and arrays of them"
+        )
+    for part in parts:
+        _refuse_other_objects(part)

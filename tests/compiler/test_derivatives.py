@@ -1,0 +1,146 @@
+"""Derivatives of functions: tw.grad, tw.value_and_grad, tw.hessian, tw.hvp."""
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+import talweg as tw
+from talweg import Value
+from talweg.errors import ArgumentError, OperationError, ShapeError, TraceError
+
+MODES = ["exact", "default"]
+
+
+def loss(model, xs, ys):
+    return sum((model(x) - y) ** 2 for x, y in zip(xs, ys, strict=True))
+
+
+def rosenbrock(v):
+    return sum((1.0 - a) ** 2 + 100.0 * (b - a * a) ** 2 for a, b in itertools.pairwise(v))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_derivatives_of_a_known_function(mode):
+    x, y = -0.7, 1.3
+    value, (gx, gy) = tw.value_and_grad(rosenbrock, mode=mode)([x, y])
+    assert value == pytest.approx((1 - x) ** 2 + 100 * (y - x * x) ** 2)
+    assert gx == pytest.approx(-2 * (1 - x) - 400 * x * (y - x * x))
+    assert gy == pytest.approx(200 * (y - x * x))
+    matrix = [[2 - 400 * (y - 3 * x * x), -400 * x], [-400 * x, 200]]
+    assert np.allclose(tw.hessian(rosenbrock, mode=mode)([x, y]), matrix, rtol=1e-13)
+    product = tw.hvp(rosenbrock, mode=mode)([x, y], [0.3, -2.0])
+    assert np.allclose(product, np.array(matrix) @ [0.3, -2.0], rtol=1e-13)
+
+
+def test_derivatives_have_the_shape_of_the_argument():
+    array = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert (tw.grad(lambda a: a[0, 1] * a[1, 0])(array) == [[0.0, 3.0], [2.0, 0.0]]).all()
+    assert tw.hessian(lambda a: a[0, 0] ** 3 * 1.0)(array).shape == (2, 2, 2, 2)
+    assert tw.grad(lambda x: x * x)(3.0) == 6.0
+    assert tw.hessian(lambda x: x**3)(2.0) == 12.0
+    assert tw.grad(lambda d: d["a"] * d["b"][0])({"a": 2.0, "b": (3.0, 1.0)}) == {
+        "a": 3.0,
+        "b": (2.0, 0.0),
+    }
+    assert tw.grad(lambda x, y: x * y, argnum=1)(2.0, 5.0) == 2.0
+    assert tw.grad(lambda x, y: x * y, argnum=-1)(2.0, 5.0) == 2.0
+    v = Value(3.0)
+    assert tw.grad(lambda u: u * u)(v) == 6.0
+    assert v.grad == 0.0
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "relu"])
+def test_hessians_of_small_networks(activation):
+    model = tw.MLP(2, [3, 2, 1], activation=activation, rng=random.Random(1))
+    xs, ys = [[0.1, 0.2], [0.3, -0.4], [0.5, 0.5], [-1.0, 0.3]], [1.0, -1.0, 0.5, 0.0]
+    parameters = model.parameters()
+    first = tw.gradients(loss(model, xs, ys), parameters)
+    dense = np.array([[h.data for h in tw.gradients(g, parameters)] for g in first])
+    assert tw.grad(loss)(model, xs, ys) == pytest.approx([g.data for g in first], rel=1e-12)
+    found = np.array(tw.hessian(loss)(model, xs, ys))
+    assert np.allclose(found, dense, rtol=1e-12, atol=1e-13)
+    vector = [math.cos(k) for k in range(len(parameters))]
+    product = tw.hvp(loss)(model, xs, ys, vector)
+    assert np.allclose(product, dense @ vector, rtol=1e-12, atol=1e-13)
+    for p in parameters:  # other numbers, no new trace
+        p.data += 0.1
+    assert tw.gradcheck(loss, model, xs, ys)
+
+
+def test_the_hessian_of_a_linear_function_is_zero():
+    assert tw.hessian(lambda v: 2.0 * v[0] + v[1])([1.0, 2.0]) == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_misuse_of_derivatives():
+    with pytest.raises(TraceError, match="argument 0 is str 'a', in which there is no number"):
+        tw.grad(lambda x: x)("a")
+    with pytest.raises(TraceError, match="must return one number, got list"):
+        tw.grad(lambda x: [x, x])(1.0)
+    with pytest.raises(ArgumentError, match="argnum is 3, but there are 1 arguments"):
+        tw.grad(lambda x: x * x, argnum=3)(1.0)
+    with pytest.raises(ShapeError, match="the vector has 1 numbers, argument 0 2"):
+        tw.hvp(lambda v: v[0] * v[1])([1.0, 2.0], [1.0])
+    with pytest.raises(OperationError, match="second derivative"):
+        tw.gradients(tw.jit(lambda w: w * w)(Value(1.0)), [Value(1.0)])
+
+
+# ---- derivatives inside other functions ----------------------------------------------------------
+
+
+def test_derivatives_of_derivatives():
+    cube = lambda x: x**3 + 2.0 * x * x  # noqa: E731
+    assert tw.grad(tw.grad(cube))(2.0) == 16.0
+    assert tw.grad(tw.grad(tw.grad(cube)))(2.0) == 6.0
+    assert tw.hessian(tw.grad(cube))(2.0) == 6.0
+    assert tw.grad(lambda x: tw.hessian(cube)(x) * x)(2.0) == 16.0 + 12.0
+    assert tw.grad(lambda x: tw.hvp(cube)(x, x))(2.0) == 16.0 + 12.0
+
+
+def test_a_derivative_in_a_compiled_function():
+    def penalty(w, x):
+        value, (slope,) = tw.value_and_grad(lambda v: (w * v[0]).tanh())([x])
+        return value + slope * slope
+
+    fast = tw.jit(penalty, mode="exact")
+    for x in (0.3, 0.7, -0.2):
+        w, v = Value(1.3), Value(1.3)
+        result = fast(w, x)
+        result.backward()
+        at = Value(x)
+        out = (v * at).tanh()
+        (slope,) = tw.gradients(out, [at])
+        expected = out + slope * slope
+        expected.backward()
+        assert result.data == pytest.approx(expected.data, rel=1e-14)
+        assert w.grad == pytest.approx(v.grad, rel=1e-12)
+    assert fast.traces == 1
+
+
+def test_only_one_argument_is_differentiated_by_within_a_program():
+    product = tw.jit(lambda x: tw.grad(lambda a, b: a * b)(x, x))
+    assert product(3.0).data == 3.0
+
+
+def test_numbers_that_became_constants_of_a_derivative_are_an_error():
+    s = Value(2.0)
+    slope = tw.grad(lambda x: x * x * s.data)
+    assert slope(1.0) == 4.0
+    s.data = 3.0
+    with pytest.raises(TraceError, match=r"it reads \.data"):
+        slope(2.0)
+
+
+def test_integers_are_differentiated_by_like_floats():
+    assert tw.grad(lambda x: x * x)(3) == 6.0
+    assert tw.grad(lambda v: v[0] * v[1])([3.0, 2]) == [2.0, 3.0]
+    assert tw.hessian(lambda a: a[0] ** 2 * a[1])(np.array([3, 5])).tolist() == [[10, 6], [6, 0]]
+    assert tw.grad(lambda x, n: x**n)(2.0, 3) == 12.0
+
+
+def test_a_compiled_result_has_no_second_derivative():
+    w = Value(2.0)
+    with pytest.raises(OperationError, match=r"was compiled.*call tw\.hessian"):
+        tw.gradients(tw.jit(lambda v: v * v)(w), [w])
