@@ -20,7 +20,7 @@ from talweg.metrics import predicted_class
 from talweg.training.history import History
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from talweg.plotting.figure import Axes
 
 
 @dataclass(frozen=True)
