@@ -21,7 +21,7 @@ from talweg._util.atomic_files import write_whole
 from talweg._util.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from talweg.plotting.figure import Axes
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
 
