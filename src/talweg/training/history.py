@@ -21,9 +21,12 @@ from talweg._util.atomic_files import write_whole
 from talweg._util.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from talweg.plotting.figure import Axes
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
+
+ADVICE = "try a smaller learning rate or clip_norm"
+"""What to try after a run that diverged; its verdict ends with it."""
 
 
 @dataclass
@@ -73,6 +76,11 @@ class History:
     def steps(self) -> int:
         """The number of steps recorded."""
         return len(self.losses)
+
+    @property
+    def advice(self) -> str:
+        """What to try after a run that diverged: the end of its `verdict`; empty for others."""
+        return ADVICE if self.status == "diverged" else ""
 
     @property
     def best_step(self) -> int | None:
