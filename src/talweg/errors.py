@@ -19,11 +19,16 @@
 
 Each error is also the built-in exception that a Python programmer expects, so
 `except ValueError` works as well as `except TalwegError`. A message is one line:
-what was found, where, what was expected, how to repair it.
+what was found, where, what was expected, how to repair it. A program reads these from the
+attributes of an error, see `talweg.error_fields`.
 """
 
+from __future__ import annotations
 
-class TalwegError(Exception):
+from talweg.error_fields import Argument, Fields
+
+
+class TalwegError(Fields, Exception):
     """The base class of all errors of talweg."""
 
 
@@ -62,12 +67,25 @@ class TraceError(TalwegError, TypeError):
 class NativeError(TalwegError, ValueError):
     """A program cannot be compiled to native code, or not as asked for; it can run eagerly."""
 
+    @classmethod
+    def not_possible(cls, reason: NativeError) -> NativeError:
+        """The error for `engine="native"`.
+
+        Args:
+            reason: why there is no native code; with `engine="auto"` it is not an error.
+        """
+        return cls(
+            f"native code is not possible: {reason}",
+            repair="allow the eager engine with",
+            suggestion=Argument("engine", "auto"),
+        )
+
 
 class CompilerError(TalwegError, RuntimeError):
     """A pass of the compiler produced a program that its verifier refuses: a bug of talweg."""
 
 
-class TalwegWarning(UserWarning):
+class TalwegWarning(Fields, UserWarning):
     """The base class of all warnings of talweg."""
 
 

@@ -393,7 +393,7 @@ class AdamW(Adam):
 def _require_at_least_0(**settings: float) -> None:
     for name, x in settings.items():
         if not (isinstance(x, (int, float)) and math.isfinite(x) and x >= 0.0):
-            raise ArgumentError(f"{name} must be a finite number of at least 0, got {x!r}")
+            raise ArgumentError(argument=name, expected="a finite number of at least 0", got=x)
 
 
 def _require_below_1(**settings: float) -> None:

@@ -10,27 +10,13 @@ from pathlib import Path
 import pytest
 
 import talweg as tw
-from talweg.cli import console, main, options
+from talweg.cli import console, options
 from talweg.errors import DataWarning
 from talweg.losses import LOSSES
 from talweg.nn import ACTIVATIONS
 from talweg.training import eager_executor
 
 PNG = b"\x89PNG"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a command in an empty folder; its exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def command(line):
-        code = main(line.split() if isinstance(line, str) else line)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
 
 
 def document(out):
@@ -136,7 +122,7 @@ def test_long_runs_print_about_twenty_losses(run):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_picture_goes_where_it_should(run, suffix):
+def test_the_picture_is_saved_at_the_given_path(run, suffix):
     Path("deep er").mkdir()
     code, out, _ = run(["train", "--plot", f"deep er/loss{suffix}"])
     assert code == 0
@@ -153,16 +139,17 @@ def test_saved_lesson_predicts_the_same(run):
     assert predictor.predict(tw.lesson_data().inputs) == about["predictions"]
 
 
-def test_diverged_lesson_says_so_and_exits_3(run):
+def test_a_diverged_lesson_has_a_verdict_and_exit_code_3(run):
     Path("old.safetensors").write_text("a good model")
     code, out, err = run("train --activation relu --lr 1e300 --save old.safetensors")
     assert (code, err) == (3, "")
     assert "Verdict: diverged at step 2" in " ".join(out.split())
-    assert "clip_norm" not in out  # which is no option
+    assert "try a smaller learning rate" in " ".join(out.split())
+    assert "clip_norm" not in out  # which is not an option
     assert Path("old.safetensors").read_text() == "a good model"
 
 
-def test_interrupted_lesson_keeps_what_there_is(run, interrupt_at_step):
+def test_an_interrupted_lesson_reports_and_saves_the_steps_made(run, interrupt_at_step):
     interrupt_at_step(7)
     code, out, err = run("train")
     assert (code, err) == (130, "")
@@ -203,7 +190,7 @@ def interrupt_at_step(monkeypatch):
 # ---- sweep ------------------------------------------------------------------------------------
 
 
-def test_sweep_is_the_lessons(run):
+def test_sweep_of_the_lesson_prints_its_losses(run):
     code, out, err = run("sweep")
     assert (code, err) == (0, "")
     table = [line.split(maxsplit=4) for line in out.splitlines() if is_number(line[:8])]
@@ -244,7 +231,7 @@ def test_sweep_as_json_with_seeds(run):
     assert about["plots"] == ["talweg-sweep.png"]
 
 
-def test_sweep_names_seeds_when_there_are_several(run):
+def test_sweep_prints_seeds_if_there_are_several(run):
     _, out, _ = run("sweep --lr 0.1 --seed 42,1 --steps 2 --no-plot")
     found = [line.split()[:3] for line in out.splitlines() if line.startswith("   0.1")]
     assert [row[1] for row in found] == ["42", "1"]
@@ -271,7 +258,7 @@ def test_explain_shows_the_lesson_s_loops(run):
     assert out.endswith("return s3\n")
 
 
-def test_explain_takes_other_layers(run):
+def test_explain_with_other_layers(run):
     _, out, _ = run("explain --hidden 16,16")
     assert "range(16)" in out
     assert run("explain --hidden 0")[0] == 2
@@ -342,8 +329,31 @@ def test_help_names_commands_and_exit_codes(run):
         assert "Examples:" in out
 
 
+def test_each_command_is_listed_with_the_first_sentence_of_its_help(run):
+    _, listed, _ = run("--help")
+    listed = " ".join(listed.split())
+    for command in COMMANDS:
+        sentence = run(f"{command} --help")[1].split("\n\n")[1]
+        assert f" {command} {' '.join(sentence.split())} " in listed
+
+
+TRAINING_COMMANDS = ("train", "sweep", "sharpness", "lr-find", "map")
+
+
+@pytest.mark.parametrize("command", TRAINING_COMMANDS)
+def test_help_has_the_same_groups_in_each_command_that_trains(run, command):
+    _, out, _ = run(f"{command} --help")
+    titles = [line[:-1] for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    own = {"sweep": ["Execution"], "map": ["Map", "Execution"]}.get(command, [])
+    expected = ["Data", "Model", "Map", "Training", "Execution", "Output", "Examples", "Exit codes"]
+    assert titles == [t for t in expected if t not in {"Map", "Execution"} or t in own]
+    assert f"talweg-{command}.png" in out
+    option = {"train": "the learning rate. File: 0.02; else 0.05."}.get(command, "")
+    assert option in " ".join(out.split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_each_option_says_something(run, command):
+def test_each_option_has_a_help_text(run, command):
     code, out, err = run(f"{command} --help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: talweg {command}")
@@ -370,7 +380,7 @@ def test_version(run):
         "graph",
     ],
 )
-def test_lines_fit(run, monkeypatch, line, width):
+def test_lines_are_not_longer_than_the_terminal_is_wide(run, monkeypatch, line, width):
     monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = run(line)
     assert max(len(text.rstrip()) for text in out.splitlines()) <= width
@@ -378,10 +388,10 @@ def test_lines_fit(run, monkeypatch, line, width):
     assert out.isascii()
 
 
-# ---- words ------------------------------------------------------------------------------------
+# ---- text ------------------------------------------------------------------------------------
 
 
-def test_choices_are_those_of_the_library():
+def test_choices_of_options_are_those_of_the_library():
     assert list(options.ActivationName.__args__) == list(ACTIVATIONS)
     assert list(options.LossName.__args__) == list(LOSSES)
     assert list(options.OptimizerName.__args__) == list(options.OPTIMIZERS)
@@ -392,14 +402,14 @@ def test_numbers_that_are_not_finite_become_null(capsys):
     assert document(capsys.readouterr().out) == {"a": [None, 1.0, [None]], "b": {"c": None}}
 
 
-def test_a_long_path_is_not_broken_and_text_is_harmless(run, capsys):
-    console.say("saved to " + "x" * 200 + " with \x1b[31m [bold]")
+def test_a_long_path_is_not_divided_and_control_characters_are_escaped(run, capsys):
+    console.print_line("saved to " + "x" * 200 + " with \x1b[31m [bold]")
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["saved to", "x" * 200]
     assert lines[-1].endswith(r"\x1b[31m [bold]")
 
 
-def test_warnings_are_one_line_and_the_old_way_is_restored(run, monkeypatch):
+def test_warnings_are_one_line_and_showwarning_is_restored(run, monkeypatch):
     before = warnings.showwarning
 
     def graph(*args, **kwargs):
@@ -409,7 +419,7 @@ def test_warnings_are_one_line_and_the_old_way_is_restored(run, monkeypatch):
     monkeypatch.setattr("talweg.cli.graph.lesson_data", graph)
     code, _, err = run("graph")
     assert err.splitlines()[0] == r"talweg: warning: a b\x1b"
-    assert code == 1  # no data came: what is not foreseen is a fault of talweg
+    assert code == 1  # lesson_data returns no data: an unexpected error
     assert err.splitlines()[1].startswith("talweg: TypeError: ")
     assert "please report it" in err
     assert len(err.splitlines()) == 2

@@ -1,4 +1,4 @@
-"""Every error of the command line is one line on standard error, and an exit code."""
+"""Every error of the command line is one line on standard error, with exit code 1 or 2."""
 
 import json
 import random
@@ -34,29 +34,29 @@ ERRORS = [
     ("train --lrr 0.1", ["Unknown option: --lrr", "Did you mean --lr?"]),
     ("train --lr", ["--lr requires an argument"]),
     ("train --lr fast", ["--lr", '"fast"', "float"]),
-    ("train --lr -1", ["lr must be a finite number of at least 0", "-1"]),
-    ("train --lr nan", ["lr must be a finite number", "nan"]),
+    ("train --lr -1", ["--lr must be a finite number of at least 0, got -1.0"]),
+    ("train --lr nan", ["--lr must be a finite number", "nan"]),
     ("train --lr 1 --lr 2", ["--lr specified multiple times"]),
-    ("train --steps 1.5", ["--steps: expected a whole number, got '1.5'. Try"]),
-    ("train --steps 0", ["--steps must be at least 1, got 0"]),
-    ("train --batch -2", ["--batch must be at least 1, got -2"]),
+    ("train --steps 1.5", ["--steps: expected an integer of at least 1, got '1.5'. Try"]),
+    ("train --steps 0", ["--steps: expected an integer of at least 1, got '0'"]),
+    ("train --batch -2", ["--batch: expected an integer of at least 1, got '-2'"]),
     ("train --optimizer adm", ['"adm"', "--optimizer", 'Did you mean "adam"?']),
     ("train --activation step", ['"step"', '"tanh"', '"relu"']),
     ("train --loss mse", ['"mse"', '"squared_error"']),
     ("train --loss cross_entropy", ["lesson's targets are -1 and 1", "hinge"]),
-    ("train --hidden 4,x", ["--hidden takes whole numbers separated by commas, got '4,x'"]),
+    ("train --hidden 4,x", ["--hidden takes integers separated by commas, got '4,x'"]),
     ("train --hidden 4,0", ["--hidden takes sizes of at least 1", "'4,0'"]),
     ("train --plot a.jpg", ["'a.jpg' ends in '.jpg'", "--plot", ".png, .svg, .pdf"]),
     ("train --plot nowhere/a.png", ["--plot nowhere/a.png: there is no folder 'nowhere'"]),
     ("train --plot folder.png", ["--plot folder.png: this is a folder"]),
     ("train --plot a.png --no-plot", ["--plot and --no-plot contradict each other"]),
     ("train --save model.csv", ["'model.csv' ends in '.csv'", "--save", ".safetensors"]),
-    ("train --target y", ["--target is for training on a file", "talweg train FILE --target"]),
-    ("train --ignore y", ["--ignore is for training on a file"]),
-    ("train --kind regression", ["--kind is for training on a file"]),
-    ("train --validation 0.5", ["--validation is for training on a file"]),
-    ("train --patience 3", ["--patience is for training on a file"]),
-    ("train small.csv", ["small.csv: say what to predict with --target, one of x, y, name"]),
+    ("train --target y", ["--target is for a file", "talweg train FILE --target"]),
+    ("train --ignore y", ["--ignore is for a file"]),
+    ("train --kind regression", ["--kind is for a file"]),
+    ("train --validation 0.5", ["--validation is for a file"]),
+    ("train --patience 3", ["--patience is for a file"]),
+    ("train small.csv", ["small.csv: name the column to predict with --target, one of x, y, name"]),
     ("train small.csv y", ["too many arguments: y"]),
     ("train nowhere.csv --target y", ["nowhere.csv: there is no such file"]),
     ("train folder.png --target y", ["folder.png: this is a folder"]),
@@ -90,11 +90,11 @@ ERRORS = [
     ("predict good.safetensors prediction.csv --output o.csv", ["already", "'prediction'"]),
     ("predict other.safetensors small.csv", ["no column 'weight'", "x, y, name"]),
     ("sweep --lr 0.1,high", ["--lr takes numbers separated by commas, got '0.1,high'"]),
-    ("sweep --lr 0.1,-1", ["lr must be a finite number of at least 0"]),
-    ("sweep --seed 1.5", ["--seed takes whole numbers separated by commas, got '1.5'"]),
-    ("sweep --steps 0", ["--steps must be at least 1, got 0"]),
+    ("sweep --lr 0.1,-1", ["--lr must be a finite number of at least 0"]),
+    ("sweep --seed 1.5", ["--seed takes integers separated by commas, got '1.5'"]),
+    ("sweep --steps 0", ["--steps: expected an integer of at least 1, got '0'"]),
     ("sweep --plot a.gif", ["'a.gif' ends in '.gif'"]),
-    ("graph --sample 0.5", ["--sample: expected a whole number, got '0.5'"]),
+    ("graph --sample 0.5", ["--sample: expected an integer, got '0.5'"]),
     ("graph --sample 4", ["--sample takes 0 to 3, got 4"]),
     ("graph --output g.png", ["'g.png' ends in '.png'", ".svg, .dot"]),
     ("info extra", ["too many arguments: extra"]),
@@ -114,7 +114,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("line", "words"), ERRORS, ids=[line for line, _ in ERRORS])
-def test_each_error_is_one_line_and_code_2(folder, capsys, line, words):
+def test_wrong_usage_is_one_line_and_code_2(folder, capsys, line, words):
     before = sorted(folder.iterdir())
     code = main(line.split())
     out, err = capsys.readouterr()
@@ -124,12 +124,12 @@ def test_each_error_is_one_line_and_code_2(folder, capsys, line, words):
     assert err.count("\n") == 1
     assert all(word in err for word in words), err
     assert out == ""
-    assert "=" not in err.replace("'='", "")  # no keyword of Python in a message for the shell
+    assert "=" not in err.replace("'='", "")  # no argument of Python
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_folder_that_only_looks_writable_is_refused_before_the_training(folder, capsys):
-    # Root may write to /proc by its rights; the file system says no only when it is tried.
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_training(folder, capsys):
+    # Root has the permission to write to /proc; only a trial shows that the file system refuses.
     code = main(["train", "--plot", "/proc/loss.png"])
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
@@ -137,9 +137,7 @@ def test_a_folder_that_only_looks_writable_is_refused_before_the_training(folder
     assert err.count("\n") == 1
 
 
-def test_a_file_that_cannot_be_written_is_code_1_and_the_report_was_printed(
-    folder, capsys, monkeypatch
-):
+def test_a_file_that_cannot_be_written_is_code_1_after_the_report(folder, capsys, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device", str(path))
 
@@ -151,20 +149,20 @@ def test_a_file_that_cannot_be_written_is_code_1_and_the_report_was_printed(
     assert err == "talweg: loss.png: No space left on device\n"
 
 
-def test_too_few_rows_to_hold_any_back(folder, capsys):
+def test_a_file_of_one_row_cannot_be_split(folder, capsys):
     assert main(["train", "one.csv", "--target", "y"]) == 2
     err = capsys.readouterr().err
     assert err == ("talweg: cannot split: there is only one row in the data set; two are needed\n")
 
 
-def test_an_error_has_nothing_on_standard_output_with_json(folder, capsys):
+def test_with_json_an_error_prints_nothing_on_standard_output(folder, capsys):
     assert main(["train", "small.csv", "--json"]) == 2
     assert capsys.readouterr().out == ""
     assert main(["train", "--json", "--no-plot"]) == 0
     json.loads(capsys.readouterr().out)
 
 
-def test_an_unexpected_error_is_one_line_with_a_way_to_see_more(folder, capsys, monkeypatch):
+def test_an_unexpected_error_is_one_line_with_a_traceback_on_request(folder, capsys, monkeypatch):
     def broken():
         raise ZeroDivisionError("a bug\nin two lines")
 

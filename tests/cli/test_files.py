@@ -9,23 +9,13 @@ from pathlib import Path
 import pytest
 
 import talweg as tw
-from talweg.cli import main
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a command in a folder with the files of this module."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    write_csv("moons.csv", ["x", "y", "side"], moons())
-    write_csv("line.csv", ["id", "a", "b", "z"], line())
-
-    def command(words):
-        code = main(words.split() if isinstance(words, str) else words)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
+@pytest.fixture(autouse=True)
+def files(tmp_path):
+    """The files of this module, in the folder of the commands."""
+    write_csv(tmp_path / "moons.csv", ["x", "y", "side"], moons())
+    write_csv(tmp_path / "line.csv", ["id", "a", "b", "z"], line())
 
 
 def write_csv(path, header, rows):
@@ -106,7 +96,7 @@ def test_iris_from_csv_to_predictions(run):
 
 def test_breast_cancer_reaches_95_percent(run):
     real_data("breast_cancer", "diagnosis")
-    # Fewer than the default of 200 steps, for the sake of time.
+    # Fewer than the default of 200 steps, to save time.
     words = "--steps 80 --no-plot --no-save --json"
     code, out, err = run(f"train breast_cancer.csv --target diagnosis {words}")
     assert (code, err) == (0, "")
@@ -167,7 +157,7 @@ def test_each_loss_separates_two_classes(run, loss, outputs):
     assert err.startswith("talweg: accuracy ")
 
 
-def test_options_are_those_of_the_run(run):
+def test_training_on_a_file_uses_all_options(run):
     words = "--hidden 5,3 --activation relu --optimizer sgd --lr 0.1 --batch 7 --seed 9 --steps 11"
     _, out, _ = run(f"train moons.csv --target side {words} --validation 0.25 --json --no-plot")
     about = document(out)
@@ -190,7 +180,7 @@ def test_options_are_those_of_the_run(run):
     assert [tuple(pair) for pair in about["validation_losses"]] == history.validation_losses
 
 
-def test_patience_stops_early_and_says_so(run):
+def test_patience_stops_early_with_a_verdict(run):
     code, out, _ = run("train moons.csv --target side --patience 1 --lr 0.5 --no-plot --no-save")
     assert code == 0
     assert "Verdict: stopped before step" in out
@@ -200,14 +190,14 @@ def test_patience_stops_early_and_says_so(run):
     ("file", "target", "words"),
     [("moons.csv", "side", "fill-opacity"), ("line.csv", "z", "R² = ")],
 )
-def test_second_picture_stands_beside_the_first(run, file, target, words):
+def test_the_second_picture_is_saved_in_the_folder_of_the_first(run, file, target, words):
     Path("out").mkdir()
     run(f"train {file} --target {target} --steps 3 --plot out/a.svg --no-save")
     assert sorted(p.name for p in Path("out").iterdir()) == ["a-predictions.svg", "a.svg"]
     assert words in Path("out/a-predictions.svg").read_text()
 
 
-def test_many_classes_do_not_fit_in_80_columns(run):
+def test_a_confusion_matrix_too_wide_for_the_terminal_is_not_printed(run):
     names = [f"a class with a long name, {i}" for i in range(6)]
     write_csv("many.csv", ["x", "class"], [[i, names[i % 6]] for i in range(36)])
     code, out, _ = run("train many.csv --target class --steps 2 --hidden none --no-save")
@@ -217,7 +207,7 @@ def test_many_classes_do_not_fit_in_80_columns(run):
     assert max(len(text.rstrip()) for text in out.splitlines()) <= 80
 
 
-def test_names_from_the_file_cannot_command_the_terminal(run):
+def test_control_characters_in_names_are_escaped(run):
     names = ["red \x1b[31m", "bell \x07"]
     write_csv("evil.csv", ["x\x1b[2J", "c"], [[i, names[i % 2]] for i in range(20)])
     code, out, err = run("train evil.csv --target c --steps 2 --no-save")
@@ -227,7 +217,7 @@ def test_names_from_the_file_cannot_command_the_terminal(run):
     assert r"red \x1b[31m" in out
 
 
-def test_a_divergence_exits_3_and_keeps_the_old_model(run):
+def test_a_divergence_exits_3_and_does_not_replace_the_model(run):
     Path("talweg-model.safetensors").write_text("a good model")
     words = "train line.csv --target z --optimizer sgd --lr 1e200"
     code, out, _ = run(words)
@@ -300,12 +290,12 @@ def test_predict_several_outputs(run):
     assert run("predict two.safetensors x.csv")[1] == "row,prediction_0,prediction_1\n1,0.0,0.0\n"
 
 
-def test_noisy_batches_do_not_make_a_good_model_diverged():
-    """The losses of single rows differ by more than 10 times; validation decides."""
-    from talweg.cli import ending
+def test_validation_losses_decide_whether_a_run_diverged():
+    """The losses of single rows differ by a factor of more than 10."""
+    from talweg.cli.run_outcome import exit_code
     from talweg.training.history import History
 
     noisy = History(losses=[0.1, 3.0], validation_losses=[(1, 1.0), (3, 0.2)], status="finished")
-    assert ending.exit_code(noisy) == 0
+    assert exit_code(noisy) == 0
     rising = History(losses=[0.1, 0.1], validation_losses=[(1, 1.0), (3, 50.0)], status="finished")
-    assert ending.exit_code(rising) == 3
+    assert exit_code(rising) == 3

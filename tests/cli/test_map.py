@@ -1,4 +1,4 @@
-"""`talweg map`: the published problem, the lesson and files, as words, JSON and pictures."""
+"""`talweg map`: the published problem, the lesson and files, as text, JSON and pictures."""
 
 import json
 import random
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import talweg as tw
-from talweg.cli import main, map_words
-from talweg.cli.recipe import Plan, untrained
+from talweg.cli.rate_threshold import describe_threshold
+from talweg.cli.tabular_training import ProblemSettings, prepare
 from talweg.explore.trainability import result as map_result
 from talweg.explore.trainability.axes import Plane, parse_axis
 from talweg.explore.trainability.pyramid import Pyramid
@@ -18,25 +18,17 @@ from talweg.explore.trainability.refinement import serial_evaluator
 from talweg.explore.trainability.tiles import Window
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a command in a folder with a file; its exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def curve(run, monkeypatch):
+    """A terminal of 100 columns, and a file in the folder of the commands."""
     monkeypatch.setenv("COLUMNS", "100")
     noise = random.Random(3)
     rows = [(x / 10.0, (x / 10.0) ** 2 + noise.gauss(0.0, 0.1)) for x in range(30)]
     Path("curve.csv").write_text("\n".join(["x,y", *(f"{x},{y}" for x, y in rows)]))
 
-    def command(line):
-        code = main(line.split())
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
-
 
 class Filling:
-    """Counts the points that each map computes; Ctrl-C when a map has computed so many."""
+    """Count the points that each map computes; raise Ctrl-C after a number of them."""
 
     def __init__(self):
         self.refine = map_result.refine
@@ -77,7 +69,7 @@ def is_png(name):
 # ---- the published problem ----------------------------------------------------------------------
 
 
-def test_without_a_file_it_is_the_published_map(run):
+def test_without_a_file_the_published_map_is_computed(run):
     code, out, err = run("map --resolution 64")
     assert (code, err) == (0, "")
     expected = tw.trainability_map(resolution=64)
@@ -147,11 +139,11 @@ def test_the_lesson(run):
 def test_a_file(run):
     code, out, err = run("map curve.csv --target y --hidden 3 --resolution 16 --json --no-plot")
     assert (code, err) == (0, "")
-    plan = Plan([3], "tanh", None, tw.Adam(0.02), 1, 1, 1, 0.2, None)
-    make_model, samples = untrained(tw.Dataset.from_file("curve.csv", "y"), plan)
+    settings = ProblemSettings([3], "tanh", None, seed=1)
+    prepared = prepare(tw.Dataset.from_file("curve.csv", "y"), settings)
     expected = tw.trainability_map(
-        make_model,
-        samples,
+        prepared.network,
+        prepared.training.samples,
         ("learning_rate", 1e-3, 100.0),
         ("initial_scale", 0.1, 10.0),
         resolution=16,
@@ -162,7 +154,7 @@ def test_a_file(run):
     assert json.loads(out)["file"] == "curve.csv"
 
 
-def test_axes_and_the_rate_that_no_axis_has(run):
+def test_axes_and_the_learning_rate_that_no_axis_has(run):
     line = "map --lesson --x momentum,0,0.9 --y initial-scale[1],0.5,4,linear --lr 0.2"
     code, out, err = run(f"{line} --resolution 16 --json --no-plot")
     assert (code, err) == (0, "")
@@ -186,11 +178,11 @@ def test_engine_mode_and_threads_do_not_change_exact_bits(run):
     line = "map --lesson --resolution 8 --steps 9 --no-plot --json"
     eager = run(f"{line} --engine eager")[1]
     exact = run(f"{line} --engine native --mode exact --threads 2")[1]
-    assert json.loads(eager)["fallback_reason"] == 'engine="eager" was asked for'
+    assert json.loads(eager)["fallback_reason"] == "the eager engine was requested"
     assert json.loads(exact)["fallback_reason"] == ""
     assert (outcomes(eager) == outcomes(exact)).all()
     words = run("map --lesson --resolution 8 --steps 9 --no-plot --engine eager")[1]
-    assert "Runs were made one by one: --engine eager was asked for" in words
+    assert "Runs were made one by one: the eager engine was requested" in words
 
 
 def test_if_nothing_converges_the_code_is_3(run):
@@ -200,7 +192,7 @@ def test_if_nothing_converges_the_code_is_3(run):
     assert "Up to" not in out
 
 
-# ---- a closer look ------------------------------------------------------------------------------
+# ---- zoom ------------------------------------------------------------------------------
 
 
 def test_zoom_at_a_point(run):
@@ -214,7 +206,7 @@ def test_zoom_at_a_point(run):
     assert is_png("talweg-map.png")
 
 
-def test_zoom_says_what_it_shows(run):
+def test_a_zoom_prints_the_part_that_it_shows(run):
     _, out, _ = run("map --zoom 4 --at 10,40 --resolution 32 --no-plot")
     part = tw.trainability_map(resolution=32).zoom(10.0, 40.0, 4)
     low, high = float(part.x[0]), float(part.x[-1])
@@ -233,7 +225,7 @@ def test_animate(run):
 # ---- Ctrl-C and the store -----------------------------------------------------------------------
 
 
-def test_ctrl_c_keeps_what_is_there_and_the_store_goes_on(run, filling):
+def test_ctrl_c_saves_the_points_so_far_and_the_store_is_continued(run, filling):
     filling.interrupt(1024)
     line = "map --resolution 64 --store points --animate a.gif --doublings 1 --json"
     code, out, err = run(line)
@@ -243,8 +235,8 @@ def test_ctrl_c_keeps_what_is_there_and_the_store_goes_on(run, filling):
     assert is_png("talweg-map.png")
     assert (about["animation"], Path("a.gif").exists()) == (None, False)
     assert err == (
-        "talweg: interrupted: 25 % of the points were computed; the same command goes on from "
-        "what is in --store\n"
+        "talweg: interrupted: 25 % of the points were computed; the same command continues with "
+        "those in --store\n"
     )
     code, out, err = run("map --resolution 64 --store points --json")
     assert (code, err) == (0, "")
@@ -253,7 +245,7 @@ def test_ctrl_c_keeps_what_is_there_and_the_store_goes_on(run, filling):
     assert json.loads(out)["converged"] == whole.converged.astype(int).tolist()
 
 
-def test_ctrl_c_in_words(run, filling):
+def test_ctrl_c_as_text(run, filling):
     filling.interrupt(256)
     code, out, err = run("map --resolution 64 --store points")
     assert (code, err.count("\n")) == (130, 1)
@@ -276,7 +268,7 @@ def test_ctrl_c_before_the_first_point(run, monkeypatch):
     assert not Path("talweg-map.png").exists()
 
 
-def test_ctrl_c_while_it_zooms(run, filling):
+def test_ctrl_c_during_a_zoom(run, filling):
     filling.interrupt(64, which=1)
     code, out, err = run("map --resolution 32 --zoom 8 --json")
     assert code == 130
@@ -286,7 +278,7 @@ def test_ctrl_c_while_it_zooms(run, filling):
     assert err.startswith("talweg: interrupted: ")
 
 
-def test_ctrl_c_while_it_draws_the_animation(run, monkeypatch):
+def test_ctrl_c_during_an_animation(run, monkeypatch):
     def write(*_, **__):
         raise KeyboardInterrupt
 
@@ -296,7 +288,7 @@ def test_ctrl_c_while_it_draws_the_animation(run, monkeypatch):
     assert "Picture saved" in out
 
 
-# ---- words --------------------------------------------------------------------------------------
+# ---- the threshold ------------------------------------------------------------------------------
 
 
 def made(measures, y=("initial_scale", 1.0, 2.0)):
@@ -306,24 +298,24 @@ def made(measures, y=("initial_scale", 1.0, 2.0)):
     return map_result.compute_map(Pyramid(plane), window, evaluator, steps=1)
 
 
-def test_the_limit_is_the_rate_that_parts_best():
+def test_the_threshold_is_the_rate_with_the_best_separation():
     clear = made(lambda xs, ys: np.where(xs < 1.0, -5.0, 5.0))
     last = f"{clear.x[clear.x < 1.0][-1]:.3g}"
-    assert map_words.describe_limit(clear) == (
+    assert describe_threshold(clear) == (
         f"Up to learning_rate {last}: 100 % of the runs converged; above: 0 %"
     )
     half = made(lambda xs, ys: np.where((xs < 1.0) | (ys < 1.5), -5.0, 5.0))
-    assert map_words.describe_limit(half) == (
+    assert describe_threshold(half) == (
         f"Up to learning_rate {last}: 100 % of the runs converged; above: 50 %"
     )
 
 
-def test_of_two_rates_it_is_the_one_that_parts_better():
+def test_of_two_axes_the_one_with_the_better_separation_has_the_threshold():
     by_y = made(
         lambda xs, ys: np.where((ys < 1.0) ^ (xs > 99.0), -5.0, 5.0),
         ("learning_rate[1]", 0.01, 100.0),
     )
-    assert map_words.describe_limit(by_y).startswith("Up to learning_rate[1] 0.75")
+    assert describe_threshold(by_y).startswith("Up to learning_rate[1] 0.75")
 
 
 @pytest.mark.parametrize(
@@ -336,11 +328,11 @@ def test_of_two_rates_it_is_the_one_that_parts_better():
     ],
     ids=["all", "none", "large rates only", "not by rate"],
 )
-def test_where_rates_do_not_part_runs_nothing_is_said(measures):
-    assert map_words.describe_limit(made(measures)) == ""
+def test_there_is_no_threshold_where_rates_do_not_separate_runs(measures):
+    assert describe_threshold(made(measures)) == ""
 
 
-# ---- what is refused ----------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -349,26 +341,32 @@ def test_where_rates_do_not_part_runs_nothing_is_said(measures):
         ("--x lr", "--x takes NAME,LOW,HIGH or NAME,LOW,HIGH,SCALE, such as"),
         ("--x learning_rate,low,1", "--x takes NAME,LOW,HIGH or NAME,LOW,HIGH,SCALE"),
         ("--y momentum,0,1,linear,2", "--y takes NAME,LOW,HIGH,SCALE and no more"),
-        ("--y momentum,0,1,cubic", 'the scale of --y must be "log" or "linear", got \'cubic\''),
-        ("--y momentum,0,1,log", "--y is logarithmic, so its low end must be above 0, got 0.0"),
-        ("--x learning_rate,3,1", "--x must go from a low number to a higher one, got 'learning_"),
-        ("--x learning_rate,0,inf", "the ends of --x must be finite numbers, got inf"),
+        ("--y momentum,0,1,cubic", '--y: the scale must be "log" or "linear", got \'cubic\''),
+        ("--y momentum,0,1,log", "--y: a logarithmic axis must start above 0, this one"),
+        (
+            "--x learning_rate,3,1",
+            "--x must be a range from a low number to a higher one, got",
+        ),
+        ("--x learning_rate,0,inf", "--x: both ends must be finite numbers, got inf"),
         ("--x tempo,0,1", "--x: 'tempo' is no setting of a run with SGD; there are learning_rate"),
         ("--x momentum,0,1 --optimizer adam", "--x: 'momentum' is no setting of a run with Adam"),
         ("--x learning_rate[2],0,1", "learning_rate[2] names layer 2, but the model has 2 layers"),
-        ("--x learning_rate[1],0,1", "--x and --y are both learning_rate[1]"),
+        ("--x learning_rate[1],0,1", "--y: learning_rate[1] is the setting along x too"),
         ("--y momentum[0],0,1", "--y: momentum is the same for all layers"),
         ("--zoom 2 --at 1,1e7", "--at 1,1e7 is not on the map: learning_rate[1] is mapped from"),
         ("--zoom 2 --at nan,1", "--at nan,1 is not on the map"),
         ("--zoom 2 --at 1", "--at takes X,Y, two numbers, got '1'"),
-        ("--at 1,1", "--at is where to look closer; give --zoom or --animate too"),
+        ("--at 1,1", "--at is the point of a zoom; give --zoom or --animate too"),
         ("--zoom 3", "--zoom must be a power of two, such as 16, got 3"),
         ("--zoom 0", "--zoom must be a power of two"),
         ("--doublings 3", "--doublings is for an animation; give --animate too"),
-        ("--animate a.gif --doublings 0", "--doublings must be at least 1, got 0"),
+        (
+            "--animate a.gif --doublings 0",
+            "--doublings: expected an integer of at least 1, got '0'",
+        ),
         ("--animate a.mp4", "the file of --animate is saved as .gif, .webp"),
         ("--lesson curve.csv", "--lesson and a file contradict each other"),
-        ("curve.csv", "curve.csv: say what to predict with --target, one of x, y"),
+        ("curve.csv", "curve.csv: name the column to predict with --target, one of x, y"),
         ("--target y", "--target is for a file; name it: talweg map FILE --target COLUMN\n"),
         ("--kind regression", "--kind is for a file; name it: talweg map FILE --target COLUMN\n"),
         ("--lesson --target y", "--target is for a file; name it: talweg map FILE"),
@@ -377,22 +375,22 @@ def test_where_rates_do_not_part_runs_nothing_is_said(measures):
         ("--lesson --loss cross_entropy", "--loss takes squared_error or hinge"),
         ("--resolution 100", "--resolution must be a power of two from 8 to 16384, got 100"),
         ("--resolution 4", "--resolution must be a power of two"),
-        ("--steps 0", "--steps must be at least 1, got 0"),
-        ("--batch 0", "--batch must be at least 1, got 0"),
-        ("--threads 0", "--threads must be at least 1, got 0"),
+        ("--steps 0", "--steps: expected an integer of at least 1, got '0'"),
+        ("--batch 0", "--batch: expected an integer of at least 1, got '0'"),
+        ("--threads 0", "--threads: expected an integer of at least 1, got '0'"),
         ("--lesson --lr 0.1", "--lr is for maps without learning_rate along --x or --y"),
         ("--colours mud", "--colours: unknown colours 'mud'"),
         ("--plot a.gif", "'a.gif' ends in '.gif'"),
         ("--plot a.png --no-plot", "--plot and --no-plot contradict each other"),
         ("--store curve.csv --resolution 8", "curve.csv is a file; the store of a map is a folder"),
-        ("--animate a.gif --doublings 60 --resolution 8 --no-plot", "--doublings 60 leads to"),
+        ("--animate a.gif --doublings 60 --resolution 8 --no-plot", "--doublings: 60 lead to"),
         (
             "--lesson --x learning_rate,1e-3,2e-3 --y initial_scale,1,1.1 --resolution 8 --zoom 4",
-            "this map has no boundary to zoom into; give a point, --at X,Y",
+            "this map has no boundary to zoom into; give a point with --at X,Y",
         ),
     ],
 )
-def test_what_makes_no_sense(run, line, message):
+def test_options_that_make_no_sense_are_refused(run, line, message):
     code, out, err = run(f"map {line}")
     assert (code, out) == (2, "")
     assert message in err

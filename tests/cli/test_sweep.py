@@ -1,4 +1,4 @@
-"""`talweg sweep` and `talweg sharpness` for ranges of rates, files of yours, and saved tables."""
+"""`talweg sweep` and `talweg sharpness`: ranges of rates, files, and saved tables."""
 
 import json
 import random
@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 import talweg as tw
-from talweg.cli import main, options
+from talweg.cli import option_values
 from talweg.cli import sweep as command
-from talweg.cli.recipe import Plan, fit
+from talweg.cli.tabular_training import ProblemSettings, TrainingSettings, fit, prepare
 from talweg.errors import NativeError
 from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.run import Run
@@ -18,22 +18,14 @@ from talweg.explore.sweep.specification import Specification
 from talweg.training.history import History
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a command in a folder with a file; its exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def curve(run, monkeypatch):
+    """A terminal of 100 columns, and a file in the folder of the commands."""
     monkeypatch.setenv("COLUMNS", "100")
     noise = random.Random(3)
     rows = [(x / 10.0, (x / 10.0) ** 2 + noise.gauss(0.0, 0.1)) for x in range(30)]
     lines = ["x,y,kind", *(f"{x},{y},{'high' if y > 2 else 'low'}" for x, y in rows)]
     Path("curve.csv").write_text("\n".join(lines))
-
-    def command(line):
-        code = main(line.split())
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
 
 
 def lesson_network(rng):
@@ -43,7 +35,7 @@ def lesson_network(rng):
 # ---- the lesson ----------------------------------------------------------------------------------
 
 
-def test_the_lesson_says_limit_and_closing_words(run):
+def test_the_lesson_has_a_limit_and_a_conclusion(run):
     code, out, err = run("sweep")
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -53,7 +45,7 @@ def test_the_lesson_says_limit_and_closing_words(run):
     assert lines[-1] == "Best rate 0.1; stable up to 0.1; at 1 it gets stuck, not unstable"
 
 
-def test_where_it_does_not_fit_the_column_of_limits_is_left_out(run, monkeypatch):
+def test_on_a_narrow_terminal_the_column_of_limits_is_left_out(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = run("sweep --no-plot")
     lines = out.splitlines()
@@ -69,7 +61,7 @@ def test_a_range_of_rates_is_geometric(run):
     assert (found[0], found[-1]) == (0.01, 1.0)
 
 
-def test_many_runs_are_cut_and_saved_whole(run):
+def test_twenty_of_many_runs_are_printed_and_all_are_saved(run):
     code, out, _ = run(
         "sweep --lr 0.001..1:15 --seed 1,2 --steps 3 --csv all.csv --parquet all.parquet"
     )
@@ -84,7 +76,7 @@ def test_many_runs_are_cut_and_saved_whole(run):
     result = tw.sweep(
         lesson_network,
         tw.lesson_data(),
-        options.rates("--lr", "0.001..1:15"),
+        option_values.learning_rates("--lr", "0.001..1:15"),
         seeds=[1, 2],
         steps=3,
     )
@@ -92,7 +84,7 @@ def test_many_runs_are_cut_and_saved_whole(run):
     assert pl.read_parquet("all.parquet").equals(table)
 
 
-def test_json_has_limits_and_words(run):
+def test_json_has_limits_and_a_summary(run):
     code, out, err = run("sweep --lr 0.1,1 --json --no-plot")
     assert (code, err) == (0, "")
     about = json.loads(out)
@@ -107,12 +99,12 @@ def test_engine_mode_and_threads(run):
     line = "sweep --lr 0.01,0.1 --steps 5 --no-plot --json"
     eager = json.loads(run(f"{line} --engine eager")[1])
     exact = json.loads(run(f"{line} --engine native --mode exact --threads 2")[1])
-    assert eager["fallback_reason"] == 'engine="eager" was asked for'
+    assert eager["fallback_reason"] == "the eager engine was requested"
     assert exact["fallback_reason"] == ""
     assert [r["losses"] for r in eager["runs"]] == [r["losses"] for r in exact["runs"]]
 
 
-def test_network_loss_and_batch_are_those_asked_for(run):
+def test_network_loss_and_batch_are_those_of_the_options(run):
     line = "sweep --lr 0.05 --steps 4 --no-plot --json --hidden 5 --loss hinge --batch 2 --seed 3"
     about = json.loads(run(line)[1])
     history = tw.train(
@@ -163,20 +155,21 @@ def test_without_momentum_there_is_no_grid(run, monkeypatch):
 # ---- a file --------------------------------------------------------------------------------------
 
 
-def test_a_file_is_trained_as_train_would(run):
+def test_a_file_is_trained_as_by_talweg_train(run):
     line = (
         "sweep curve.csv --target y --ignore kind --lr 0.02 --steps 6 --batch 16 --json --no-plot"
     )
     code, out, err = run(line)
     assert (code, err) == (0, "")
     about = json.loads(out)
-    plan = Plan([16], "tanh", None, tw.Adam(0.02), 6, 16, 1, 0.2, None)
-    expected = fit(tw.Dataset.from_file("curve.csv", "y", ignore=["kind"]), plan)
+    data = tw.Dataset.from_file("curve.csv", "y", ignore=["kind"])
+    prepared = prepare(data, ProblemSettings([16], "tanh", None, seed=1))
+    expected = fit(prepared, TrainingSettings(tw.Adam(0.02), steps=6, batch=16))
     assert about["runs"][0]["losses"] == expected.history.losses
     assert (about["file"], about["optimizer"], about["runs"][0]["seed"]) == ("curve.csv", "adam", 1)
 
 
-def test_a_file_in_words(run):
+def test_a_file_as_text(run):
     code, out, err = run("sweep curve.csv --target kind --ignore y --lr 0.01,0.1 --seed 1,2")
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -215,7 +208,7 @@ def test_sharpness_of_a_file_along_a_run(run):
     assert Path("talweg-sharpness.png").read_bytes().startswith(b"\x89PNG")
 
 
-# ---- what is refused -----------------------------------------------------------------------------
+# ---- errors -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,20 +230,23 @@ def test_sharpness_of_a_file_along_a_run(run):
             "sweep --momentum 0,1,2,3,4,5,6",
             "one picture shows up to 6 momenta; give fewer, or --no",
         ),
-        ("sweep --threads 0", "--threads must be at least 1, got 0"),
-        ("sweep --batch 0", "--batch must be at least 1, got 0"),
+        ("sweep --threads 0", "--threads: expected an integer of at least 1, got '0'"),
+        ("sweep --batch 0", "--batch: expected an integer of at least 1, got '0'"),
         ("sweep --target y", "--target is for a file; name it: talweg sweep FILE --target COLUMN"),
-        ("sweep curve.csv", "curve.csv: say what to predict with --target, one of x, y, kind"),
+        (
+            "sweep curve.csv",
+            "curve.csv: name the column to predict with --target, one of x, y, kind",
+        ),
         ("sweep --csv table.txt", "'table.txt' ends in '.txt'"),
         ("sweep --parquet nowhere/a.parquet", "there is no folder 'nowhere'"),
         ("sweep --loss cross_entropy", "--loss takes squared_error or hinge"),
         ("sharpness --ignore y", "--ignore is for a file; name it: talweg sharpness FILE"),
-        ("sharpness curve.csv", "say what to predict with --target"),
+        ("sharpness curve.csv", "name the column to predict with --target"),
         ("sharpness curve.csv --target y", "text in kind"),
         ("sharpness --plot a.png", "--plot draws a run; give --along too"),
     ],
 )
-def test_what_makes_no_sense(run, line, message):
+def test_options_that_make_no_sense_are_refused(run, line, message):
     code, out, err = run(line)
     assert (code, out) == (2, "")
     assert message in err
@@ -260,15 +256,18 @@ def test_what_makes_no_sense(run, line, message):
 
 def test_native_code_that_is_not_possible_is_an_error(run, monkeypatch):
     def refuse(self):
-        raise NativeError("batch_size is not for lanes")
+        raise NativeError("the samples have no lanes")
 
     monkeypatch.setattr(Specification, "require_lanes", refuse)
     code, out, err = run("sweep --engine native --batch 2")
     assert (code, out) == (2, "")
-    assert err == "talweg: --engine native is not possible: --batch is not for lanes\n"
+    assert err == (
+        "talweg: native code is not possible: the samples have no lanes; allow the eager engine "
+        "with --engine auto\n"
+    )
 
 
-def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):
+def test_a_table_is_saved_even_if_the_picture_cannot_be_saved(run, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
@@ -278,7 +277,7 @@ def test_a_table_is_saved_even_if_the_picture_cannot_be(run, monkeypatch):
     assert pl.read_csv("a.csv").height == 1
 
 
-def test_a_store_is_gone_on_with_and_a_target_ends_runs(run, monkeypatch):
+def test_a_store_is_continued_and_stop_at_stops_runs(run, monkeypatch):
     line = "sweep --lr 0.001..0.3:40 --seed 1,2 --stop-at 0.05 --store runs --engine native --json"
     code, out, _ = run(line)
     first = json.loads(out)

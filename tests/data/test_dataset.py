@@ -49,7 +49,7 @@ def test_lists_tuples_and_arrays_make_the_same_data_set_of_plain_floats():
         assert data.input_names == ("x0", "x1")
 
 
-def test_a_data_set_is_not_changed_with_the_lists_it_came_from():
+def test_a_data_set_copies_its_lists():
     inputs, targets = [[1.0]], [2.0]
     data = Dataset(inputs, targets)
     inputs[0][0] = targets[0] = 9.0
@@ -79,40 +79,90 @@ REFUSED = {
     "ragged": ([[1, 2], [3, 4], [5]], [1, 2, 3], {}, "inputs[2] has 1 numbers, inputs[0] has 2"),
     # As many numbers as two rows of three: only the lengths of the rows tell.
     "ragged, right total": ([[1, 2, 3], [4, 5], [6]], [1, 2, 3], {}, "inputs[1] has 2 numbers"),
-    "text": ([[1, 2], [3, "4"]], [1, 2], {}, "inputs[1][1] is '4'; expected a finite number"),
-    "gap": ([[1, None]], [1], {}, "inputs[0][1] is None; expected a finite number"),
-    "nan": ([[1.0], [math.nan]], [1, 2], {}, "inputs[1][0] is nan; expected a finite number"),
-    "too large": ([[10**400]], [1], {}, "inputs[0][0] is 1000"),
-    "three dimensions": (np.ones((2, 2, 2)), [1, 2], {}, "inputs[0][0] is [1.0, 1.0]; expected"),
-    "masked array": (np.ma.masked_equal([[1.0, 2.0]], 2.0), [1], {}, "inputs[0][1] is None; expec"),
-    "complex": ([[1j]], [1], {}, "inputs[0][0] is 1j; expected a finite number"),
+    "text": ([[1, 2], [3, "4"]], [1, 2], {}, "inputs[1][1] must be a finite number, got '4'"),
+    "gap": ([[1, None]], [1], {}, "inputs[0][1] must be a finite number, got None"),
+    "nan": ([[1.0], [math.nan]], [1, 2], {}, "inputs[1][0] must be a finite number, got nan"),
+    "too large": ([[10**400]], [1], {}, "inputs[0][0] must be a finite number, got 1000"),
+    "three dimensions": (
+        np.ones((2, 2, 2)),
+        [1, 2],
+        {},
+        "inputs[0][0] must be a finite number, got [1.0, 1.0]",
+    ),
+    "masked array": (
+        np.ma.masked_equal([[1.0, 2.0]], 2.0),
+        [1],
+        {},
+        "inputs[0][1] must be a finite number, got None",
+    ),
+    "complex": ([[1j]], [1], {}, "inputs[0][0] must be a finite number, got 1j"),
     "fewer targets": ([[1], [2]], [1], {}, "there are 2 inputs and 1 targets"),
-    "infinite target": ([[1], [2]], [1, math.inf], {}, "targets[1] is inf; expected a finite"),
-    "missing target": ([[1], [2]], [1, None], {}, "targets[1] is None; expected a finite"),
-    "bad output": ([[1], [2]], [[1, 2], [3, "x"]], {}, "targets[1][1] is 'x'; expected a finite"),
+    "infinite target": (
+        [[1], [2]],
+        [1, math.inf],
+        {},
+        "targets[1] must be a finite number, got inf",
+    ),
+    "missing target": ([[1], [2]], [1, None], {}, "targets[1] must be a finite number, got None"),
+    "bad output": (
+        [[1], [2]],
+        [[1, 2], [3, "x"]],
+        {},
+        "targets[1][1] must be a finite number, got 'x'",
+    ),
     "number among rows": ([[1], [2]], [[1, 2], 3], {}, "targets[1] is 3, not a row"),
     "one target for all": ([[1]], 1.0, {}, "targets is a float; expected a list"),
     "names": ([[1, 2]], [1], {"input_names": ["a"]}, "there are 1 input_names for 2 inputs"),
-    "equal names": ([[1, 2]], [1], {"input_names": ["a", "a"]}, "input_names are a, a; expected"),
-    "names as text": ([[1, 2]], [1], {"input_names": "ab"}, "input_names is the text 'ab'"),
-    "one class": ([[1]], [0], {"classes": ["a"]}, "classes are a; expected at least 2"),
-    "equal classes": ([[1]], [0], {"classes": ["a", "a"]}, "classes are a, a; expected"),
-    "class out of range": ([[1], [2]], [0, 2], {"classes": ["a", "b"]}, "targets[1] is 2; expe"),
-    "negative class": ([[1]], [-1], {"classes": ["a", "b"]}, "targets[0] is -1; expected the ind"),
-    "class as a float": ([[1]], [1.0], {"classes": ["a", "b"]}, "targets[0] is 1.0; expected the"),
-    "class by name": ([[1]], ["a"], {"classes": ["a", "b"]}, "targets[0] is 'a'; expected the in"),
+    "equal names": (
+        [[1, 2]],
+        [1],
+        {"input_names": ["a", "a"]},
+        "input_names are a, a; give at least 1, all different",
+    ),
+    "names as text": (
+        [[1, 2]],
+        [1],
+        {"input_names": "ab"},
+        "input_names must be a list of names, got 'ab'",
+    ),
+    "one class": ([[1]], [0], {"classes": ["a"]}, "classes are a; give at least 2, all different"),
+    "equal classes": ([[1]], [0], {"classes": ["a", "a"]}, "classes are a, a; give at least 2"),
+    "class out of range": (
+        [[1], [2]],
+        [0, 2],
+        {"classes": ["a", "b"]},
+        "targets[1] must be the index of a class, an integer from 0 to 1 (a, b), got 2",
+    ),
+    "negative class": (
+        [[1]],
+        [-1],
+        {"classes": ["a", "b"]},
+        "targets[0] must be the index of a class, an integer from 0 to 1 (a, b), got -1",
+    ),
+    "class as a float": (
+        [[1]],
+        [1.0],
+        {"classes": ["a", "b"]},
+        "targets[0] must be the index of a class, an integer from 0 to 1 (a, b), got 1.0",
+    ),
+    "class by name": (
+        [[1]],
+        ["a"],
+        {"classes": ["a", "b"]},
+        "targets[0] must be the index of a class, an integer from 0 to 1 (a, b), got 'a'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("x", "y", "names", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_lists_that_are_no_data_set_are_refused_by_position(x, y, names, message):
+def test_lists_of_wrong_form_are_refused_with_the_position(x, y, names, message):
     with pytest.raises(DataError) as error:
         Dataset(x, y, **names)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_subset_keeps_names_and_takes_only_rows_that_there_are():
+def test_subset_has_the_same_names_and_refuses_rows_that_do_not_exist():
     data = Dataset(
         [[1], [2], [3]], [0, 1, 0], input_names=["w"], target_name="t", classes=["a", "b"]
     )
@@ -120,13 +170,13 @@ def test_subset_keeps_names_and_takes_only_rows_that_there_are():
     assert contents(part) == ([[3.0], [1.0], [3.0]], [0, 0, 0], *contents(data)[2:])
     assert len(data) == 3
     for indices, what in [([3], "3"), ([0, -1], "-1"), ([True, False], "True"), ([0.0], "0.0")]:
-        with pytest.raises(DataError, match=f"^{what} is no row number; .* rows 0 to 2$"):
+        with pytest.raises(DataError, match=f"^{what} is not a row number; .* rows 0 to 2$"):
             data.subset(indices)
-    with pytest.raises(DataError, match="no rows were asked for"):
+    with pytest.raises(DataError, match="there are no indices"):
         data.subset([])
 
 
-def test_the_lesson_data_is_the_lessons():
+def test_lesson_data_are_the_four_samples_of_the_lesson():
     data = lesson_data()
     assert data.inputs == [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
     assert data.targets == [1.0, -1.0, -1.0, 1.0]
@@ -231,7 +281,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(content, arguments, m
     assert "\n" not in str(error.value)
 
 
-def test_a_gap_in_a_parquet_column_is_no_class(tmp_path):
+def test_a_gap_in_a_parquet_column_is_not_a_class(tmp_path):
     path = tmp_path / "data.parquet"
     pl.DataFrame({"a": [1, 2, 3], "y": [1.0, math.nan, 2.0]}).write_parquet(path)
     with pytest.raises(DataError, match="row 2, column 'y': nan marks a gap"):
@@ -239,11 +289,11 @@ def test_a_gap_in_a_parquet_column_is_no_class(tmp_path):
 
 
 def test_an_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="kind is 'classify'; expected 'auto', "):
+    with pytest.raises(ArgumentError, match="kind must be 'auto', 'regression' or 'class"):
         Dataset.from_csv(write(tmp_path, PETS), target="pet", ignore="id", kind="classify")
 
 
-def test_constant_columns_are_warned_of_where_the_file_is_read(tmp_path):
+def test_constant_columns_give_a_warning_at_the_line_that_reads_the_file(tmp_path):
     path = write(tmp_path, "a,b,c,y\n1,2,5,7\n1,3,5,7\n")
     with pytest.warns(DataWarning) as caught:
         data = Dataset.from_csv(path, target="y")
@@ -258,7 +308,7 @@ def test_constant_columns_are_warned_of_where_the_file_is_read(tmp_path):
         Dataset.from_csv(write(tmp_path, "a,y\n1,2\n"), target="y")  # one row: nothing to warn of
 
 
-def test_read_inputs_takes_the_named_columns_in_the_order_asked_for(tmp_path):
+def test_read_inputs_returns_the_named_columns_in_the_given_order(tmp_path):
     path = write(tmp_path, "note,b,a\nhello,1,2\n,3,4\n")
     assert read_inputs(path, ["a", "b"]) == [[2.0, 1.0], [4.0, 3.0]]
     with pytest.raises(DataError, match=r"there is no column 'c'; its columns are note, b, a$"):
@@ -286,7 +336,7 @@ def row_numbers(data):
     fraction=st.floats(0.01, 0.99),
     seed=st.integers(0, 5),
 )
-def test_a_split_is_a_partition_with_the_promised_sizes(targets, classify, fraction, seed):
+def test_a_split_is_a_partition_with_the_documented_sizes(targets, classify, fraction, seed):
     data = numbered(targets, "abcd" if classify else None)
     sizes = Counter(targets)
     if classify and max(sizes.values()) == 1:
@@ -302,8 +352,8 @@ def test_a_split_is_a_partition_with_the_promised_sizes(targets, classify, fract
         assert all(kept[label] >= 1 for label in sizes)
         assert training.classes == validation.classes == data.classes
     else:
-        wanted = math.floor(fraction * len(data) + 0.5)
-        assert len(validation) == min(max(wanted, 1), len(data) - 1)
+        expected = math.floor(fraction * len(data) + 0.5)
+        assert len(validation) == min(max(expected, 1), len(data) - 1)
 
 
 @given(
@@ -319,7 +369,7 @@ def test_a_split_takes_the_same_fraction_of_every_class(sizes, fraction):
         assert abs(held[label] - fraction * size) <= 2.0
 
 
-def test_a_split_depends_on_the_seed_alone_and_shuffles():
+def test_a_split_is_shuffled_and_depends_only_on_the_seed():
     data = numbered(list(range(50)))
     first, again, other = data.split(seed=3), data.split(seed=3), data.split(seed=4)
     assert [row_numbers(part) for part in first] == [row_numbers(part) for part in again]
@@ -330,17 +380,17 @@ def test_a_split_depends_on_the_seed_alone_and_shuffles():
     assert classes != sorted(classes)
 
 
-def test_what_tiny_classes_cannot_give_comes_from_a_larger_one():
+def test_larger_classes_give_the_validation_rows_that_single_row_classes_cannot():
     for seed in range(20):
         _, validation = numbered([0, 0, 1, 2, 3], "abcd").split(seed=seed)
         assert validation.targets == [0]
 
 
-def test_splits_that_are_impossible():
+def test_impossible_splits_are_refused():
     with pytest.raises(DataError, match="only one row in the data set; two are needed"):
         numbered([1.0]).split()
     for fraction in (0.0, 1.0, -0.5, 20, math.nan):
-        with pytest.raises(ArgumentError, match="expected a number between 0 and 1"):
+        with pytest.raises(ArgumentError, match="fraction must be a number between 0 and 1, got"):
             numbered([1, 2, 3]).split(fraction)
 
 
@@ -365,7 +415,7 @@ def test_a_scaling_is_the_mean_and_population_deviation_and_inverts(rows):
 
 
 @pytest.mark.parametrize("unit", [1e308, 1e-160, 1e-300, 5e-324])
-def test_a_scaling_neither_overflows_nor_vanishes(unit):
+def test_a_scaling_neither_overflows_nor_underflows(unit):
     scaling = Scaling.of([[unit], [-unit], [unit], [-unit]])
     assert (scaling.means, scaling.deviations) == ((0.0,), (unit,))
     assert [scaling.apply([unit]), scaling.apply([-unit])] == [[1.0], [-1.0]]
@@ -376,7 +426,7 @@ def test_a_constant_column_becomes_zero_exactly():
     assert Scaling.of([[0.1]] * 3).apply([0.1]) == [0.0]  # 0.1 + 0.1 + 0.1 is not 0.3
 
 
-def test_standardise_uses_the_scalings_it_is_given():
+def test_standardise_uses_the_given_scalings():
     training = Dataset([[0, 10], [2, 30]], [100, 300], input_names=["a", "b"], target_name="t")
     other = Dataset([[4, 20]], [200], input_names=["a", "b"], target_name="t")
     inputs, targets = training.input_scaling(), training.target_scaling()
@@ -389,7 +439,7 @@ def test_standardise_uses_the_scalings_it_is_given():
 
 
 @given(st.lists(st.tuples(ordinary, ordinary), min_size=2, max_size=30))
-def test_standardise_is_apply_row_by_row_to_the_last_bit(rows):
+def test_standardise_has_the_same_bits_as_apply_row_by_row(rows):
     data = Dataset(rows, rows)
     scaling = data.input_scaling()
     expected = [scaling.apply(row) for row in data.inputs]
@@ -397,13 +447,13 @@ def test_standardise_is_apply_row_by_row_to_the_last_bit(rows):
     assert scaled.inputs == scaled.targets == expected
 
 
-def test_a_number_too_large_for_the_scaling_is_named():
+def test_a_number_too_large_for_the_scaling_is_refused_with_its_position():
     data = Dataset([[1.0], [1e300]], [1, 2])
-    with pytest.raises(DataError, match=r"^inputs\[1\]\[0\] is inf; expected a finite number"):
+    with pytest.raises(DataError, match=r"^inputs\[1\]\[0\] must be a finite number, got inf"):
         data.standardise(Scaling((0.0,), (1e-300,)))
 
 
-def test_garbage_is_collected_again_after_a_refusal():
+def test_garbage_collection_is_enabled_again_after_an_error():
     assert gc.isenabled()
     with pytest.raises(DataError):
         Dataset([["text"]], [1])

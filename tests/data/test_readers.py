@@ -1,4 +1,4 @@
-"""Files become columns, and every bad file becomes one line that says where and what to do."""
+"""Readers of CSV and Parquet files; errors are one line with the place and the repair."""
 
 import csv
 import math
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from talweg.data.columns import Columns
 from talweg.data.readers import read_columns, read_csv, read_parquet
+from talweg.error_fields import Argument
 from talweg.errors import DataError
 
 
@@ -51,7 +52,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("content", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_csv_of_bad_form_is_refused_in_one_line(content, message, tmp_path):
+def test_a_csv_file_of_wrong_form_is_refused_in_one_line(content, message, tmp_path):
     path = write(tmp_path, content)
     with pytest.raises(DataError) as error:
         read_columns(path)
@@ -86,7 +87,7 @@ NUMBERS = {"1": 1.0, " -2.5 ": -2.5, "+.5": 0.5, "1e-3": 0.001, '"7"': 7.0, "-0"
 
 
 @pytest.mark.parametrize(("text", "number"), NUMBERS.items())
-def test_the_numbers_that_are_read(text, number, tmp_path):
+def test_these_texts_are_numbers(text, number, tmp_path):
     found = read_csv(write(tmp_path, f"a,b\n0,{text}\n")).numbers("b")
     assert found == [number]
     assert math.copysign(1.0, found[0]) == math.copysign(1.0, number)
@@ -107,7 +108,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("content", FORMS.values(), ids=FORMS.keys())
-def test_the_usual_forms_of_csv_hold_the_same_columns(content, tmp_path):
+def test_the_usual_forms_of_csv_have_the_same_columns(content, tmp_path):
     columns = read_columns(write(tmp_path, content, "DATA.TXT"))
     assert columns.names == ("a", "b")
     assert (columns.numbers("a"), columns.numbers("b")) == ([1.0, 3.0], [2.0, 4.0])
@@ -140,14 +141,14 @@ def test_labels_are_stripped_and_never_missing(tmp_path):
             columns.labels(name)
 
 
-def test_an_unknown_column_is_answered_with_the_known_ones(tmp_path):
+def test_the_error_for_an_unknown_column_lists_the_known_ones(tmp_path):
     header = ",".join(f"c{i}" for i in range(40))
     columns = read_csv(write(tmp_path, f"{header}\n{header}\n"))
     with pytest.raises(DataError, match=r"no column 'age'; .* c0, c1, .*, \.\.\. \(40 in all\)"):
         columns.numbers("age")
 
 
-def test_paths_that_are_no_file_and_unknown_suffixes(tmp_path):
+def test_paths_that_are_not_files_and_unknown_suffixes_are_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     cases = {
         tmp_path / "none.csv": "there is no such file",
@@ -172,7 +173,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
     words=texts,
     delimiter=st.sampled_from(",;\t"),
 )
-def test_what_was_written_is_read_back(names, numbers, words, delimiter, tmp_path_factory):
+def test_a_written_file_is_read_back_unchanged(names, numbers, words, delimiter, tmp_path_factory):
     path = tmp_path_factory.mktemp("round") / "data.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_NONNUMERIC)
@@ -214,14 +215,14 @@ def test_a_bad_parquet_cell_is_named_by_row_and_column(cell, message, tmp_path):
     assert one_line(error).startswith(f"{path}: row 2, column 'b': {message}")
 
 
-def test_broken_and_empty_parquet_files(tmp_path):
+def test_damaged_and_empty_parquet_files_are_refused(tmp_path):
     whole = parquet(tmp_path, a=[1.0, 2.0], b=["x", "y"]).read_bytes()
     middle = len(whole) // 2
     cases = [
         (b"a,b\n1,2\n", "this is not a whole Parquet file"),
         (whole[:-10], "this is not a whole Parquet file"),
-        (b"PAR1" + b"\xff" * 40 + b"PAR1", "the Parquet file is broken ("),
-        (whole[:4] + whole[middle:], "the Parquet file is broken ("),
+        (b"PAR1" + b"\xff" * 40 + b"PAR1", "the Parquet file is damaged ("),
+        (whole[:4] + whole[middle:], "the Parquet file is damaged ("),
     ]
     for content, message in cases:
         path = write(tmp_path, content, "data.pq")
@@ -234,7 +235,7 @@ def test_broken_and_empty_parquet_files(tmp_path):
         read_columns(parquet(tmp_path, **{"": [1]}))
 
 
-def test_a_parquet_path_is_a_path_and_not_a_pattern(tmp_path):
+def test_a_parquet_path_is_not_a_pattern(tmp_path):
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "data1.parquet")
     path = tmp_path / "data[1].parquet"
     pl.DataFrame({"a": [2]}).write_parquet(path)
@@ -247,7 +248,21 @@ def test_polars_is_not_imported_with_the_module():
     assert out.stdout == "False\n"
 
 
-def test_columns_need_no_file():
+def test_columns_can_be_made_without_a_file():
     columns = Columns("made", ("a",), {"a": ["1", "x"]}, (7, 9))
     with pytest.raises(DataError, match=re.escape("made: line 9, column 'a': text 'x'")):
         columns.numbers("a")
+
+
+def test_an_error_has_the_file_the_place_and_the_repair_as_attributes(tmp_path):
+    path = write(tmp_path, "a,b\n1,2\n3,word\n")
+    with pytest.raises(DataError) as caught:
+        read_csv(path).numbers("b", "leave it out with", Argument("ignore", ["b"]))
+    error = caught.value
+    assert (error.path, error.line, error.row, error.column) == (str(path), 3, None, "b")
+    assert error.problem == "text 'word' where a number is expected"
+    assert error.repair == "correct the cell, or leave it out with"
+    assert error.suggestion == Argument("ignore", ["b"])
+    with pytest.raises(DataError) as caught:
+        read_parquet(parquet(tmp_path, a=[1.0, None])).numbers("a")
+    assert (caught.value.line, caught.value.row, caught.value.column) == (None, 2, "a")

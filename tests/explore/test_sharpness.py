@@ -560,7 +560,9 @@ def test_along_the_lesson(run, tmp_path):
     code, out, err = run("sharpness --lr 0.1 --along")
     assert (code, err) == (0, "")
     assert "Along 50 steps the largest was 24.5042, at step 6\n" in out
-    assert "Above 20, which this learning rate bears: 2 of 51 looks, first at step 2\n" in out
+    assert (
+        "Above 20, unstable at this learning rate: 2 of 51 measurements, first at step 2\n" in out
+    )
     assert "Verdict: converged to 0.01189\n" in out
     assert (tmp_path / "talweg-sharpness.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -586,8 +588,8 @@ def test_the_document(run, tmp_path):
     ("line", "message"),
     [
         ("--plot x.png", "--plot draws a run; give --along too"),
-        ("--along --steps 0", "--steps must be at least 1, got 0"),
-        ("--along --every 0", "--every must be at least 1, got 0"),
+        ("--along --steps 0", "--steps: expected an integer of at least 1"),
+        ("--along --every 0", "--every: expected an integer of at least 1"),
         ("--along --plot x.txt", "ends in '.txt'"),
         ("--lr nan", "lr must be a finite number"),
         ("--along --optimizer adam", "for tw.SGD only, got Adam"),

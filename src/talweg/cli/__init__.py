@@ -1,11 +1,14 @@
-"""The command line: arguments in, words and pictures out.
+"""The command line of talweg.
 
-* `app`: the commands, `main`, and what an error, Ctrl-C or a closed pipe becomes.
-* `train`: the command's options; then `train_lesson` or `train_file` does what they say.
-* `predict`, `sweep`, `graph`, `info`: one command each.
-* `recipe`: from a data set to a trained model that can be saved; it prints nothing.
-* `options`: reading lists of numbers, and refusing paths before the work begins.
-* `console`: printing, for people and for programs. `help_text`: how `--help` looks.
+* `app`: `main`, the commands, and their exit codes.
+* `train`, `predict`, `sweep`, `sharpness`, `lr_find`, `map`, `graph`, `explain`, `info`: one
+  command a file. They know the modules below and not each other.
+* `train_on_lesson`, `train_on_file`: the two kinds of training of `train`. `sweep_report`,
+  `map_report`: the reports of `sweep` and `map`.
+* `training_problem`, `tabular_training`, `lesson`, `defaults`: network, samples and settings.
+* `options`, `option_values`, `output_files`: the options that commands share, and their values.
+* `console`, `messages`, `run_outcome`, `exit_codes`: what is printed, and the exit code.
+* `command`, `help_format`: a command as `app` knows it, and the layout of `--help`.
 
 Start reading at `app`.
 """

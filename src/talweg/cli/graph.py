@@ -6,21 +6,20 @@ import random
 from pathlib import Path
 from typing import Any
 
-from talweg.cli import ending, lesson
-from talweg.cli.console import say
-from talweg.cli.options import Whole, destination
+from talweg.cli import exit_codes, lesson
+from talweg.cli.command import Command
+from talweg.cli.console import print_line, print_saved
+from talweg.cli.defaults import LESSON
+from talweg.cli.options import Integer
+from talweg.cli.output_files import output_file
 from talweg.data import lesson_data
 from talweg.errors import ArgumentError
 from talweg.losses import squared_error
 from talweg.nn import MLP
 from talweg.value import Value
 
-EXAMPLES = """Examples:
-  talweg graph
-  talweg graph --sample 3 --output sample3.dot"""
 
-
-def graph(*, sample: Whole = 0, output: Path | None = None) -> int:
+def graph(*, sample: Integer = 0, output: Path | None = None) -> int:
     """Draw the computation graph of one sample: every number, and its gradient.
 
     The graph is that of the lesson's untrained network and its squared error.
@@ -33,11 +32,11 @@ def graph(*, sample: Whole = 0, output: Path | None = None) -> int:
     Returns:
         The exit code.
     """
-    path = destination("--output", output, "talweg-graph.svg", False, (".svg", ".dot"))
+    path = output_file("--output", output, (".svg", ".dot"), default="talweg-graph.svg")
     data = lesson_data()
     if not 0 <= sample < len(data):
         raise ArgumentError(f"--sample takes 0 to {len(data) - 1}, got {sample}")
-    model = lesson.network(random.Random(lesson.SEED))
+    model = lesson.network(random.Random(LESSON.seed))
     label_parameters(model)
     named = zip(data.inputs[sample], data.input_names, strict=True)
     prediction: Any = model([Value(x, label=name) for x, name in named])
@@ -49,14 +48,15 @@ def graph(*, sample: Whole = 0, output: Path | None = None) -> int:
     from talweg.plotting import graph as drawing
 
     nodes = drawing.walk(loss)
-    say(f"Sample {sample}: prediction {prediction.data:.4f}, target {data.targets[sample]:.4f}")
-    say(
+    target = data.targets[sample]
+    print_line(f"Sample {sample}: prediction {prediction.data:.4f}, target {target:.4f}")
+    print_line(
         f"The graph of its loss has {len(nodes)} nodes. {len(model.parameters())} of them are "
         "weights and biases: L0.n1.w2 is weight 2 of neuron 1 of layer 0, counted from 0."
     )
     if path is not None:
-        ending.say_saved("Graph", drawing.save(loss, path))
-    return ending.FINE
+        print_saved("Graph", drawing.save(loss, path))
+    return exit_codes.FINE
 
 
 def label_parameters(model: MLP) -> None:
@@ -72,3 +72,10 @@ def label_parameters(model: MLP) -> None:
     """
     for name, p in model.named_parameters():
         p.label = name.replace("layers.", "L").replace("neurons.", "n").replace("w.", "w")
+
+
+COMMAND = Command(
+    run=graph,
+    usage="[OPTIONS]",
+    examples=("talweg graph", "talweg graph --sample 3 --output sample3.dot"),
+)

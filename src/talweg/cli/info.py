@@ -1,4 +1,4 @@
-"""`talweg info`: what is installed here, for a report of a fault."""
+"""`talweg info`: the versions installed here, for a bug report."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 import talweg
-from talweg.cli import ending
-from talweg.cli.console import print_json, say, table
+from talweg.cli import exit_codes
+from talweg.cli.command import Command
+from talweg.cli.console import print_json, print_line, print_table
+from talweg.cli.options import Json
 
 DEPENDENCIES = (
     "numpy",
@@ -29,7 +28,7 @@ DEPENDENCIES = (
 )
 
 
-def info(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+def info(*, as_json: Json = False) -> int:
     """Show versions, the machine, and where things are documented.
 
     Args:
@@ -48,17 +47,17 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
     installed = {name: _version(name) for name in DEPENDENCIES}
     if as_json:
         print_json({"command": "info", **about, "dependencies": installed})
-        return ending.FINE
+        return exit_codes.FINE
     for name, value in about.items():
-        say(f"{name}: {value}")
-    say()
+        print_line(f"{name}: {value}")
+    print_line()
     rows = [[name, found or "not installed"] for name, found in installed.items()]
-    table(["dependency", "version"], rows, words=[0, 1])
-    say()
-    say("Each command says what it does: talweg COMMAND --help")
-    say("In Python: import talweg; help(talweg.train)")
-    say("How talweg is built: README.md and docs/ of its source code")
-    return ending.FINE
+    print_table(["dependency", "version"], rows, left=[0, 1])
+    print_line()
+    print_line("Help of each command: talweg COMMAND --help")
+    print_line("In Python: import talweg; help(talweg.train)")
+    print_line("How talweg is built: README.md and docs/ of its source code")
+    return exit_codes.FINE
 
 
 def _version(name: str) -> str | None:
@@ -66,3 +65,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+COMMAND = Command(run=info, usage="[--json]")

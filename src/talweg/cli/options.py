@@ -1,37 +1,34 @@
-"""Reading options that are lists, and refusing what cannot work before the work begins."""
+"""The options that commands share, each declared once: groups, types, names and help.
 
-from __future__ import annotations
+A group such as `DataOptions` is a dataclass whose fields are options. A command takes it as one
+parameter, and cyclopts offers its fields as options of the command. The group Training differs
+from command to command, so each command declares its own; the options in it that commands share
+have the types `Optimizer`, `Steps` and so on, which carry the help.
 
-import csv
-import math
-import tempfile
+Start reading at `DataOptions`.
+"""
+
+# Annotations are evaluated here: cyclopts looks up names in them in the module of the subclass.
+
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
 from talweg import optim
+from talweg.cli import messages
+from talweg.cli.defaults import ACTIVATION
+from talweg.cli.option_values import layer_sizes, names
+from talweg.cli.output_files import FIGURES, output_file
 from talweg.errors import ArgumentError
-from talweg.explore.range_test import geometric
-from talweg.plotting.figure import checked_suffix
+from talweg.training.settings import Engine, Mode
 
 Kind: TypeAlias = Literal["auto", "regression", "classification"]
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw", "rmsprop"]
 ActivationName: TypeAlias = Literal["tanh", "relu", "sigmoid", "softplus", "sin", "linear"]
 LossName: TypeAlias = Literal["squared_error", "hinge", "binary_cross_entropy", "cross_entropy"]
-
-
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """cyclopts takes 1.5 for a whole number, and cuts it off."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"expected a whole number, got {tokens[0].value!r}") from None
-
-
-Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
-"""A whole number on the command line."""
 
 OPTIMIZERS: dict[str, Callable[[float], optim.Optimizer]] = {
     "sgd": optim.SGD,
@@ -40,142 +37,184 @@ OPTIMIZERS: dict[str, Callable[[float], optim.Optimizer]] = {
     "rmsprop": optim.RMSprop,
 }
 
-FIGURES = (".png", ".svg", ".pdf")
+DATA, MODEL, MAP, TRAINING, EXECUTION, OUTPUT = (
+    Group(name, sort_key=position)
+    for position, name in enumerate(["Data", "Model", "Map", "Training", "Execution", "Output"])
+)
 
-T = TypeVar("T", int, float)
+
+# ---- types of values ----------------------------------------------------------------------------
 
 
-def numbers(option: str, text: str, kind: type[T]) -> list[T]:
-    """The numbers in a list such as `0.01,0.1`.
-
-    Args:
-        option: its name, for the message.
-        text: what was given.
-        kind: `int` or `float`.
-
-    Raises:
-        ArgumentError: naming the first entry that is no such number.
-
-    >>> numbers("--lr", "0.01, 0.1", float)
-    [0.01, 0.1]
-    """
+def _integer(_: object, tokens: Sequence[Token]) -> int:
+    """The integer of an option; cyclopts itself takes 1.5 for 1."""
     try:
-        return [kind(word) for word in text.split(",")]
+        return int(tokens[0].value)
     except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise ArgumentError(f"{option} takes {what} separated by commas, got {text!r}") from None
+        raise ValueError(f"expected an integer, got {tokens[0].value!r}") from None
 
 
-def rates(option: str, text: str) -> list[float]:
-    """The learning rates in a list such as `0.01,0.1`, or in a range such as `0.001..1:50`.
-
-    A range has so many rates from the first to the last, each the same multiple of the one
-    before.
-
-    Args:
-        option: its name, for the message.
-        text: what was given.
-
-    Raises:
-        ArgumentError: if it is neither.
-
-    >>> rates("--lr", "0.01..1:3"), rates("--lr", "0.5")
-    ([0.01, 0.1, 1.0], [0.5])
-    """
-    low, dots, rest = text.partition("..")
-    if not dots:
-        return numbers(option, text, float)
-    high, _, count = rest.partition(":")
+def _positive_integer(_: object, tokens: Sequence[Token]) -> int:
     try:
-        first, last, many = float(low), float(high), int(count)
+        number = int(tokens[0].value)
     except ValueError:
-        raise ArgumentError(
-            f"{option} takes a range as LOW..HIGH:COUNT, such as 0.001..1:50, got {text!r}"
-        ) from None
-    if not (0.0 < first < last < math.inf and many >= 2):
-        raise ArgumentError(
-            f"{option} takes a range from above 0 to a larger rate, of at least 2 rates, "
-            f"got {text!r}"
-        )
-    return geometric(first, last, many)
-
-
-def names(text: str) -> list[str]:
-    """The names in a list such as `id,date`; a name with a comma stands in double quotes.
-
-    >>> names('id,"price, net"')
-    ['id', 'price, net']
-    """
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-
-
-def layer_sizes(text: str) -> list[int]:
-    """The hidden layers in a list such as `16,16`, or in `none`.
-
-    Raises:
-        ArgumentError: if a size is not a whole number of at least 1.
-
-    >>> layer_sizes("16,8"), layer_sizes("none")
-    ([16, 8], [])
-    """
-    sizes = [] if text.strip() == "none" else numbers("--hidden", text, int)
-    if any(size < 1 for size in sizes):
-        raise ArgumentError(f"--hidden takes sizes of at least 1, or none, got {text!r}")
-    return sizes
-
-
-def at_least_1(option: str, number: int) -> int:
-    """The number, if it is at least 1.
-
-    Raises:
-        ArgumentError: if it is not.
-    """
+        number = 0
     if number < 1:
-        raise ArgumentError(f"{option} must be at least 1, got {number}")
+        raise ValueError(f"expected an integer of at least 1, got {tokens[0].value!r}")
     return number
 
 
-def destination(
-    option: str, given: Path | None, otherwise: str | None, without: bool, suffixes: Sequence[str]
-) -> Path | None:
-    """Where to write a file, refused now if that cannot work, not after the training.
+Integer: TypeAlias = Annotated[int, Parameter(converter=_integer)]
+PositiveInteger: TypeAlias = Annotated[int, Parameter(converter=_positive_integer)]
+
+
+# ---- single options -----------------------------------------------------------------------------
+
+File: TypeAlias = Annotated[
+    Path | None,
+    Parameter(
+        group=DATA,
+        help="a CSV or Parquet file with a line of column names; without it, the lesson.",
+    ),
+]
+Optimizer: TypeAlias = Annotated[
+    OptimizerName | None,
+    Parameter(help="the rule that updates parameters. File: adam; else sgd."),
+]
+LearningRate: TypeAlias = Annotated[
+    float | None, Parameter(help="the learning rate. File: 0.02; else 0.05.")
+]
+Steps: TypeAlias = Annotated[
+    PositiveInteger | None, Parameter(help="the number of updates of a run. File: 200; else 50.")
+]
+Batch: TypeAlias = Annotated[
+    PositiveInteger | None,
+    Parameter(help="the number of samples of a step. File: 16; else all."),
+]
+Seed: TypeAlias = Annotated[
+    Integer | None, Parameter(help="the seed of weights, split and shuffling. File: 1; else 42.")
+]
+Json: TypeAlias = Annotated[
+    bool, Parameter(name="--json", help="print one JSON document in place of text.")
+]
+
+
+# ---- groups of options --------------------------------------------------------------------------
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class DataOptions:
+    """How the columns of a file are used.
+
+    Attributes:
+        target: the column to predict; all others are inputs.
+        kind: the kind of the target; auto decides by its values.
+        ignore: columns to leave out, separated by commas.
+    """
+
+    target: str | None = None
+    kind: Kind = "auto"
+    ignore: str = ""
+
+    @property
+    def ignored(self) -> list[str]:
+        """The columns to leave out."""
+        return names(self.ignore)
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True)
+class ModelOptions:
+    """The network and its loss.
+
+    Attributes:
+        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
+            file: 16.
+        activation: the activation of the hidden layers. Unless given: tanh.
+        loss: the loss of one prediction; unless given, the usual one for the target.
+    """
+
+    hidden: str | None = None
+    activation: ActivationName | None = None
+    loss: LossName | None = None
+
+    def layers(self, default: Sequence[int]) -> Sequence[int]:
+        """The sizes of the hidden layers.
+
+        Raises:
+            ArgumentError: if the option is not a list of sizes.
+        """
+        return default if self.hidden is None else layer_sizes(self.hidden)
+
+    @property
+    def activation_name(self) -> str:
+        """The activation of the hidden layers."""
+        return self.activation or ACTIVATION
+
+
+@Parameter(name="*", group=EXECUTION)
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """What computes the runs of a command that makes many.
+
+    Attributes:
+        engine: native for compiled code or an error, eager for none. Unless given: auto.
+        mode: exact for the bits of the eager engine. Unless given: default.
+        threads: the number of threads that share the runs. Unless given: one for each core.
+    """
+
+    engine: Engine = "auto"
+    mode: Mode = "default"
+    threads: PositiveInteger | None = None
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True)
+class OutputOptions:
+    """The picture, and the form of the report; {command} becomes the name of the command.
+
+    Attributes:
+        plot: where to save the picture: .png, .svg or .pdf. Unless given: talweg-{command}.png.
+        no_plot: save no picture.
+    """
+
+    plot: Path | None = None
+    no_plot: bool = False
+    as_json: Json = False
+
+    def picture(self, command: str) -> Path | None:
+        """Where to save the picture of a command, or None.
+
+        Raises:
+            ArgumentError: if it cannot be written there, or --no-plot is given too.
+        """
+        default = f"talweg-{command}.png"
+        return output_file("--plot", self.plot, FIGURES, default=default, disabled=self.no_plot)
+
+
+def given(options: Any) -> list[str]:
+    """The options of a group that have another value than their default.
+
+    >>> given(DataOptions(target="y", ignore="id"))
+    ['--target', '--ignore']
+    """
+    changed = [f.name for f in fields(options) if getattr(options, f.name) != f.default]
+    return [messages.OPTIONS.name(name) for name in changed]
+
+
+def refuse_without_file(command: str, options: Sequence[str], otherwise: str = "") -> None:
+    """Refuse options that only make sense for a file.
 
     Args:
-        option: the name of the option, such as `--plot`.
-        given: what it was given, if anything.
-        otherwise: where to write if nothing was given; None for nowhere.
-        without: whether the option's opposite, such as `--no-plot`, was given.
-        suffixes: those that the file may have.
-
-    Returns:
-        The path, or None if nothing is to be written.
+        command: the name of the command.
+        options: those that were given.
+        otherwise: what can be given in place of a file, for the message.
 
     Raises:
-        ArgumentError: if option and opposite were given, the suffix is another, or the
-            folder is not there or cannot be written to.
+        ArgumentError: if there are any.
     """
-    if without:
-        if given is not None:
-            opposite = option.replace("--", "--no-")
-            raise ArgumentError(f"{option} and {opposite} contradict each other; give one of them")
-        return None
-    if given is None and otherwise is None:
-        return None
-    path = Path(otherwise or "") if given is None else given
-    checked_suffix(path, suffixes, f"the file of {option}")
-    folder = path.parent
-    if not folder.is_dir():
-        raise ArgumentError(f"{option} {path}: there is no folder {str(folder)!r}; make it first")
-    if path.is_dir() or not _can_be_written_to(folder):
-        what = "is a folder" if path.is_dir() else "cannot be written there"
-        raise ArgumentError(f"{option} {path}: this {what}; name a file in a folder of yours")
-    return path
-
-
-def _can_be_written_to(folder: Path) -> bool:
-    """Found out by trying: root may write by its rights where the system does not let it."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+    if options:
+        raise ArgumentError(
+            f"{options[0]} is for a file; name it: talweg {command} FILE --target COLUMN{otherwise}"
+        )

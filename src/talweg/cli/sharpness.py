@@ -1,181 +1,176 @@
 """`talweg sharpness`: which learning rates are stable, from the curvature of a loss.
 
-The loss is the lesson's, or that of a file of yours at the start of its training.
+The loss is that of the lesson, or of a file, at the initial weights. Start reading at `sharpness`.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from talweg.cli import ending
-from talweg.cli.console import print_json, say
+from talweg.cli import exit_codes
+from talweg.cli.command import Command
+from talweg.cli.console import print_json, print_line, print_saved
+from talweg.cli.defaults import defaults
 from talweg.cli.options import (
-    FIGURES,
     OPTIMIZERS,
-    ActivationName,
-    Kind,
-    LossName,
-    OptimizerName,
-    Whole,
-    at_least_1,
-    destination,
+    TRAINING,
+    DataOptions,
+    File,
+    LearningRate,
+    ModelOptions,
+    Optimizer,
+    OutputOptions,
+    PositiveInteger,
+    Seed,
 )
-from talweg.cli.subject import Subject, subject_of
+from talweg.cli.run_outcome import exit_code, print_verdict
+from talweg.cli.training_problem import TrainingProblem, problem_of
 from talweg.errors import ArgumentError
 from talweg.explore.sharpness import Sharpness, SharpnessCallback
 from talweg.explore.sharpness import sharpness as sharpness_of
-from talweg.explore.verdicts import summary
-from talweg.optim import Optimizer
+from talweg.optim import Optimizer as Rule
 from talweg.training.history import History
 from talweg.training.objective import Model
 from talweg.training.train import train
 
-EXAMPLES = """Examples:
-  talweg sharpness
-  talweg sharpness --lr 0.1 --along
-  talweg sharpness --optimizer adam --lr 0.01
-  talweg sharpness iris.csv --target species --lr 0.02"""
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class SharpnessOptions:
+    """The learning rate to judge, and the run along which the curvature is measured.
+
+    Attributes:
+        along: train too, measure the curvature along the run, and save a picture; sgd only.
+        steps: with --along, the number of updates. Unless given: 50.
+        every: with --along, the number of steps between two measurements. Unless given: 1.
+    """
+
+    lr: LearningRate = None
+    optimizer: Annotated[
+        Optimizer,
+        Parameter(
+            help="the rule that updates parameters. File: adam; else, and with --along, sgd."
+        ),
+    ] = None
+    seed: Seed = None
+    along: bool = False
+    steps: PositiveInteger = 50
+    every: PositiveInteger = 1
 
 
 def sharpness(
-    file: Path | None = None,
+    file: File = None,
     /,
     *,
-    target: str | None = None,
-    kind: Kind = "auto",
-    ignore: str = "",
-    hidden: str | None = None,
-    activation: ActivationName = "tanh",
-    loss: LossName | None = None,
-    lr: float | None = None,
-    optimizer: OptimizerName | None = None,
-    seed: Whole | None = None,
-    along: bool = False,
-    steps: Whole = 50,
-    every: Whole = 1,
-    plot: Path | None = None,
-    no_plot: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    data: DataOptions = DataOptions(),
+    model: ModelOptions = ModelOptions(),
+    run: SharpnessOptions = SharpnessOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> int:
     """Show how large a learning rate the curvature of the loss allows.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults; but the loss is that of all samples, because a batch has a curvature of its own.
+    defaults, except that the loss is that of all samples: each batch has another curvature.
 
     Args:
-        file: a CSV or Parquet file with a line of column names; without it, the lesson.
-        target: the column to predict; all others are inputs.
-        kind: what the target is; auto decides by its values.
-        ignore: columns to leave out, separated by commas.
-        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
-            file: 16.
-        activation: the activation of the hidden layers. Both: tanh.
-        loss: how wrong one prediction is; unless given, the usual one for the target.
-        lr: the learning rate to judge. Lesson: 0.05; file: 0.02.
-        optimizer: how parameters move. Lesson, and with --along: sgd; file: adam.
-        seed: where weights and split start. Lesson: 42; file: 1.
-        along: train too, and follow the curvature along the run; sgd only.
-        steps: with --along, how many updates to make. Both: 50.
-        every: with --along, how many steps lie between two looks. Both: 1.
-        plot: with --along, where to save the picture: .png, .svg or .pdf. Unless given:
-            talweg-sharpness.png.
-        no_plot: save no picture.
-        as_json: print one JSON document in place of text.
+        file: a CSV or Parquet file; None for the lesson.
+        data: the columns of the file.
+        model: the network and its loss.
+        run: the learning rate, and the run along which the curvature is measured.
+        output: what is saved and printed.
 
     Returns:
         The exit code.
     """
-    if plot is not None and not along:
+    if output.plot is not None and not run.along:
         raise ArgumentError("--plot draws a run; give --along too")
-    at_least_1("--steps", steps)
-    at_least_1("--every", every)
-    path = destination("--plot", plot, "talweg-sharpness.png", no_plot, FIGURES) if along else None
-    name = optimizer or ("sgd" if file is None or along else "adam")
-    rate = (0.05 if file is None else 0.02) if lr is None else lr
-    chosen = OPTIMIZERS[name](rate)
-    subject = subject_of(
-        "sharpness",
-        file,
-        target=target,
-        kind=kind,
-        ignore=ignore,
-        hidden=hidden,
-        activation=activation,
-        loss=loss,
-        batch=None,
-        seed=seed,
-    )
-    model = subject.model()
-    whole: dict[str, Any] = {
-        "loss": subject.loss,
-        "reduction": subject.reduction,
-        "optimizer": chosen,
+    usual = defaults(file)
+    path = output.picture("sharpness") if run.along else None
+    name = run.optimizer or ("sgd" if run.along else usual.optimizer)
+    lr = usual.lr if run.lr is None else run.lr
+    optimizer = OPTIMIZERS[name](lr)
+    problem = problem_of("sharpness", file, data, model, batch=None, seed=run.seed)
+    network = problem.model()
+    settings: dict[str, Any] = {
+        "loss": problem.loss,
+        "reduction": problem.reduction,
+        "optimizer": optimizer,
     }
-    start = sharpness_of(model, subject.samples, **whole)
-    follow = SharpnessCallback(model, subject.samples, steps=every, **whole) if along else None
-    if not as_json:
-        _say_start(subject, model, chosen, start, rate)
+    start = sharpness_of(network, problem.samples, **settings)
+    measure = None
+    if run.along:
+        measure = SharpnessCallback(network, problem.samples, steps=run.every, **settings)
+    if not output.as_json:
+        _print_start(problem, network, optimizer, start, lr)
     history, saved = None, None
-    if follow is not None:
+    if measure is not None:
         history = train(
-            model, subject.samples, steps=steps, callbacks=[follow], progress=True, **whole
+            network,
+            problem.samples,
+            steps=run.steps,
+            callbacks=[measure],
+            progress=True,
+            **settings,
         )
         if path is not None and history.sharpness:
             from talweg.plotting import figure
 
             saved = figure.save(history.plot_stability(), path)
-    if as_json:
-        print_json(_document(subject, model, chosen, start, history, saved))
+    if output.as_json:
+        print_json(_document(problem, network, optimizer, start, history, saved))
     elif history is not None:
-        _say_run(history, saved)
-    return ending.FINE if history is None else ending.exit_code(history)
+        _print_run(history, saved)
+    return exit_codes.FINE if history is None else exit_code(history)
 
 
-def _say_start(
-    subject: Subject, model: Model, optimizer: Optimizer, start: Sharpness, lr: float
+# ---- the report -----------------------------------------------------------------------------
+
+
+def _print_start(
+    problem: TrainingProblem, model: Model, optimizer: Rule, start: Sharpness, lr: float
 ) -> None:
-    of = "summed over the lesson's four samples"
-    if subject.file is not None:
-        say(str(subject.file), "bold")
-        of = f"mean over {len(subject.samples)} rows, those that talweg train would train on"
-    say(f"Network: {model!r}, seed {subject.seed}")
-    say(f"Loss: {subject.loss_name}, {of}")
-    say()
-    say(f"Largest curvature at the start: {start.largest:.6g}")
-    say(f"Length of the gradient: {start.gradient_norm:.6g}")
+    samples = "summed over the lesson's four samples"
+    if problem.file is not None:
+        print_line(str(problem.file), "bold")
+        samples = f"mean over {len(problem.samples)} rows, those that talweg train would train on"
+    print_line(f"Network: {model!r}, seed {problem.seed}")
+    print_line(f"Loss: {problem.loss_name}, {samples}")
+    print_line()
+    print_line(f"Largest curvature at the start: {start.largest:.6g}")
+    print_line(f"Length of the gradient: {start.gradient_norm:.6g}")
     name = type(optimizer).__name__
-    say(f"Largest stable learning rate of {name}: {start.max_stable_lr:.6g}", "bold")
-    say()
-    say(f"Learning rate {start.summary(lr)}.")
+    print_line(f"Largest stable learning rate of {name}: {start.max_stable_lr:.6g}", "bold")
+    print_line()
+    print_line(f"Learning rate {start.summary(lr)}.")
 
 
-def _say_run(history: History, saved: Path | None) -> None:
-    looks = list(zip(history.sharpness, history.sharpness_limits, strict=True))
-    seen = [(largest, step) for (step, largest), _ in looks if math.isfinite(largest)]
-    if seen:
-        highest, step = max(seen)
+def _print_run(history: History, saved: Path | None) -> None:
+    measured = list(zip(history.sharpness, history.sharpness_limits, strict=True))
+    finite = [(largest, step) for (step, largest), _ in measured if math.isfinite(largest)]
+    if finite:
+        highest, step = max(finite)
         limit = history.sharpness_limits[0][1]
-        above = [step for (step, largest), (_, limit) in looks if largest > limit]
+        above = [step for (step, largest), (_, limit) in measured if largest > limit]
         first = f", first at step {above[0]}" if above else ""
-        say()
-        say(f"Along {history.steps} steps the largest was {highest:.6g}, at step {step}")
-        say(
-            f"Above {limit:.6g}, which this learning rate bears: {len(above)} of {len(looks)} "
-            f"looks{first}"
+        print_line()
+        print_line(f"Along {history.steps} steps the largest was {highest:.6g}, at step {step}")
+        print_line(
+            f"Above {limit:.6g}, unstable at this learning rate: {len(above)} of "
+            f"{len(measured)} measurements{first}"
         )
-    finished = history.status == "finished"
-    ending.say_verdict(history, summary(history.losses) if finished else history.verdict)
-    ending.say_saved("Picture", saved)
+    print_verdict(history, with_losses=True)
+    print_saved("Picture", saved)
 
 
 def _document(
-    subject: Subject,
+    problem: TrainingProblem,
     model: Model,
-    optimizer: Optimizer,
+    optimizer: Rule,
     start: Sharpness,
     history: History | None,
     saved: Path | None,
@@ -183,9 +178,9 @@ def _document(
     lr: Any = optimizer.lr
     document = {
         "command": "sharpness",
-        "file": None if subject.file is None else str(subject.file),
+        "file": None if problem.file is None else str(problem.file),
         "network": repr(model),
-        "seed": subject.seed,
+        "seed": problem.seed,
         "optimizer": type(optimizer).__name__,
         "learning_rate": lr,
         "largest": start.largest,
@@ -205,3 +200,16 @@ def _document(
             "verdict": history.verdict,
         }
     return document
+
+
+COMMAND = Command(
+    run=sharpness,
+    usage="[FILE] [OPTIONS]",
+    examples=(
+        "talweg sharpness",
+        "talweg sharpness --lr 0.1 --along",
+        "talweg sharpness --optimizer adam --lr 0.01",
+        "talweg sharpness iris.csv --target species --lr 0.02",
+    ),
+    trains=True,
+)

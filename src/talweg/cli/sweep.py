@@ -1,189 +1,181 @@
-"""`talweg sweep`: one training run for each learning rate, for the lesson or a file of yours.
+"""`talweg sweep`: one training run for each learning rate, on the lesson or on a file.
 
-Start reading at `sweep`; what is printed is in `talweg.cli.sweep_words`.
+Start reading at `sweep`; the report is in `talweg.cli.sweep_report`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from talweg.cli import ending, lesson
-from talweg.cli.console import note, print_json
+from talweg.cli import exit_codes
+from talweg.cli.command import Command
+from talweg.cli.console import print_json
+from talweg.cli.defaults import defaults
+from talweg.cli.messages import print_note
+from talweg.cli.option_values import learning_rates, numbers
 from talweg.cli.options import (
-    FIGURES,
     OPTIMIZERS,
-    ActivationName,
-    Kind,
-    LossName,
-    OptimizerName,
-    Whole,
-    at_least_1,
-    destination,
-    numbers,
-    rates,
+    OUTPUT,
+    TRAINING,
+    Batch,
+    DataOptions,
+    ExecutionOptions,
+    File,
+    ModelOptions,
+    Optimizer,
+    OutputOptions,
+    Steps,
 )
-from talweg.cli.subject import Subject, subject_of
-from talweg.cli.sweep_words import document, say_sweep
+from talweg.cli.output_files import output_file
+from talweg.cli.sweep_report import document, print_sweep
+from talweg.cli.training_problem import TrainingProblem, problem_of
 from talweg.errors import ArgumentError
 from talweg.explore.sweep.conclusion import MOST_COMBINATIONS
 from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.sweep import sweep as run_sweep
-from talweg.training.settings import Engine, Mode
 
-EXAMPLES = """Examples:
-  talweg sweep
-  talweg sweep --lr 0.001..10:200 --seed 1,2,3 --csv sweep.csv
-  talweg sweep --lr 0.001..1:30 --momentum 0,0.9
-  talweg sweep iris.csv --target species --lr 0.001,0.01,0.1"""
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class SweepOptions:
+    """The runs.
+
+    Attributes:
+        lr: the learning rates, separated by commas; or LOW..HIGH:COUNT for COUNT rates with one
+            ratio between neighbours. Unless given: 0.001,0.01,0.1,1.0.
+        seed: the seed of the weights; with several, separated by commas, one run for each at
+            every rate. File: 1; else 42.
+        momentum: the momentum of sgd; with several, separated by commas, one run for each at
+            every rate.
+        stop_at: a loss at which a run has converged and stops. Unless given, all steps are made.
+    """
+
+    lr: str = "0.001,0.01,0.1,1.0"
+    steps: Steps = None
+    seed: str | None = None
+    optimizer: Optimizer = None
+    momentum: str | None = None
+    batch: Annotated[
+        Batch, Parameter(help="the number of samples of a step. Unless given: all.")
+    ] = None
+    stop_at: float | None = None
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True)
+class SweepOutput(OutputOptions):
+    """The store, the tables, the picture, and the form of the report.
+
+    Attributes:
+        store: a folder for the losses of the runs; the same command with the same folder
+            continues where the last one stopped, for any reason.
+        csv: where to save the table of all runs, as CSV.
+        parquet: where to save it as Parquet.
+    """
+
+    store: Path | None = None
+    csv: Path | None = None
+    parquet: Path | None = None
 
 
 def sweep(
-    file: Path | None = None,
+    file: File = None,
     /,
     *,
-    target: str | None = None,
-    kind: Kind = "auto",
-    ignore: str = "",
-    hidden: str | None = None,
-    activation: ActivationName = "tanh",
-    loss: LossName | None = None,
-    lr: str = "0.001,0.01,0.1,1.0",
-    steps: Whole | None = None,
-    seed: str | None = None,
-    optimizer: OptimizerName | None = None,
-    momentum: str | None = None,
-    batch: Whole | None = None,
-    engine: Engine = "auto",
-    mode: Mode = "default",
-    threads: Whole | None = None,
-    stop_at: float | None = None,
-    store: Path | None = None,
-    csv: Path | None = None,
-    parquet: Path | None = None,
-    plot: Path | None = None,
-    no_plot: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    data: DataOptions = DataOptions(),
+    model: ModelOptions = ModelOptions(),
+    runs: SweepOptions = SweepOptions(),
+    execution: ExecutionOptions = ExecutionOptions(),
+    output: SweepOutput = SweepOutput(),
 ) -> int:
     """Train one network at several learning rates, and compare.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults; but a step takes all samples, because the verdict of a run takes the noise of
+    defaults, except that a step takes all samples: the verdict of a run would take the noise of
     batches for oscillation.
 
     Args:
-        file: a CSV or Parquet file with a line of column names; without it, the lesson.
-        target: the column to predict; all others are inputs.
-        kind: what the target is; auto decides by its values.
-        ignore: columns to leave out, separated by commas.
-        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
-            file: 16.
-        activation: the activation of the hidden layers. Both: tanh.
-        loss: how wrong one prediction is; unless given, the usual one for the target.
-        lr: the learning rates, separated by commas; or LOW..HIGH:COUNT for so many rates, each
-            the same multiple of the one before. Both: 0.001,0.01,0.1,1.0.
-        steps: how many updates each run makes. Lesson: 50; file: 200.
-        seed: where the weights start; with several, separated by commas, one run for each
-            at every rate. Lesson: 42; file: 1.
-        optimizer: how parameters move. Lesson: sgd; file: adam.
-        momentum: the momentum of sgd; with several, separated by commas, one run for each at
-            every rate.
-        batch: how many samples a step takes. Both: all.
-        engine: native for compiled code or an error, eager for none. Both: auto.
-        mode: exact for the bits of the eager engine. Both: default.
-        threads: how many threads share the runs. Both: one for each core.
-        stop_at: a loss at which a run has converged and ends. Both: none, all steps are made.
-        store: a folder for the losses as they come in; the same command with the same folder
-            goes on where the last one ended, however it ended.
-        csv: where to save the table of all runs, as CSV.
-        parquet: where to save it as Parquet.
-        plot: where to save the picture: .png, .svg or .pdf. Unless given: talweg-sweep.png.
-        no_plot: save no picture.
-        as_json: print one JSON document in place of text.
+        file: a CSV or Parquet file; None for the lesson.
+        data: the columns of the file.
+        model: the network and its loss.
+        runs: the runs.
+        execution: what computes them.
+        output: what is saved and printed.
 
     Returns:
         The exit code.
     """
-    chosen = rates("--lr", lr)
-    seeds = [lesson.SEED if file is None else 1] if seed is None else numbers("--seed", seed, int)
-    for option, number in (("--steps", steps), ("--batch", batch), ("--threads", threads)):
-        at_least_1(option, 1 if number is None else number)
-    name = optimizer or ("sgd" if file is None else "adam")
-    grid = _grid(name, momentum)
-    if len(grid.get("momentum", [])) > MOST_COMBINATIONS and not no_plot:
+    usual = defaults(file)
+    rates = learning_rates("--lr", runs.lr)
+    seeds = [usual.seed] if runs.seed is None else numbers("--seed", runs.seed, int)
+    optimizer = runs.optimizer or usual.optimizer
+    momenta = _momenta(optimizer, runs.momentum)
+    if len(momenta) > MOST_COMBINATIONS and not output.no_plot:
         raise ArgumentError(
             f"one picture shows up to {MOST_COMBINATIONS} momenta; give fewer, or --no-plot"
         )
-    picture = destination("--plot", plot, "talweg-sweep.png", no_plot, FIGURES)
+    picture = output.picture("sweep")
     tables = (
-        destination("--csv", csv, None, False, (".csv",)),
-        destination("--parquet", parquet, None, False, (".parquet",)),
+        output_file("--csv", output.csv, (".csv",)),
+        output_file("--parquet", output.parquet, (".parquet",)),
     )
-    subject = subject_of(
-        "sweep",
-        file,
-        target=target,
-        kind=kind,
-        ignore=ignore,
-        hidden=hidden,
-        activation=activation,
-        loss=loss,
-        batch=batch,
-        seed=seeds[0],
-    )
+    problem = problem_of("sweep", file, data, model, batch=runs.batch, seed=seeds[0])
     result = run_sweep(
-        subject.make_model,
-        subject.samples,
-        chosen,
+        problem.make_model,
+        problem.samples,
+        rates,
         seeds=seeds,
-        steps=steps or (50 if file is None else 200),
-        optimizer=OPTIMIZERS[name],
-        engine=engine,
-        mode=mode,
-        threads=threads,
-        stop_at=stop_at,
-        store=store,
+        steps=runs.steps or usual.steps,
+        optimizer=OPTIMIZERS[optimizer],
+        engine=execution.engine,
+        mode=execution.mode,
+        threads=execution.threads,
+        stop_at=runs.stop_at,
+        store=output.store,
         progress=True,
-        **_settings(subject, grid),
+        **_settings(problem, momenta),
     )
-    asked_for = len(chosen) * len(seeds) * len(grid.get("momentum", [0.0]))
     if result.interrupted:
-        note(f"interrupted: {int(result.whole.sum())} of {asked_for} runs were finished")
+        requested = len(rates) * len(seeds) * max(1, len(momenta))
+        finished = int(result.whole.sum())
+        print_note(f"interrupted: {finished} of {requested} runs were finished")
     plots, saved = _save(result, picture, *tables)
-    if as_json:
-        print_json(document(subject, result, name, plots, saved))
+    if output.as_json:
+        print_json(document(problem, result, optimizer, plots, saved))
     else:
-        say_sweep(subject, result, name, plots, saved)
+        print_sweep(problem, result, optimizer, plots, saved)
     if result.interrupted:
-        return ending.INTERRUPTED
-    return ending.FINE if result.best else ending.DIVERGED
+        return exit_codes.INTERRUPTED
+    return exit_codes.FINE if result.best else exit_codes.DIVERGED
 
 
-def _grid(optimizer: str, momentum: str | None) -> dict[str, list[float]]:
-    """The settings to try besides rates and seeds."""
+def _momenta(optimizer: str, momentum: str | None) -> list[float]:
+    """The momenta to try; empty if none were given."""
     if momentum is None:
-        return {}
+        return []
     if optimizer != "sgd":
         raise ArgumentError(f"--momentum is for --optimizer sgd, not for {optimizer}")
-    return {"momentum": numbers("--momentum", momentum, float)}
+    return numbers("--momentum", momentum, float)
 
 
-def _settings(subject: Subject, grid: dict[str, list[float]]) -> dict[str, Any]:
-    """What `sweep` is told beyond its own settings."""
-    settings: dict[str, Any] = {"loss": subject.loss, "reduction": subject.reduction}
-    if subject.batch is not None:
-        settings["batch_size"] = subject.batch
-    if grid:
-        settings["grid"] = grid
+def _settings(problem: TrainingProblem, momenta: list[float]) -> dict[str, Any]:
+    """The settings that `sweep` passes on to `train`, and the grid; only those that are given."""
+    settings: dict[str, Any] = {"loss": problem.loss, "reduction": problem.reduction}
+    if problem.batch is not None:
+        settings["batch_size"] = problem.batch
+    if momenta:
+        settings["grid"] = {"momentum": momenta}
     return settings
 
 
 def _save(
     result: SweepResult, picture: Path | None, csv: Path | None, parquet: Path | None
 ) -> tuple[list[Path], list[Path]]:
-    """Write what was asked for: the pictures and the tables that were written."""
+    """Save the pictures and the tables; the paths of those that were saved."""
     from talweg.plotting import figure
 
     saved = [] if csv is None else [result.to_csv(csv)]
@@ -192,3 +184,16 @@ def _save(
     if picture is not None and len(result):
         plots = [figure.save(result.plot(), picture)]
     return plots, saved
+
+
+COMMAND = Command(
+    run=sweep,
+    usage="[FILE] [OPTIONS]",
+    examples=(
+        "talweg sweep",
+        "talweg sweep --lr 0.001..10:200 --seed 1,2,3 --csv sweep.csv",
+        "talweg sweep --lr 0.001..1:30 --momentum 0,0.9",
+        "talweg sweep iris.csv --target species --lr 0.001,0.01,0.1",
+    ),
+    trains=True,
+)

@@ -1,143 +1,148 @@
-"""`talweg train`: its options, and which of the two kinds of training they ask for."""
+"""`talweg train`: train a network, on the lesson's samples or on a file.
+
+Start reading at `train`, then `train_on_lesson` and `train_on_file` in files of their own.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import Parameter
 
-from talweg.cli import lesson
+from talweg.cli.command import Command
+from talweg.cli.defaults import VALIDATION, defaults
 from talweg.cli.options import (
-    FIGURES,
     OPTIMIZERS,
-    ActivationName,
-    Kind,
-    LossName,
-    OptimizerName,
-    Whole,
-    at_least_1,
-    destination,
-    layer_sizes,
-    names,
+    OUTPUT,
+    TRAINING,
+    Batch,
+    DataOptions,
+    File,
+    LearningRate,
+    ModelOptions,
+    Optimizer,
+    OutputOptions,
+    PositiveInteger,
+    Seed,
+    Steps,
+    given,
+    refuse_without_file,
 )
-from talweg.cli.recipe import Plan
-from talweg.cli.train_file import FileTraining, train_file
-from talweg.cli.train_lesson import LessonTraining, train_lesson
+from talweg.cli.output_files import output_file
+from talweg.cli.tabular_training import ProblemSettings, TrainingSettings
+from talweg.cli.train_on_file import train_on_file
+from talweg.cli.train_on_lesson import train_on_lesson
 from talweg.errors import ArgumentError
 
-EXAMPLES = """Examples:
-  talweg train
-  talweg train --lr 0.1 --steps 100 --plot lesson.svg
-  talweg train iris.csv --target species
-  talweg train houses.csv --target price --ignore id,street --hidden 32,16"""
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the network is trained.
+
+    Attributes:
+        validation: the fraction of the rows to hold back. File: 0.2.
+        patience: stop after so many passes through the rows without a better validation
+            loss, and restore the best weights.
+    """
+
+    optimizer: Optimizer = None
+    lr: LearningRate = None
+    steps: Steps = None
+    batch: Batch = None
+    seed: Seed = None
+    validation: float | None = None
+    patience: PositiveInteger | None = None
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True)
+class TrainingOutput(OutputOptions):
+    """The pictures, the model, and the form of the report.
+
+    Attributes:
+        save: where to save the model: .safetensors. File: talweg-model.safetensors.
+        no_save: save no model.
+    """
+
+    save: Path | None = None
+    no_save: bool = False
+
+    def model_file(self, default: str | None) -> Path | None:
+        """Where to save the model, or None.
+
+        Args:
+            default: where to save it if --save is not given; None for nowhere.
+
+        Raises:
+            ArgumentError: if it cannot be written there, or --no-save is given too.
+        """
+        suffixes = (".safetensors",)
+        return output_file("--save", self.save, suffixes, default=default, disabled=self.no_save)
 
 
 def train(
-    file: Path | None = None,
+    file: File = None,
     /,
     *,
-    target: str | None = None,
-    kind: Kind = "auto",
-    ignore: str = "",
-    hidden: str | None = None,
-    activation: ActivationName = "tanh",
-    loss: LossName | None = None,
-    optimizer: OptimizerName | None = None,
-    lr: float | None = None,
-    steps: Whole | None = None,
-    batch: Whole | None = None,
-    seed: Whole | None = None,
-    validation: float | None = None,
-    patience: Whole | None = None,
-    plot: Path | None = None,
-    no_plot: bool = False,
-    save: Path | None = None,
-    no_save: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    data: DataOptions = DataOptions(),
+    model: ModelOptions = ModelOptions(),
+    training: TrainingOptions = TrainingOptions(),
+    output: TrainingOutput = TrainingOutput(),
 ) -> int:
     """Train a network: on the lesson's four samples, or on a file of yours.
 
-    With a FILE, a part of the rows is held back to measure how good the model is on rows
-    that it has not seen. Columns are standardised. The model is saved for `talweg predict`.
+    With a FILE, a part of the rows is held back to measure the model on rows that it was not
+    trained on. Columns are standardised, the model is saved for `talweg predict`, and there is
+    a second picture, ...-predictions.png.
 
     Args:
-        file: a CSV or Parquet file with a line of column names; without it, the lesson.
-        target: the column to predict; all others are inputs.
-        kind: what the target is; auto decides by its values.
-        ignore: columns to leave out, separated by commas.
-        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
-            file: 16.
-        activation: the activation of the hidden layers. Both: tanh.
-        loss: how wrong one prediction is; unless given, the usual one for the target.
-        optimizer: how parameters move. Lesson: sgd; file: adam.
-        lr: the learning rate. Lesson: 0.05; file: 0.02.
-        steps: how many updates to make. Lesson: 50; file: 200.
-        batch: how many samples a step takes. Lesson: all; file: 16.
-        seed: where weights, split and shuffling start. Lesson: 42; file: 1.
-        validation: the share of rows to hold back. File: 0.2.
-        patience: stop after so many passes through the rows without a better validation
-            loss, and keep the best weights.
-        plot: where to save the picture: .png, .svg or .pdf. Both: talweg-train.png. With a
-            file there is a second one, ...-predictions.png.
-        no_plot: save no picture.
-        save: where to save the model: .safetensors. File: talweg-model.safetensors.
-        no_save: save no model.
-        as_json: print one JSON document in place of text.
+        file: a CSV or Parquet file; None for the lesson.
+        data: the columns of the file.
+        model: the network and its loss.
+        training: how it is trained.
+        output: what is saved and printed.
 
     Returns:
         The exit code.
     """
-    sizes = None if hidden is None else layer_sizes(hidden)
-    chosen = {"--steps": steps, "--batch": batch, "--patience": patience}
-    for option, number in chosen.items():
-        if number is not None:
-            at_least_1(option, number)
-    figure = destination("--plot", plot, "talweg-train.png", no_plot, FIGURES)
-    model = None if file is None else "talweg-model.safetensors"
-    model_file = destination("--save", save, model, no_save, (".safetensors",))
-    if file is None:
-        given = {"--target": target, "--ignore": ignore, "--validation": validation}
-        _refuse_without_file({**given, "--kind": kind != "auto", "--patience": patience})
-        return train_lesson(
-            LessonTraining(
-                hidden=lesson.HIDDEN if sizes is None else sizes,
-                activation=activation,
-                loss=loss or "squared_error",
-                optimizer=OPTIMIZERS[optimizer or "sgd"](0.05 if lr is None else lr),
-                steps=50 if steps is None else steps,
-                batch=batch,
-                seed=lesson.SEED if seed is None else seed,
-                plot=figure,
-                save=model_file,
-                json=as_json,
-            )
-        )
-    plan = Plan(
-        hidden=[16] if sizes is None else sizes,
-        activation=activation,
-        loss=loss,
-        optimizer=OPTIMIZERS[optimizer or "adam"](0.02 if lr is None else lr),
-        steps=200 if steps is None else steps,
-        batch=16 if batch is None else batch,
-        seed=1 if seed is None else seed,
-        validation=_share(0.2 if validation is None else validation),
-        patience=patience,
-    )
-    return train_file(
-        FileTraining(file, target, kind, names(ignore), plan, figure, model_file, as_json)
-    )
-
-
-def _refuse_without_file(given: dict[str, object]) -> None:
-    for option, value in given.items():
-        if value:
-            raise ArgumentError(
-                f"{option} is for training on a file; name it: talweg train FILE --target COLUMN"
-            )
-
-
-def _share(validation: float) -> float:
+    usual = defaults(file)
+    validation = VALIDATION if training.validation is None else training.validation
     if not 0.0 < validation < 1.0:
-        raise ArgumentError(f"--validation takes a share between 0 and 1, got {validation}")
-    return validation
+        raise ArgumentError(f"--validation takes a fraction between 0 and 1, got {validation}")
+    problem = ProblemSettings(
+        hidden=model.layers(usual.hidden),
+        activation=model.activation_name,
+        loss=model.loss,
+        seed=usual.seed if training.seed is None else training.seed,
+        validation=validation,
+    )
+    lr = usual.lr if training.lr is None else training.lr
+    settings = TrainingSettings(
+        optimizer=OPTIMIZERS[training.optimizer or usual.optimizer](lr),
+        steps=training.steps or usual.steps,
+        batch=training.batch or usual.batch,
+        patience=training.patience,
+    )
+    picture = output.picture("train")
+    save = output.model_file(None if file is None else "talweg-model.safetensors")
+    if file is not None:
+        return train_on_file(file, data, problem, settings, picture, save, as_json=output.as_json)
+    for_files = {"--validation": training.validation, "--patience": training.patience}
+    named = [option for option, value in for_files.items() if value is not None]
+    refuse_without_file("train", [*given(data), *named])
+    return train_on_lesson(problem, settings, picture, save, as_json=output.as_json)
+
+
+COMMAND = Command(
+    run=train,
+    usage="[FILE] [OPTIONS]",
+    examples=(
+        "talweg train",
+        "talweg train --lr 0.1 --steps 100 --plot lesson.svg",
+        "talweg train iris.csv --target species",
+        "talweg train houses.csv --target price --ignore id,street --hidden 32,16",
+    ),
+    trains=True,
+)

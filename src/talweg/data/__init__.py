@@ -1,7 +1,7 @@
 """Data sets: rows of numbers with a target each, from lists, arrays, CSV and Parquet files.
 
-A `Dataset` holds plain Python lists of floats, checked once. From a file to training data
-without letting the validation part leak into the statistics of the training part:
+A `Dataset` holds plain Python lists of floats, checked once. From a file to training data whose
+scaling does not depend on the validation part:
 
     data = Dataset.from_csv("houses.csv", target="price")
     training, validation = data.split(fraction=0.2, seed=0)
@@ -11,11 +11,12 @@ without letting the validation part leak into the statistics of the training par
 
 The modules, in the order in which data passes through them; start reading at `dataset`.
 
-* `readers`: a CSV or Parquet file becomes `Columns` of cells; bad files are refused here.
-* `columns`: `Columns`, which turn into numbers or labels when asked; bad cells are refused here.
+* `readers`: a CSV or Parquet file becomes `Columns` of cells; files of wrong form are refused.
+* `columns`: `Columns`, whose cells become numbers or labels; cells of wrong form are refused.
 * `target`: which columns are inputs, and whether the target is a number or a class.
 * `checks`: lists and arrays become rows of finite floats.
-* `dataset`: `Dataset`, what training reads.
+* `dataset`: `Dataset`, which training reads.
+* `splitting`: the rows of the training and of the validation part.
 * `scaling`: `Scaling`, to standard units and back.
 """
 

@@ -1,7 +1,7 @@
-"""What lists and arrays must hold to be data, and messages that name the entry at fault.
+"""Lists and arrays as rows of finite floats; errors name the entry at fault.
 
-Everything is converted at once, in C; only when that fails is the entry at fault searched
-for, so a million rows are checked in a second. Start reading at `matrix`.
+Everything is converted at once, in C. The entry at fault is searched for only if that fails, so
+a million rows are checked in a second. Start reading at `matrix`.
 """
 
 import math
@@ -47,20 +47,20 @@ def matrix(what: str, rows: Any) -> "FloatArray":
         return cast("FloatArray", rows)
     listed = [
         row if type(row) is list else _row(f"{what}[{i}]", row)
-        for i, row in enumerate(_filled_list(what, rows))
+        for i, row in enumerate(_non_empty_list(what, rows))
     ]
     width = len(listed[0])
     if not width:
-        raise DataError(f"{what}[0] is empty; a row needs at least one number")
+        raise DataError(f"{what}[0] is empty", repair="a row needs at least one number")
     for i, row in enumerate(listed):
         if len(row) != width:
             raise DataError(
-                f"{what}[{i}] has {len(row)} numbers, {what}[0] has {width}; "
-                "every row needs the same number of them"
+                f"{what}[{i}] has {len(row)} numbers, {what}[0] has {width}",
+                repair="give every row the same number of them",
             )
     flat = _finite(chain.from_iterable(listed))
     if flat is None:
-        raise _fault(
+        raise _entry_error(
             (f"{what}[{i}][{j}]", x) for i, row in enumerate(listed) for j, x in enumerate(row)
         )
     return flat.reshape(-1, width)
@@ -68,7 +68,7 @@ def matrix(what: str, rows: Any) -> "FloatArray":
 
 @collection_paused()
 def number_rows(what: str, rows: Any) -> list[list[float]]:
-    """Rows of numbers as lists of floats, made anew.
+    """Rows of numbers as new lists of floats.
 
     Args:
         what: what the rows are called in messages.
@@ -101,13 +101,13 @@ def number_targets(targets: Any) -> list[Any]:
         >>> number_targets([[1], [2]]), number_targets([[1, 2]])
         ([1.0, 2.0], [[1.0, 2.0]])
     """
-    listed = _filled_list("targets", targets)
+    listed = _non_empty_list("targets", targets)
     if _as_list(listed[0]) is not None:
         rows = matrix("targets", targets)
         return list((rows[:, 0] if rows.shape[1] == 1 else rows).tolist())
     numbers = _finite(listed)
     if numbers is None:
-        raise _fault((f"targets[{i}]", y) for i, y in enumerate(listed))
+        raise _entry_error((f"targets[{i}]", y) for i, y in enumerate(listed))
     return list(numbers.tolist())
 
 
@@ -124,12 +124,14 @@ def class_targets(targets: Any, classes: Sequence[str]) -> list[int]:
     Raises:
         DataError: naming the first entry that is no such integer.
     """
-    listed = _filled_list("targets", targets)
+    listed = _non_empty_list("targets", targets)
     for i, target in enumerate(listed):
         if not is_index(target, len(classes)):
             raise DataError(
-                f"targets[{i}] is {shown(target)}; expected the index of a class, "
-                f"an integer from 0 to {len(classes) - 1} ({listing(classes)})"
+                argument=f"targets[{i}]",
+                expected="the index of a class, "
+                f"an integer from 0 to {len(classes) - 1} ({listing(classes)})",
+                got=target,
             )
     return list(map(int, listed))
 
@@ -139,7 +141,7 @@ def distinct_names(what: str, names: Iterable[str], at_least: int = 1) -> tuple[
 
     Args:
         what: what the names are called in messages.
-        names: the names, not as one text.
+        names: the names; a text is refused, because it would be a list of letters.
         at_least: how many there must be.
 
     Returns:
@@ -149,11 +151,12 @@ def distinct_names(what: str, names: Iterable[str], at_least: int = 1) -> tuple[
         DataError: if there are too few, or two are equal.
     """
     if isinstance(names, str):
-        raise DataError(f"{what} is the text {names!r}; expected a list of names")
+        raise DataError(argument=what, expected="a list of names", got=names)
     found = tuple(map(str, names))
     if len(found) < at_least or len(set(found)) < len(found):
         raise DataError(
-            f"{what} are {listing(found) or 'none'}; expected at least {at_least}, all different"
+            f"{what} are {listing(found) or 'none'}",
+            repair=f"give at least {at_least}, all different",
         )
     return found
 
@@ -167,11 +170,11 @@ def is_index(value: Any, length: int) -> bool:
 
 
 def listing(names: Sequence[str], most: int = 12) -> str:
-    """Names in one line, cut short where there are many.
+    """Names in one line, shortened if there are many.
 
     Args:
         names: what to list.
-        most: how many are written out.
+        most: how many names to write.
 
     Returns:
         The names, separated by commas.
@@ -184,20 +187,20 @@ def listing(names: Sequence[str], most: int = 12) -> str:
     return written if len(names) <= most else f"{written}, ... ({len(names)} in all)"
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A short repr in one line."""
     return " ".join(reprlib.repr(value).split())
 
 
-def _filled_list(what: str, values: Any) -> list[Any]:
+def _non_empty_list(what: str, values: Any) -> list[Any]:
     listed = _as_list(values)
     if listed is None:
         raise DataError(
-            f"{what} is a {type(values).__name__}; expected a list or a NumPy array "
-            "(convert a data frame with .to_numpy(), an iterator with list())"
+            f"{what} is a {type(values).__name__}; expected a list or a NumPy array",
+            repair="convert a data frame with .to_numpy(), an iterator with list()",
         )
     if not listed:
-        raise DataError(f"{what} is empty; a data set needs at least one row")
+        raise DataError(f"{what} is empty", repair="a data set needs at least one row")
     return listed
 
 
@@ -205,15 +208,16 @@ def _row(where: str, row: Any) -> list[Any]:
     listed = _as_list(row)
     if listed is None:
         raise DataError(
-            f"{where} is {shown(row)}, not a row; write each row as a list, such as [[1.0], "
-            "[2.0]] (an array of one dimension: x.reshape(-1, 1))"
+            f"{where} is {short_repr(row)}, not a row",
+            repair="write each row as a list, such as [[1.0], [2.0]] "
+            "(an array of one dimension: x.reshape(-1, 1))",
         )
     return listed
 
 
 def _as_list(values: Any) -> list[Any] | None:
-    """What a list, tuple, range or array holds; None for anything else."""
-    if hasattr(values, "tolist"):  # NumPy's arrays, and its numbers, which give a number
+    """The entries of a list, tuple, range or array; None for anything else."""
+    if hasattr(values, "tolist"):  # an array; a NumPy number has it too and returns a number
         values = values.tolist()
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray)):
         return list(values)
@@ -221,7 +225,7 @@ def _as_list(values: Any) -> list[Any] | None:
 
 
 def _finite(values: Iterable[Any]) -> "FloatArray | None":
-    """The values as floats; None if any is no finite number."""
+    """The values as floats; None if one of them is not a finite number."""
     import numpy as np
 
     try:
@@ -231,11 +235,14 @@ def _finite(values: Iterable[Any]) -> "FloatArray | None":
     return numbers if np.isfinite(numbers).all() else None
 
 
-def _fault(entries: Iterable[tuple[str, Any]]) -> DataError:
-    """The error for the first entry, of a name and a value, that is no finite number."""
+def _entry_error(entries: Iterable[tuple[str, Any]]) -> DataError:
+    """The error for the first of these pairs of a place and a value that is not a finite number."""
     where, value = next(entry for entry in entries if not _is_finite(entry[1]))
     return DataError(
-        f"{where} is {shown(value)}; expected a finite number; correct it, or leave the row out"
+        argument=where,
+        expected="a finite number",
+        got=value,
+        repair="correct it, or leave the row out",
     )
 
 

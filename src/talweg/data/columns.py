@@ -1,17 +1,20 @@
-"""`Columns`: the cells of a file, which become numbers or labels only when asked.
+"""`Columns`: the cells of a file, which become numbers or labels when they are asked for.
 
-Only the caller knows which columns are numbers, so cells stay as they were read until then.
-A whole column is converted at once; the cell at fault is searched for only after that has
-failed, so a million rows load in seconds.
+Only the caller knows which columns hold numbers, so cells stay as they were read until then.
+A whole column is converted at once. The cell at fault is searched for only if that fails, so a
+million rows are read in seconds.
+
+Start reading at `Columns.numbers`.
 """
 
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from talweg.data.checks import listing, shown
+from talweg.data.checks import listing, short_repr
+from talweg.error_fields import Argument
 from talweg.errors import DataError
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -19,12 +22,12 @@ Cell: TypeAlias = str | float | None
 """Text from a CSV file; a number, text or None (missing) from a Parquet file."""
 
 _MISSING_NUMBERS = ("", "na", "n/a", "null", "none", "?")
-_MISSING_LABELS = ("", "nan")  # "NA" and "none" may well be classes
+_MISSING_LABELS = ("", "nan")  # "NA" and "none" can be the names of classes
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The cells of a file, column by column, and where each row stands in it.
+    """The cells of a file, column by column, and the position of each row in the file.
 
     Attributes:
         path: the file, for messages.
@@ -44,10 +47,10 @@ class Columns:
     names: tuple[str, ...]
     cells: Mapping[str, Sequence[Cell]]
     positions: Sequence[int]
-    unit: str = "line"
+    unit: Literal["line", "row"] = "line"
 
     def require(self, name: str) -> Sequence[Cell]:
-        """The cells of a column that must be there.
+        """The cells of a column that must exist.
 
         Args:
             name: the column.
@@ -56,11 +59,12 @@ class Columns:
             One cell a row.
 
         Raises:
-            DataError: if there is no such column, listing those that there are.
+            DataError: if there is no such column, listing those that exist.
         """
         if name not in self.cells:
             raise DataError(
-                f"{self.path}: there is no column {name!r}; its columns are {listing(self.names)}"
+                f"there is no column {name!r}; its columns are {listing(self.names)}",
+                path=self.path,
             )
         return self.cells[name]
 
@@ -80,13 +84,15 @@ class Columns:
             holds_text = holds_text or _text(cell).lower() not in _MISSING_NUMBERS
         return holds_text
 
-    def numbers(self, name: str, otherwise: str = "") -> list[float]:
+    def numbers(
+        self, name: str, otherwise: str = "", suggestion: Argument | None = None
+    ) -> list[float]:
         """One column as floats.
 
         Args:
             name: the column.
-            otherwise: what the reader of the message may do, other than correct the cell,
-                if the column holds text.
+            otherwise: for messages: a repair other than to correct the cell, if it holds text.
+            suggestion: for messages: the argument that `otherwise` ends with.
 
         Returns:
             One finite float a row.
@@ -97,14 +103,14 @@ class Columns:
         cells = self.require(name)
         try:
             numbers = list(map(float, cells))  # type: ignore[arg-type]  # None is caught
-            # float() reads "1_000" as Python's source does; in a data file it is a slip.
+            # float() reads "1_000" as Python's source does; in a data file it is a mistake.
             underscore = isinstance(cells[0], str) and "_" in "".join(cells)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             pass
         else:
             if not underscore and all(map(math.isfinite, numbers)):
                 return numbers
-        return [self._checked_number(name, row, otherwise) for row in range(len(cells))]
+        return [self._checked_number(name, i, otherwise, suggestion) for i in range(len(cells))]
 
     def labels(self, name: str) -> list[str]:
         """One column as text, without the blanks around it.
@@ -119,35 +125,38 @@ class Columns:
             DataError: naming the first cell that is empty or nan.
         """
         labels = list(map(_text, self.require(name)))
-        for row, label in enumerate(labels):
+        for i, label in enumerate(labels):
             if label.lower() in _MISSING_LABELS:
-                raise self._missing(name, row)
+                raise self._missing(name, i)
         return labels
 
-    def _checked_number(self, name: str, row: int, otherwise: str) -> float:
-        cell = self.cells[name][row]
+    def _checked_number(
+        self, name: str, i: int, otherwise: str, suggestion: Argument | None
+    ) -> float:
+        cell = self.cells[name][i]
         if _text(cell).lower() in _MISSING_NUMBERS:
-            raise self._missing(name, row)
+            raise self._missing(name, i)
         number = _number(cell)
         if number is None:
             repair = "correct the cell" + (f", or {otherwise}" if otherwise else "")
             if _number(_text(cell).replace(",", ".")) is not None:
-                repair = "write the decimal sign as a point"
-            raise self._fault(name, row, f"text {shown(cell)} where a number is expected; {repair}")
+                repair, suggestion = "write the decimal sign as a point", None
+            problem = f"text {short_repr(cell)} where a number is expected"
+            raise self._error(name, i, problem, repair=repair, suggestion=suggestion)
         if not math.isfinite(number):
-            raise self._fault(
-                name, row, f"{shown(cell)} where a finite number is expected; correct it"
-            )
+            problem = f"{short_repr(cell)} where a finite number is expected"
+            raise self._error(name, i, problem, repair="correct it")
         return number
 
-    def _missing(self, name: str, row: int) -> DataError:
-        cell = self.cells[name][row]
-        what = f"{cell!r} marks a gap" if _text(cell) else "the cell is empty"
-        return self._fault(name, row, f"{what}; fill it in, or delete the {self.unit}")
+    def _missing(self, name: str, i: int) -> DataError:
+        cell = self.cells[name][i]
+        problem = f"{cell!r} marks a gap" if _text(cell) else "the cell is empty"
+        return self._error(name, i, problem, repair=f"fill it in, or delete the {self.unit}")
 
-    def _fault(self, name: str, row: int, what: str) -> DataError:
-        place = f"{self.unit} {self.positions[row]}, column {name!r}"
-        return DataError(f"{self.path}: {place}: {what}")
+    def _error(self, name: str, i: int, problem: str, **repair: Any) -> DataError:
+        """The error for the cell of row `i` in a column."""
+        place: dict[str, Any] = {self.unit: self.positions[i]}
+        return DataError(problem, path=self.path, column=name, **place, **repair)
 
 
 def _text(cell: Cell) -> str:
@@ -156,7 +165,7 @@ def _text(cell: Cell) -> str:
 
 
 def _number(cell: Cell) -> float | None:
-    """The number that a cell holds, nan and infinities too; None for text."""
+    """The number that a cell holds, which may be nan or infinite; None for text."""
     if cell is None or (isinstance(cell, str) and "_" in cell):
         return None
     try:

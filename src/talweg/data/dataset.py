@@ -1,8 +1,8 @@
 """`Dataset`: rows of input numbers with one target each, in plain Python lists.
 
-Everything that trains reads `inputs` and `targets`, or iterates over the (input, target)
-pairs. The `kind` follows from the targets: "regression" when they are numbers,
-"classification" when they are indices into the tuple `classes`.
+Training reads `inputs` and `targets`, or iterates over the (input, target) pairs. The `kind`
+follows from the targets: "regression" if they are numbers, "classification" if they are indices
+into the tuple `classes`.
 
 Start reading at `Dataset`.
 """
@@ -19,14 +19,15 @@ from talweg.data.checks import (
     listing,
     number_rows,
     number_targets,
-    shown,
+    short_repr,
 )
 from talweg.data.columns import Columns, FilePath
 from talweg.data.readers import read_columns, read_csv, read_parquet
 from talweg.data.scaling import Scaling
 from talweg.data.splitting import split_rows
-from talweg.data.target import Kind, input_names, notes_on_constants, targets_and_classes
-from talweg.errors import ArgumentError, DataError, DataWarning
+from talweg.data.target import Kind, constant_columns, input_columns, targets_and_classes
+from talweg.error_fields import Argument
+from talweg.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from talweg.data.checks import FloatArray
@@ -87,15 +88,15 @@ class Dataset:
         )
         if len(self.targets) != len(self.inputs):
             raise DataError(
-                f"there are {len(self.inputs)} inputs and {len(self.targets)} targets; "
-                "every row of inputs needs one target"
+                f"there are {len(self.inputs)} inputs and {len(self.targets)} targets",
+                repair="give every row of inputs one target",
             )
         names = [f"x{i}" for i in range(self.n_inputs)] if input_names is None else input_names
         self.input_names = distinct_names("input_names", names)
         if len(self.input_names) != self.n_inputs:
             raise DataError(
-                f"there are {len(self.input_names)} input_names for {self.n_inputs} inputs; "
-                "give each input one name"
+                f"there are {len(self.input_names)} input_names for {self.n_inputs} inputs",
+                repair="give each input one name",
             )
         self.target_name = str(target_name)
 
@@ -175,7 +176,7 @@ class Dataset:
         kind: Kind = "auto",
         ignore: Sequence[str] = (),
     ) -> Self:
-        """The data set in a CSV or Parquet file, whichever its suffix says.
+        """The data set in a CSV or Parquet file; the suffix decides which.
 
         Args:
             path: a file with suffix .csv, .tsv, .txt, .parquet or .pq.
@@ -200,13 +201,17 @@ class Dataset:
 
         if target is None:
             known = listing(columns.names)
-            raise DataError(f"{columns.path}: no target was named; pass target= one of {known}")
-        names = input_names(columns, target, [ignore] if isinstance(ignore, str) else ignore)
-        inputs = [columns.numbers(name, f"leave it out with ignore=[{name!r}]") for name in names]
+            raise DataError(
+                "no target was named", path=columns.path, repair=f"pass target= one of {known}"
+            )
+        names = input_columns(columns, target, [ignore] if isinstance(ignore, str) else ignore)
+        inputs = [
+            columns.numbers(name, "leave it out with", Argument("ignore", [name])) for name in names
+        ]
         targets, classes = targets_and_classes(columns, target, kind)
-        for note in notes_on_constants(names, inputs, target, targets):
+        for warning in constant_columns(columns.path, names, inputs, target, targets):
             # 3: the line that called from_csv, from_parquet or from_file
-            warnings.warn(f"{columns.path}: {note}", DataWarning, stacklevel=3)
+            warnings.warn(warning, stacklevel=3)
         return cls(
             np.transpose(inputs), targets, input_names=names, target_name=target, classes=classes
         )
@@ -243,10 +248,10 @@ class Dataset:
         return f"Dataset({len(self)} rows; inputs: {listing(self.input_names)}; target: {target})"
 
     def subset(self, indices: Iterable[int]) -> Self:
-        """Some of the rows, in the order asked for.
+        """Some of the rows, in the order of the indices.
 
         Args:
-            indices: row numbers from 0; a number may come twice.
+            indices: row numbers from 0; a number may occur twice.
 
         Returns:
             A data set with the same names and classes, which shares the rows.
@@ -255,11 +260,13 @@ class Dataset:
             DataError: if there are no indices, or one is not a row.
         """
         rows = list(indices)
-        # A mask of truth values would otherwise pick rows 0 and 1 over and over.
+        # A mask of truth values would otherwise select rows 0 and 1 again and again.
         wrong = [row for row in rows if isinstance(row, bool) or not is_index(row, len(self))]
         if wrong or not rows:
-            what = f"{shown(wrong[0])} is no row number" if wrong else "no rows were asked for"
-            raise DataError(f"{what}; the data set has rows 0 to {len(self) - 1}")
+            what = (
+                f"{short_repr(wrong[0])} is not a row number" if wrong else "there are no indices"
+            )
+            raise DataError(what, repair=f"the data set has rows 0 to {len(self) - 1}")
         return self._rows(rows)
 
     def _rows(self, rows: Sequence[int]) -> Self:
@@ -269,14 +276,14 @@ class Dataset:
         return part
 
     def split(self, fraction: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
-        """Two data sets that share out the rows at random: one to train on, one to validate on.
+        """Divide the rows at random into two data sets: for training and for validation.
 
-        The validation part gets fraction * rows rows, rounded, but at least one and not
-        all. In a classification it gets about that fraction of each class, and every class
-        keeps at least one row in the training part, so tiny classes may make it smaller.
+        The validation part has fraction * rows rows, rounded, but at least one and not
+        all. In a classification it has about that fraction of each class, and every class
+        has at least one row in the training part, so very small classes can make it smaller.
 
         Args:
-            fraction: the share of the validation part, between 0 and 1.
+            fraction: the fraction of rows in the validation part, between 0 and 1.
             seed: the same seed gives the same parts.
 
         Returns:
@@ -284,7 +291,7 @@ class Dataset:
 
         Raises:
             ArgumentError: if the fraction is not between 0 and 1.
-            DataError: if no row can be held back.
+            DataError: if there are too few rows to divide.
 
         Example:
             >>> training, validation = lesson_data().split(fraction=0.25, seed=0)
@@ -298,8 +305,8 @@ class Dataset:
     def input_scaling(self) -> Scaling:
         """The scaling that standardises the inputs of this data set.
 
-        Call it on the training part alone, and standardise every part with it: what the
-        validation part looks like must not reach the model.
+        Call it on the training part alone, and standardise every part with it: the statistics
+        of the validation part must not enter the training.
 
         Returns:
             One mean and one deviation for each input.
@@ -354,8 +361,8 @@ class Dataset:
 
         if self.classes:
             raise ArgumentError(
-                f"the target {self.target_name!r} is a class, which has no scale; "
-                "standardise the inputs alone"
+                f"the target {self.target_name!r} is a class, which has no scale",
+                repair="standardise the inputs alone",
             )
         return np.reshape(self.targets, (len(self), -1))
 

@@ -1,9 +1,9 @@
-"""Reading CSV and Parquet files into `Columns`, with one clear line for every bad file.
+"""Readers of CSV and Parquet files; the result is `Columns`.
 
-Checked here is the form: a header that names every column once, at least one row, rows of
-equal length. CSV is read by Python's `csv` module, which knows the line number of every row;
-Parquet by polars. A Parquet file behaves as the CSV file with the same cells would: columns
-that hold neither integers nor decimals (truth values, dates, lists) count as text.
+The readers check the form: a header that names every column once, at least one row, rows of
+equal length. CSV is read by Python's `csv` module, which knows the line number of every row,
+and Parquet by polars. A Parquet file behaves as the CSV file with the same cells: columns that
+hold neither integers nor decimals (truth values, dates, lists) are text.
 
 Start reading at `read_csv`.
 """
@@ -23,13 +23,13 @@ _PARQUET_MARK = b"PAR1"  # the first and the last four bytes of every Parquet fi
 
 
 def read_columns(path: FilePath) -> Columns:
-    """The columns of a CSV or Parquet file, whichever its suffix says.
+    """The columns of a CSV or Parquet file; the suffix decides which.
 
     Args:
         path: a file with suffix .csv, .tsv, .txt, .parquet or .pq.
 
     Returns:
-        The columns; no cell has been checked yet.
+        The columns; their cells are not checked yet.
 
     Raises:
         DataError: if the file cannot be read or has another suffix.
@@ -44,15 +44,17 @@ def read_columns(path: FilePath) -> Columns:
         return read_csv(path)
     if suffix in _PARQUET_SUFFIXES:
         return read_parquet(path)
-    _read_bytes(path)  # a file that is not there is the more useful thing to say
+    _read_bytes(path)  # the error for a missing file comes first: it is the more useful one
     known = listing(_TEXT_SUFFIXES + _PARQUET_SUFFIXES)
-    raise DataError(f"{path}: the suffix {suffix!r} is unknown; save it as one of {known}")
+    raise DataError(
+        f"the suffix {suffix!r} is unknown", path=str(path), repair=f"save it as one of {known}"
+    )
 
 
 def read_csv(path: FilePath) -> Columns:
     """The columns of a text file whose first line names them.
 
-    The delimiter is the comma, semicolon or tab that cuts the first line into the most
+    The delimiter is the comma, semicolon or tab that divides the first line into the most
     fields. Blank lines are skipped, except in a file of one column: there a blank line
     between two others is an empty cell.
 
@@ -63,15 +65,17 @@ def read_csv(path: FilePath) -> Columns:
         The columns; cells are text.
 
     Raises:
-        DataError: if the file cannot be read, is no UTF-8 text, has no rows, has a column
+        DataError: if the file cannot be read, is not UTF-8 text, has no rows, has a column
             without a name or two of one name, or a row of another length than the first.
     """
     text = _decoded(path, _read_bytes(path)).rstrip("\r\n")
     records = _records(path, text)
     names = next((_header(path, record) for _, record in records if not _is_blank(record)), None)
     if names is None:
-        raise DataError(f"{path}: the file is empty; expected a line of column names, then rows")
-    flat: list[str] = []  # one row after another: a million small lists would cost seconds
+        raise DataError(
+            "the file is empty; expected a line of column names, then rows", path=str(path)
+        )
+    flat: list[str] = []  # one row after another: a million small lists would take seconds
     lines: list[int] = []
     for line, record in records:
         if len(record) == len(names):
@@ -83,8 +87,10 @@ def read_csv(path: FilePath) -> Columns:
         else:
             fields = "field" if len(record) == 1 else "fields"
             raise DataError(
-                f"{path}: line {line}: found {len(record)} {fields}, expected "
-                f"{len(names)} as in the header; add or remove a delimiter, or quote the text"
+                f"found {len(record)} {fields}, expected {len(names)} as in the header",
+                path=str(path),
+                line=line,
+                repair="add or remove a delimiter, or quote the text",
             )
         lines.append(line)
     _require_rows(path, names, len(lines))
@@ -99,8 +105,8 @@ def read_parquet(path: FilePath) -> Columns:
         path: a Parquet file of any suffix.
 
     Returns:
-        The columns: floats where the file has integers or decimals, else text; None where a
-        value is missing.
+        The columns: floats where the file has integers or decimals, otherwise text; None where
+        a value is missing.
 
     Raises:
         DataError: if the file cannot be read or has no rows.
@@ -110,14 +116,18 @@ def read_parquet(path: FilePath) -> Columns:
     raw = _read_bytes(path)
     if not (raw.startswith(_PARQUET_MARK) and raw.endswith(_PARQUET_MARK)):
         raise DataError(
-            f"{path}: this is not a whole Parquet file; write it again (text is read as .csv)"
+            "this is not a whole Parquet file",
+            path=str(path),
+            repair="write it again (text is read as .csv)",
         )
     try:
-        # From memory: given a path, polars would expand "*" and "[1]" in it.
+        # From memory: polars expands "*" and "[1]" in a path.
         frame = pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: the Parquet file is broken ({reason}); write it again") from None
+        raise DataError(
+            f"the Parquet file is damaged ({reason})", path=str(path), repair="write it again"
+        ) from None
     names = _header(path, frame.columns)
     _require_rows(path, names, frame.height)
     cells = {
@@ -134,15 +144,15 @@ def read_inputs(path: FilePath, input_names: Sequence[str]) -> list[list[float]]
 
     Args:
         path: a file with suffix .csv, .tsv, .txt, .parquet or .pq.
-        input_names: the columns, in the order in which the model takes them; others in the
-            file are not looked at.
+        input_names: the columns, in the order in which the model takes them; other columns of
+            the file are not read.
 
     Returns:
         For each row of the file one list of floats, as long as `input_names`.
 
     Raises:
-        DataError: if the file cannot be read, lacks a column, or has a cell in one of them
-            that is not a finite number.
+        DataError: if the file cannot be read or has no such column, or a cell in one of them
+            is not a finite number.
     """
     columns = read_columns(path)
     inputs = [columns.numbers(name) for name in input_names]
@@ -153,24 +163,29 @@ def _read_bytes(path: FilePath) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        reason = "there is no such file; check the name and the folder"
+        reason, repair = "there is no such file", "check the name and the folder"
     except IsADirectoryError:
-        reason = "this is a folder; name a file in it"
+        reason, repair = "this is a folder", "name a file in it"
     except OSError as error:
-        reason = f"the file cannot be read ({error.strerror}); check its permissions"
-    raise DataError(f"{path}: {reason}")
+        reason, repair = f"the file cannot be read ({error.strerror})", "check its permissions"
+    raise DataError(reason, path=str(path), repair=repair)
 
 
 def _decoded(path: FilePath, raw: bytes) -> str:
     if b"\0" in raw:
-        raise DataError(f"{path}: this is a binary file or UTF-16; save it as text in UTF-8")
+        raise DataError(
+            "this is a binary file or UTF-16", path=str(path), repair="save it as text in UTF-8"
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise DataError(
-            f"{path}: line {line}: byte 0x{byte:02x} is not UTF-8 text; save the file as UTF-8"
+            f"byte 0x{byte:02x} is not UTF-8 text",
+            path=str(path),
+            line=line,
+            repair="save the file as UTF-8",
         ) from None
 
 
@@ -180,7 +195,7 @@ def _records(path: FilePath, text: str) -> Iterator[tuple[int, list[str]]]:
         io.StringIO(text, newline=""),
         delimiter=_delimiter(path, text),
         skipinitialspace=True,
-        strict=True,  # else a quote that is never closed swallows the rest of the file
+        strict=True,  # otherwise an open quote contains the rest of the file
     )
     line = 1
     try:
@@ -189,20 +204,23 @@ def _records(path: FilePath, text: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{path}: line {line}: {error}; check the quotes (a quote in quoted text is doubled)"
+            str(error),
+            path=str(path),
+            line=line,
+            repair="check the quotes (a quote in quoted text is doubled)",
         ) from None
 
 
 def _delimiter(path: FilePath, text: str) -> str:
-    """The delimiter that makes the most fields of the header; at a tie the first here."""
+    """The delimiter that divides the header into the most fields; the first of equal ones."""
 
     def fields(delimiter: str) -> int:
-        # The header is in the beginning; 100,000 letters are also below csv's limit for a field.
-        beginning = io.StringIO(text[:100_000], newline="")
-        records = csv.reader(beginning, delimiter=delimiter, skipinitialspace=True, strict=True)
+        # The header is in the first 100,000 letters, which is also below csv's limit for a field.
+        start = io.StringIO(text[:100_000], newline="")
+        records = csv.reader(start, delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
             return next((len(record) for record in records if not _is_blank(record)), 0)
-        except csv.Error:  # a quoted name goes on behind its quotes, so this cannot be it
+        except csv.Error:  # a quoted name continues after its quotes: not this delimiter
             return 0
 
     return max("\t,;" if Path(path).suffix.lower() == ".tsv" else ",;\t", key=fields)
@@ -213,12 +231,15 @@ def _header(path: FilePath, record: Sequence[str]) -> tuple[str, ...]:
     for index, name in enumerate(names):
         if not name:
             raise DataError(
-                f"{path}: column {index + 1} has no name; write one in the header, such as 'row'"
+                f"column {index + 1} has no name",
+                path=str(path),
+                repair="write one in the header, such as 'row'",
             )
         if (first := names.index(name)) < index:
             raise DataError(
-                f"{path}: columns {first + 1} and {index + 1} are both named {name!r}; "
-                "the header must give each column a name of its own"
+                f"columns {first + 1} and {index + 1} are both named {name!r}",
+                path=str(path),
+                repair="give each column a name of its own in the header",
             )
     return names
 
@@ -226,10 +247,12 @@ def _header(path: FilePath, record: Sequence[str]) -> tuple[str, ...]:
 def _require_rows(path: FilePath, names: Sequence[str], rows: int) -> None:
     if not rows:
         raise DataError(
-            f"{path}: there are no rows below the header ({listing(names)}); add at least one"
+            f"there are no rows below the header ({listing(names)})",
+            path=str(path),
+            repair="add at least one",
         )
 
 
 def _is_blank(record: Sequence[str]) -> bool:
-    """Whether a record is an empty line; ",," is none: it has cells, which are empty."""
+    """Whether a record is an empty line; ",," is not: it has cells, which are empty."""
     return len(record) <= 1 and not "".join(record).strip()

@@ -1,4 +1,7 @@
-"""`Scaling`: columns of numbers to standard units, mean 0 and deviation 1, and back."""
+"""`Scaling`: columns of numbers in standard units (mean 0, deviation 1), and the inverse.
+
+Start reading at `Scaling`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -68,7 +71,7 @@ class Scaling:
         return [(x - mean) / deviation for x, mean, deviation in scales]
 
     def apply_rows(self, rows: Any) -> "FloatArray":
-        """Many rows in standard units: `apply` of each, to the last bit, but faster.
+        """Rows in standard units: the same bits as `apply` of each row, but faster.
 
         Args:
             rows: a list of rows as for `apply`, or an array of shape (rows, columns).
@@ -92,7 +95,7 @@ class Scaling:
             return (table - self.means) / self.deviations
 
     def invert(self, row: Sequence[float]) -> list[float]:
-        """The row in the columns' own units: what `apply` undone gives.
+        """The row in the columns' own units: the inverse of `apply`.
 
         Args:
             row: one number for each column, in standard units.
@@ -110,17 +113,17 @@ class Scaling:
     def _check(self, length: int) -> None:
         if length != len(self.means):
             raise ShapeError(
-                f"the row has {length} numbers, the scaling was made for {len(self.means)}; "
-                "use the scaling of this data set's own columns"
+                f"the row has {length} numbers, the scaling was made for {len(self.means)}",
+                repair="use the scaling of this data set's own columns",
             )
 
 
 def _mean_and_deviation(column: "FloatArray") -> tuple[float, float]:
-    """The mean and the population standard deviation; 1.0 for a constant column's.
+    """The mean and the population standard deviation; for a constant column 1.0.
 
     The numbers are divided by a power of two, which is exact, so that no square or sum
-    overflows or vanishes. NumPy's own sums depend on the processor in the last bits; fsum's
-    do not.
+    overflows or underflows. The last bits of NumPy's sums depend on the processor; those of
+    fsum do not.
     """
     import numpy as np
 

@@ -1,6 +1,7 @@
-"""From the columns of a file to inputs and targets: what is predicted, and from what.
+"""Inputs and targets from the columns of a file: which columns are inputs, and what the target is.
 
-Start reading at `targets_and_classes`: how a column becomes numbers or classes.
+A target is a number (regression) or the index of a class (classification). Start reading at
+`targets_and_classes`.
 """
 
 from collections.abc import Sequence
@@ -8,15 +9,17 @@ from typing import Literal, TypeAlias
 
 from talweg.data.checks import listing
 from talweg.data.columns import Columns
-from talweg.errors import ArgumentError, DataError
+from talweg.error_fields import Argument
+from talweg.errors import ArgumentError, DataError, DataWarning
 
 Kind: TypeAlias = Literal["auto", "regression", "classification"]
 
 _MOST_CLASSES = 10
-_ROWS_A_CLASS = 5
+_ROWS_PER_CLASS = 5
+"""Limits for integer targets to be classes: their values, and the rows of each on average."""
 
 
-def input_names(columns: Columns, target: str, ignore: Sequence[str]) -> tuple[str, ...]:
+def input_columns(columns: Columns, target: str, ignore: Sequence[str]) -> tuple[str, ...]:
     """The columns to predict from: all but the target and the ignored ones.
 
     Args:
@@ -28,24 +31,27 @@ def input_names(columns: Columns, target: str, ignore: Sequence[str]) -> tuple[s
         At least one name, in the order of the file.
 
     Raises:
-        DataError: if a column named is not there, is both target and ignored, if none is
-            left, or if one that is left holds text.
+        DataError: if a named column does not exist or is both target and ignored, if no input
+            is left, or if an input holds text.
     """
     for name in (target, *ignore):
         columns.require(name)
     if target in ignore:
-        raise DataError(f"{columns.path}: column {target!r} is both the target and in ignore")
+        raise DataError(f"column {target!r} is both the target and ignored", path=columns.path)
     inputs = tuple(name for name in columns.names if name != target and name not in ignore)
     if not inputs:
         raise DataError(
-            f"{columns.path}: no column is left as input beside the target {target!r}; "
-            f"the file has {listing(columns.names)}"
+            f"no column is left as input besides the target {target!r}; "
+            f"the file has {listing(columns.names)}",
+            path=columns.path,
         )
     texts = [name for name in inputs if columns.is_text(name)]
     if texts:
         raise DataError(
-            f"{columns.path}: inputs must be numbers, but there is text in {listing(texts)}; "
-            f"leave such columns out with ignore={[*ignore, *texts]!r}"
+            f"inputs must be numbers, but there is text in {listing(texts)}",
+            path=columns.path,
+            repair="leave such columns out with",
+            suggestion=Argument("ignore", [*ignore, *texts]),
         )
     return inputs
 
@@ -75,61 +81,73 @@ def targets_and_classes(
         ([1, 0, 1], ('9', '10'))
     """
     if kind not in ("auto", "regression", "classification"):
-        raise ArgumentError(f"kind is {kind!r}; expected 'auto', 'regression' or 'classification'")
+        raise ArgumentError(
+            argument="kind", expected="'auto', 'regression' or 'classification'", got=kind
+        )
     if kind == "regression" or (kind == "auto" and not columns.is_text(name)):
-        numbers = columns.numbers(name, "take texts as classes with kind='classification'")
-        if kind == "regression" or not _look_like_classes(numbers):
+        as_classes = Argument("kind", "classification")
+        numbers = columns.numbers(name, "take texts as classes with", as_classes)
+        if kind == "regression" or not _are_classes(numbers):
             return numbers, None
     labels, classes = _labels(columns, name)
     if len(classes) < 2:
         raise DataError(
-            f"{columns.path}: the target {name!r} is {classes[0]!r} in every row; "
-            "a classification needs at least two classes"
+            f"the target {name!r} is {classes[0]!r} in every row; "
+            "a classification needs at least two classes",
+            path=columns.path,
         )
     index = {label: i for i, label in enumerate(classes)}
     return [index[label] for label in labels], classes
 
 
-def notes_on_constants(
+def constant_columns(
+    path: str,
     names: Sequence[str],
     inputs: Sequence[Sequence[float]],
     target: str,
     targets: Sequence[float],
-) -> list[str]:
-    """What to warn of: columns with one number in every row. In one row that means nothing.
+) -> list[DataWarning]:
+    """Warnings for columns that hold one number in every row.
 
     Args:
+        path: the file.
         names: the input columns.
         inputs: for each of them its numbers.
         target: the target column.
         targets: its numbers, or indices of classes.
 
     Returns:
-        At most one sentence for the inputs and one for the target.
+        At most one warning for the inputs and one for the target; none for a single row.
     """
     if len(targets) == 1:
         return []
-    notes = []
+    warnings = []
     constant = [name for name, column in zip(names, inputs, strict=True) if _is_constant(column)]
     if constant:
-        notes.append(
-            f"the number is the same in every row of {listing(constant)}; nothing can be "
-            f"learned from that, so leave it out with ignore={constant!r}"
+        warnings.append(
+            DataWarning(
+                f"the number is the same in every row of {listing(constant)}",
+                path=path,
+                repair="nothing can be learned from that, so leave it out with",
+                suggestion=Argument("ignore", constant),
+            )
         )
     if _is_constant(targets):
-        notes.append(f"the target {target!r} is {targets[0]} in every row; choose another one")
-    return notes
+        problem = f"the target {target!r} is {targets[0]} in every row"
+        warnings.append(DataWarning(problem, path=path, repair="choose another one"))
+    return warnings
 
 
-def _look_like_classes(numbers: Sequence[float]) -> bool:
+def _are_classes(numbers: Sequence[float]) -> bool:
+    """Whether numbers are labels of classes: integers of few values, each in several rows."""
     if not all(map(float.is_integer, numbers)):
         return False
     distinct = len(set(numbers))
-    return 2 <= distinct <= _MOST_CLASSES and len(numbers) >= _ROWS_A_CLASS * distinct
+    return 2 <= distinct <= _MOST_CLASSES and len(numbers) >= _ROWS_PER_CLASS * distinct
 
 
 def _labels(columns: Columns, name: str) -> tuple[list[str], tuple[str, ...]]:
-    """The class of each row, and the classes in order: 2 before 10, "1" the same as "1.0"."""
+    """The class of each row, and the classes in order: 2 before 10, and "1" equal to "1.0"."""
     try:
         numbers = columns.numbers(name)
     except DataError:

@@ -64,7 +64,7 @@ class Curvature:
         settings = {"loss": loss, "reduction": reduction, "tolerance": tolerance, "seed": seed}
         for name, (expected, is_valid) in _RULES.items():
             if not is_valid(settings[name]):
-                raise ArgumentError(f"{name} must be {expected}, got {settings[name]!r}")
+                raise ArgumentError(argument=name, expected=expected, got=settings[name])
         self.samples = samples_of(data, "data")
         self.weight = 1.0 / len(self.samples) if reduction == "mean" else 1.0
         self.model, self.loss = model, loss

@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal, TypeAlias
 
+from talweg.error_fields import PYTHON, Notation
+
 Status: TypeAlias = Literal[
     "found", "still falling at lr_max", "never fell", "diverged at once", "interrupted"
 ]
@@ -215,6 +217,7 @@ def summary(
     smoothing: float,
     found: dict[str, float],
     ending: str,
+    notation: Notation = PYTHON,
 ) -> str:
     """One sentence: the suggestions, or why there are none; why the test stopped; what to try.
 
@@ -224,14 +227,17 @@ def summary(
         smoothed: the smoothed losses.
         smoothing: their smoothing.
         found: the suggestions.
-        ending: why the test stopped.
+        ending: why the test stopped before the last rate; empty if it did not.
+        notation: how arguments of the test are written.
     """
+    name = notation.name
+    ending = ending or f"{name('lr_max')} was reached"
     if kind == "interrupted":
         return f"interrupted after {len(smoothed)} steps: no suggestion, run the test to its end"
     if kind == "diverged at once":
         return (
             f"diverged at once: the loss rose from the start at {rates[0]:.3g} and did not fall "
-            f"({ending}): no suggestion; try a smaller lr_min"
+            f"({ending}): no suggestion; try a smaller {name('lr_min')}"
         )
     first = warm_up_steps(smoothing)
     start, best = smoothed[first], lowest_index(smoothed, first)
@@ -239,15 +245,16 @@ def summary(
         return (
             f"never fell: from {rates[0]:.3g} to {rates[-1]:.3g} the loss did not fall clearly "
             f"below the {start:.4g} of the start ({ending}): no suggestion; try a model that is "
-            "not trained yet, a larger lr_max, or, with batches, another seed or a larger "
-            "batch_size"
+            f"not trained yet, a larger {name('lr_max')}, or, with batches, another seed or a "
+            f"larger {name('batch_size')}"
         )
     if kind == "still falling at lr_max":
         return (
-            f"still falling at lr_max: the loss went from {start:.4g} to {smoothed[best]:.4g} "
-            f"and was still falling at {rates[-1]:.3g}: no suggestion; try a larger lr_max"
+            f"still falling at {name('lr_max')}: the loss went from {start:.4g} to "
+            f"{smoothed[best]:.4g} and was still falling at {rates[-1]:.3g}: no suggestion; "
+            f"try a larger {name('lr_max')}"
         )
-    named = ", ".join(f"{name} {rate:.3g}" for name, rate in found.items())
+    named = ", ".join(f"{rule} {rate:.3g}" for rule, rate in found.items())
     return (
         f"found: {named}; the loss fell from {start:.4g} to {smoothed[best]:.4g}, most of it by "
         f"{rates[end_of_descent(smoothed, first)]:.3g} ({ending})"

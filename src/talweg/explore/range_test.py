@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ from talweg import losses
 from talweg._util.atomic_files import write_whole
 from talweg._util.deprecation import RenamedAttribute
 from talweg.autodiff.backward import inner_nodes
+from talweg.error_fields import PYTHON, Notation
 from talweg.errors import ArgumentError
 from talweg.explore import range_rules
 from talweg.explore.limits import limit_at_start
@@ -79,6 +80,7 @@ class RangeTest:
         summary: one sentence: why the test stopped, and without suggestions also why there are
             none and what to try.
         limit_of: computes `max_stable_lr`; None if it is not known how.
+        summary_of: writes the summary in a notation, see `describe`.
 
     Example:
         >>> RangeTest([0.1, 1.0], [5.0, 6.0], [5.0, 6.0], {}, "never fell", "never fell")
@@ -92,6 +94,7 @@ class RangeTest:
     status: Status
     summary: str
     limit_of: Callable[[], float | None] | None = field(default=None, repr=False, compare=False)
+    summary_of: Callable[[Notation], str] | None = field(default=None, repr=False, compare=False)
 
     in_words = RenamedAttribute("summary")
     limit = RenamedAttribute("max_stable_lr")
@@ -103,6 +106,14 @@ class RangeTest:
         It is that of `tw.sharpness` for the optimiser of the test, computed on first access.
         """
         return None if self.limit_of is None else self.limit_of()
+
+    def describe(self, notation: Notation = PYTHON) -> str:
+        """The summary, with the arguments of `lr_range_test` written in a notation.
+
+        Args:
+            notation: how arguments are written; `summary` has Python's.
+        """
+        return self.summary if self.summary_of is None else self.summary_of(notation)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the losses over the learning rate, with the suggestions and `max_stable_lr`.
@@ -279,15 +290,15 @@ def _result(history: History, smoothing: float, steps: int, stop_factor: float) 
     if history.status != "interrupted":
         kind = range_rules.status(recorded, smoothed, smoothing, steps, stopped)
     found = range_rules.suggestions(rates, smoothed, smoothing) if kind == "found" else {}
-    ending = "lr_max was reached"
+    ending = ""
     if history.status == "diverged" and math.isfinite(recorded[-1]):
         ending = f"a gradient or an update was not finite at {rates[-1]:.3g}"
     elif history.status == "diverged":
         ending = f"the loss was {recorded[-1]:g} at {rates[-1]:.3g}"
     elif stopped:
         ending = f"the loss rose over {stop_factor:g} times its lowest at {rates[-1]:.3g}"
-    words = range_rules.summary(kind, rates, smoothed, smoothing, found, ending)
-    return RangeTest(rates, recorded, smoothed, found, kind, words)
+    summary = partial(range_rules.summary, kind, rates, smoothed, smoothing, found, ending)
+    return RangeTest(rates, recorded, smoothed, found, kind, summary(), summary_of=summary)
 
 
 class _StopWhenTooHigh:
@@ -361,18 +372,19 @@ def _refuse_bad_settings(
 ) -> None:
     for name, rate in (("lr_min", lr_min), ("lr_max", lr_max)):
         if not (_is_number(rate) and rate > 0.0):
-            raise ArgumentError(f"{name} must be a finite number above 0, got {rate!r}")
+            raise ArgumentError(argument=name, expected="a finite number above 0", got=rate)
     if not lr_min < lr_max:
         raise ArgumentError(
-            f"lr_min must be below lr_max, got lr_min={lr_min!r} and lr_max={lr_max!r}"
+            argument="lr_min", expected=f"below the last rate, {lr_max!r}", got=lr_min
         )
     if not (_is_number(smoothing) and 0.0 <= smoothing < 1.0):
         raise ArgumentError(f"smoothing must be at least 0 and below 1, got {smoothing!r}")
     fewest = max(10, 3 * (warm_up_steps(smoothing) + 1))
     if not _is_integer(steps) or steps < fewest:
         raise ArgumentError(
-            f"steps must be an integer of at least {fewest} with smoothing={smoothing:g}, "
-            f"got {steps!r}"
+            argument="steps",
+            expected=f"an integer of at least {fewest} with smoothing={smoothing:g}",
+            got=steps,
         )
     if not (_is_number(stop_factor) and stop_factor > 1.0):
         raise ArgumentError(f"stop_factor must be a finite number above 1, got {stop_factor!r}")

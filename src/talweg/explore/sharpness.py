@@ -69,7 +69,7 @@ class Sharpness:
             '0.18 is 1.8 times the limit at these weights, 0.1: expect a spike first'
         """
         if not (isinstance(lr, (int, float)) and 0.0 <= lr < math.inf):
-            raise ArgumentError(f"lr must be a finite number of at least 0, got {lr!r}")
+            raise ArgumentError(argument="lr", expected="a finite number of at least 0", got=lr)
         return compare_with_limit(lr, self.max_stable_lr, "at these weights")
 
     def __repr__(self) -> str:

@@ -77,7 +77,7 @@ def choose_executor(
             return _native_executor(objective, optimizer, settings, as_floats=as_floats), ""
         except NativeError as error:
             if settings.engine == "native":
-                raise NativeError(f'engine="native" is not possible: {error}') from None
+                raise NativeError.not_possible(error) from None
             reason = str(error)
     return EagerExecutor(objective, optimizer, settings.clip_norm), reason
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
 
+ADVICE = "try a smaller learning rate or clip_norm"
+"""What to try after a run that diverged; its verdict ends with it."""
+
 
 @dataclass
 class History:
@@ -73,6 +76,11 @@ class History:
     def steps(self) -> int:
         """The number of steps recorded."""
         return len(self.losses)
+
+    @property
+    def advice(self) -> str:
+        """What to try after a run that diverged: the end of its `verdict`; empty for others."""
+        return ADVICE if self.status == "diverged" else ""
 
     @property
     def best_step(self) -> int | None:

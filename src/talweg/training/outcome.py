@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from talweg.training.history import History
+from talweg.training.history import ADVICE, History
 from talweg.training.objective import Objective
 
 
@@ -31,8 +31,7 @@ def describe_divergence(losses: Sequence[float], gradient: float, name: str) -> 
     return (
         f"diverged at step {len(losses)}: the loss is {losses[-1]:.6g}{before}, the largest "
         f"gradient {gradient:.6g} ({name})"
-        f"{', and the update is not finite' if overflows else ''}; "
-        "try a smaller learning rate or clip_norm"
+        f"{', and the update is not finite' if overflows else ''}; {ADVICE}"
     )
 
 

@@ -113,7 +113,9 @@ def test_momentum_width_and_initial_scale_give_the_runs_of_train(engine):
         same(run, history)
         ends.add(history.status)
     assert ends == {"finished", "diverged"}
-    assert result.fallback_reason == ("" if engine == "native" else 'engine="eager" was asked for')
+    assert result.fallback_reason == (
+        "" if engine == "native" else "the eager engine was requested"
+    )
 
 
 @pytest.mark.parametrize("optimizer", [tw.Adam, tw.RMSprop, tw.AdamW])

@@ -348,7 +348,7 @@ class ByName:
 
 def test_samples_of_several_programs_are_refused_also_one_at_a_time():
     named = [(("a", 1.0), 0.3), (("b", 2.0), 0.4)]
-    with pytest.raises(NativeError, match=r"example 1 has another shape .* as an index$"):
+    with pytest.raises(NativeError, match=r"example 1 has another shape .* as an index; allow"):
         sweep(ByName, named, [0.1, 0.2], batch_size=1, steps=3, engine="native")
 
 
@@ -418,7 +418,7 @@ def test_runs_are_made_on_demand():
 
 
 def test_ctrl_c_keeps_the_runs_that_were_finished(monkeypatch):
-    monkeypatch.setattr(lane_trainer, "_SLICE", 1e-9)  # one group at a time
+    monkeypatch.setattr(lane_trainer, "_SLICE", 1e-9)  # one lane batch at a time
 
     class Bar:
         def __init__(self, *_):

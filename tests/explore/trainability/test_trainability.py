@@ -60,7 +60,10 @@ def test_a_setting_of_the_optimiser_and_a_scale_as_axes():
         ({"seed": None}, "seed must be an integer, got None"),
         ({"loss": 3}, "loss must be a function"),
         ({"optimizer": "SGD"}, "optimizer must be"),
-        ({"x": ("learning_rate[1]", 1e-3, 1.0)}, r"x and y are both learning_rate\[1\]"),
+        (
+            {"x": ("learning_rate[1]", 1e-3, 1.0)},
+            r"y: learning_rate\[1\] is the setting along x too",
+        ),
         ({"x": ("beta1", 0.1, 0.9)}, "'beta1' is no setting of a run with SGD; there are learning"),
         ({"x": ("nesterov", 0.1, 0.9)}, "'nesterov' is no setting of a run with SGD"),
         ({"x": ("momentum", 0.0, 1.5)}, r"momentum must be at least 0 and below 1, got 1\.49"),

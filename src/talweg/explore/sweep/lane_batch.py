@@ -88,7 +88,7 @@ class LaneBatch:
                 parts.append((alike - numbers[0], arrays))
         except NativeError as reason:
             if self.specification.engine == "native":
-                raise NativeError(f'engine="native" is not possible: {reason}') from None
+                raise NativeError.not_possible(reason) from None
             return self._one_by_one(task, str(reason))
         return TaskResult(self._joined(parts, len(numbers)))
 

@@ -188,7 +188,7 @@ class Specification:
             NativeError: with the reason.
         """
         if self.engine == "eager":
-            raise NativeError('engine="eager" was asked for')
+            raise NativeError("the eager engine was requested")
         if self.may_have_batches and self.settings.get("seed", 0) is None:
             raise NativeError("seed=None shuffles by Python's own random, one run after the other")
         in_grid = {name: values for name, values in self.choices.items() if name in IN_GRID}

@@ -148,7 +148,7 @@ def _prepared(
         return SweepJob(specification, in_lanes=True), batch, ""
     except NativeError as reason:
         if specification.engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
+            raise NativeError.not_possible(reason) from None
         return SweepJob(specification, in_lanes=False), LaneBatch(specification, None), str(reason)
 
 

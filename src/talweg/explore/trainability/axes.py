@@ -162,34 +162,42 @@ def parse_axis(given: AxisLike, which: str) -> Axis:
     """
     if not isinstance(given, (tuple, list)) or len(given) not in (3, 4):
         raise ArgumentError(
-            f'{which} must be (name, low, high) such as ("learning_rate", 1e-3, 10.0), '
-            f"got {given!r}"
+            argument=which,
+            expected='(name, low, high) such as ("learning_rate", 1e-3, 10.0)',
+            got=given,
         )
     name, low, high = given[:3]
     _require_name(name, which)
     ends: tuple[Any, Any] = (low, high)
     for end in ends:
         if isinstance(end, bool) or not isinstance(end, Real) or not math.isfinite(end):
-            raise ArgumentError(f"the ends of {which} must be finite numbers, got {end!r}")
+            raise ArgumentError(f"both ends must be finite numbers, got {end!r}", argument=which)
     if not low < high or not math.isfinite(high - low):
-        raise ArgumentError(f"{which} must go from a low number to a higher one, got {given!r}")
+        raise ArgumentError(
+            argument=which, expected="a range from a low number to a higher one", got=given
+        )
     scale: Any = given[3] if len(given) == 4 else "log" if 0.0 < 10.0 * low <= high else "linear"
     if scale not in ("log", "linear"):
-        raise ArgumentError(f'the scale of {which} must be "log" or "linear", got {scale!r}')
+        raise ArgumentError(f'the scale must be "log" or "linear", got {scale!r}', argument=which)
     if scale == "log" and low <= 0.0:
-        raise ArgumentError(f"{which} is logarithmic, so its low end must be above 0, got {low!r}")
+        raise ArgumentError(
+            f"a logarithmic axis must start above 0, this one starts at {low!r}", argument=which
+        )
     return Axis(name, float(low), float(high), scale)
 
 
 def _require_name(name: Any, which: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z_]\w*(\[\d{1,6}\])?", name, re.ASCII):
         raise ArgumentError(
-            f'{which} must name a setting such as "learning_rate", "learning_rate[0]" (that of '
-            f'the first layer), "initial_scale" or "momentum", got {name!r}'
+            argument=which,
+            expected='the name of a setting, such as "learning_rate", "learning_rate[0]" (that of '
+            'the first layer), "initial_scale" or "momentum"',
+            got=name,
         )
     setting = name.split("[")[0]
     if setting != name and setting not in LAYER_SETTINGS:
         raise ArgumentError(
-            f"{which}: {setting} is the same for all layers, got {name!r}; a single layer can "
-            f"have {' and '.join(LAYER_SETTINGS)}"
+            f"{setting} is the same for all layers, got {name!r}",
+            argument=which,
+            repair=f"a single layer can have {' and '.join(LAYER_SETTINGS)}",
         )

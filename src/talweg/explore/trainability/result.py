@@ -20,6 +20,7 @@ from pathlib import Path
 from talweg._util.arrays import Array
 from talweg._util.deprecation import RenamedAttribute
 from talweg._util.progress import counting_bar
+from talweg.error_fields import Argument
 from talweg.errors import ArgumentError
 from talweg.explore.trainability.boundary import (
     Dimension,
@@ -239,7 +240,7 @@ class TrainabilityMap:
             raise ArgumentError("give both x and y of the point to zoom into, or neither")
         found = densest_boundary_point(self.converged)
         if found is None:
-            raise ArgumentError(NO_BOUNDARY)
+            raise _no_boundary()
         finer = level - self.window.level
         row, column = found
         return (self.window.row + row) << finer, (self.window.column + column) << finer
@@ -358,8 +359,9 @@ def zoom_path(
     deepest = window.level + doublings
     if deepest > plane.finest_level:
         raise ArgumentError(
-            f"{doublings} doublings lead to level {deepest}, but floats can represent the points "
-            f"of these axes up to level {plane.finest_level}"
+            f"{doublings} lead to level {deepest}, but floats can represent the points of these "
+            f"axes up to level {plane.finest_level}",
+            argument="doublings",
         )
     if whole.finished < 1.0:
         raise ArgumentError(
@@ -390,7 +392,7 @@ def _target(
 
         target = find_zoom_target(whole.window, whole.converged, doublings, converged_in)
         if target is None:
-            raise ArgumentError(NO_BOUNDARY)
+            raise _no_boundary()
         return target
     window, plane = whole.window, whole.pyramid.plane
     row, column = whole._point(x, y, window.level + doublings)
@@ -404,7 +406,12 @@ def _target(
     return row, column
 
 
-NO_BOUNDARY = "this map has no boundary to zoom into; give x and y of a point"
+def _no_boundary() -> ArgumentError:
+    return ArgumentError(
+        "this map has no boundary to zoom into",
+        repair="give a point with",
+        suggestion=Argument("x and y"),
+    )
 
 
 def _is_power_of_2(n: int) -> bool:

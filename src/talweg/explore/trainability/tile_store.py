@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talweg._util.arrays import Array
+from talweg.error_fields import Argument
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
 from talweg.explore.store_lock import GROUP_FILE, LOCK_TIMEOUT, FileLock, create_group
@@ -92,7 +93,9 @@ class TileStore:
     def _require_same_map(self) -> None:
         if difference := first_difference(self._description, _stored_description(self.path)):
             raise ArgumentError(
-                f"{self.path} is the store of another map: {difference}; give another store"
+                f"{self.path} is the store of another map: {difference}",
+                repair="give another",
+                suggestion=Argument("store"),
             )
 
     def _file_of(self, level: int) -> Path:

@@ -133,7 +133,7 @@ def trainability_map(
         threads=threads,
     )
     if steps < 1:
-        raise ArgumentError(f"steps must be an integer of at least 1, got {steps!r}")
+        raise ArgumentError(argument="steps", expected="an integer of at least 1", got=steps)
     if seed is None:
         raise ArgumentError("seed must be an integer, got None: all runs start from one model")
     if not callable(loss):
@@ -181,11 +181,11 @@ def _evaluator(
     """
     try:
         if engine == "eager":
-            raise NativeError('engine="eager" was asked for')
+            raise NativeError("the eager engine was requested")
         return _native_evaluator(specification, mode, threads, executor), ""
     except NativeError as reason:
         if engine == "native":
-            raise NativeError(f'engine="native" is not possible: {reason}') from None
+            raise NativeError.not_possible(reason) from None
         return serial_evaluator(partial(run_measures, specification)), str(reason)
 
 
@@ -211,7 +211,7 @@ def _level_of(resolution: Any) -> int:
     is_integer = isinstance(resolution, int) and not isinstance(resolution, bool)
     if not is_integer or not least <= resolution <= most or resolution & (resolution - 1):
         raise ArgumentError(
-            f"resolution must be a power of two from {least} to {most}, got {resolution!r}"
+            argument="resolution", expected=f"a power of two from {least} to {most}", got=resolution
         )
     return int(resolution).bit_length() - 1
 
@@ -219,22 +219,26 @@ def _level_of(resolution: Any) -> int:
 def _require_settings(plane: Plane, optimizer: Optimizer) -> None:
     """Refuse axes that are not settings of the runs."""
     if plane.x.name == plane.y.name:
-        raise ArgumentError(f"x and y are both {plane.x.name}; a map needs two settings")
+        raise ArgumentError(
+            f"{plane.x.name} is the setting along x too", argument="y", repair="give another one"
+        )
     known = [*LAYER_SETTINGS, *_numeric_settings(optimizer)]
     for which, axis in (("x", plane.x), ("y", plane.y)):
         if axis.setting not in known:
             raise ArgumentError(
-                f"{which}: {axis.name!r} is no setting of a run with {type(optimizer).__name__}; "
-                f"there are {', '.join(known)}"
+                f"{axis.name!r} is no setting of a run with {type(optimizer).__name__}",
+                argument=which,
+                repair=f"there are {', '.join(known)}",
             )
         if axis.low < 0.0:
             raise ArgumentError(
-                f"{which}: the low end of {axis.name} must be at least 0, got {axis.low:g}"
+                f"the low end of {axis.name} must be at least 0, got {axis.low:g}", argument=which
             )
         if axis.name == "learning_rate" and callable(optimizer.lr):
             raise ArgumentError(
-                f"{which} varies the learning rate, but the optimiser has a schedule, "
-                f"{optimizer.lr!r}; give the optimiser a number"
+                f"it varies the learning rate, but the optimiser has a schedule, {optimizer.lr!r}",
+                argument=which,
+                repair="give the optimiser a number",
             )
 
 
