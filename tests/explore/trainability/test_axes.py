@@ -69,15 +69,15 @@ def test_scale(given, scale):
     [
         ("learning_rate", r"x must be \(name, low, high\) such as"),
         (("learning_rate", 1.0), r"x must be \(name, low, high\) such as"),
-        (("learning rate", 1.0, 2.0), "x must name a setting such as"),
-        (("learning_rate[-1]", 1.0, 2.0), "x must name a setting such as"),
+        (("learning rate", 1.0, 2.0), "x must be the name of a setting"),
+        (("learning_rate[-1]", 1.0, 2.0), "x must be the name of a setting"),
         (("momentum[0]", 0.0, 0.9), "momentum is the same for all layers"),
         (("momentum", 0.9, 0.0), "from a low number to a higher one"),
         (("momentum", 0.0, math.inf), "finite numbers, got inf"),
         (("momentum", "0", 1.0), "finite numbers, got '0'"),
         (("momentum", 0.0, True), "finite numbers, got True"),
         (("momentum", -1e308, 1e308), "from a low number to a higher one"),
-        (("momentum", 0.0, 1.0, "log"), "its low end must be above 0"),
+        (("momentum", 0.0, 1.0, "log"), "must start above 0"),
         (("momentum", 0.0, 1.0, "square"), '"log" or "linear"'),
     ],
 )
