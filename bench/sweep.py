@@ -4,13 +4,14 @@
     python bench/sweep.py --peers native,jax,c --rounds 20
 
 The lesson's problem at 4,096 learning rates from 0.001 to 1, 50 steps, plain descent, float64, on
-one core. Run it with any interpreter that has talweg and whichever peers are to be measured; a
-peer that is missing is skipped with a line. All run turn by turn in one process, and the best
-round of each counts; what compiles has compiled before. The lesson's loop has four of the rates.
+one core. Run it with any interpreter that has talweg and the peers to be measured; a peer that is
+missing is skipped with a line. All run in turn in one process, and the best round of each counts;
+compilation is not included. The lesson's loop has four of the rates. `bench/million.py` prints how
+much of a larger sweep is native code.
 
 The losses must be those of a loop written by hand in NumPy to 1e-9: all of them at rates below
-0.25, and those of the first five steps at larger ones, where runs leap about and any difference
-grows from step to step. The last column counts the runs whose last loss comes out another.
+0.25, and those of the first five steps at larger ones, where the loss oscillates and any
+difference grows from step to step. The last column counts the runs with another last loss.
 
 Start reading at `main`; the peers are in the folder peers/.
 """

@@ -375,7 +375,7 @@ def test_every_operator_in_one_expression():
     )
 
 
-def test_forgetting_zero_grad_in_the_lessons_loop_is_noticed():
+def test_a_missing_zero_grad_in_the_lessons_loop_gives_a_warning():
     random.seed(42)
     model = MLP(3, [4, 4, 1])
 

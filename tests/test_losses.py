@@ -43,7 +43,7 @@ def test_cross_entropy(z):
         assert losses.cross_entropy(z, k) == pytest.approx(expected, rel=1e-13, abs=1e-14)
 
 
-def test_several_outputs_are_added_up():
+def test_several_outputs_are_summed():
     p, t = np.array(POINTS[:6]), np.sign(POINTS[6:])
     assert losses.squared_error(list(p), list(t)) == pytest.approx(np.sum((p - t) ** 2))
     assert losses.hinge(p, t) == pytest.approx(np.sum(np.maximum(0.0, 1.0 - t * p)))
@@ -166,7 +166,7 @@ def test_targets_that_do_not_fit(loss, prediction, target, error, message):
 
 
 @pytest.mark.parametrize("target", [1, 1.0, np.int64(1), np.float64(1.0), np.uint8(1)])
-def test_targets_from_numpy_and_files_are_taken(target):
+def test_targets_from_numpy_and_files_are_accepted(target):
     assert losses.cross_entropy([0.0, 0.0], target) == pytest.approx(math.log(2.0))
     assert losses.hinge(0.25, target) == 0.75
     assert losses.binary_cross_entropy(0.0, target) == pytest.approx(math.log(2.0))

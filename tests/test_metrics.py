@@ -60,7 +60,7 @@ def test_overflow_is_not_an_exception():
 @pytest.mark.parametrize("y", [0.5, -2, "setosa", None, [1.0, 0.0], math.nan, math.inf])
 def test_targets_that_are_no_class(y):
     for metric in (metrics.accuracy, lambda m, d: metrics.confusion_matrix(m, d, classes=2)):
-        with pytest.raises(DataError, match="class of a sample must be a whole number"):
+        with pytest.raises(DataError, match="class of a sample must be an integer"):
             metric(first, [([1.0], y)])
 
 

@@ -59,7 +59,7 @@ def bits(numbers):
 
 
 @given(predictors())
-def test_there_and_back_to_the_last_bit(tmp_path_factory, predictor):
+def test_a_loaded_model_is_the_saved_one_to_the_last_bit(tmp_path_factory, predictor):
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
     assert predictor.save(path) == path
     loaded = Predictor.load(path)
@@ -74,7 +74,7 @@ def test_there_and_back_to_the_last_bit(tmp_path_factory, predictor):
     assert bits(loaded.outputs(row)) == bits(predictor.outputs(row))
 
 
-def test_predictions_are_in_the_terms_of_the_file():
+def test_predictions_are_in_the_units_of_the_file():
     model = MLP(1, [1], output="linear", scale=0.0)
     model.load_state_dict({"layers.0.neurons.0.w.0": 2.0, "layers.0.neurons.0.b": 1.0})
     plain = Predictor(model, ["x"])
@@ -136,7 +136,7 @@ def test_two_saves_are_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace")])
-def test_a_crash_while_saving_leaves_the_old_model_whole(tmp_path, monkeypatch, owner, name):
+def test_a_crash_while_saving_leaves_the_old_model_unchanged(tmp_path, monkeypatch, owner, name):
     path = example().save(tmp_path / "m")
     old = path.read_bytes()
 
@@ -322,7 +322,7 @@ def test_number_types_that_are_not_ours(tmp_path, dtype):
     refused(path, "not hold a model of talweg|not a saved model")
 
 
-def test_nothing_in_the_file_is_run(tmp_path, monkeypatch):
+def test_nothing_in_the_file_is_executed(tmp_path, monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("a saved model must not run anything")
 
@@ -347,7 +347,7 @@ class Own:
 
 @pytest.mark.parametrize("own", [lambda x: x, Own()])
 @pytest.mark.parametrize("place", ["activation", "output"])
-def test_an_activation_of_ones_own_cannot_be_saved(tmp_path, own, place):
+def test_an_activation_defined_by_the_user_cannot_be_saved(tmp_path, own, place):
     model = MLP(1, [1, 1], **{place: own})
     with pytest.raises(ModelFileError, match=r"function of your own, .* use one of tanh, relu"):
         Predictor(model, ["x"]).save(tmp_path / "m")

@@ -21,7 +21,7 @@ from talweg import ops
 from talweg.autodiff.higher_order import gradients
 from talweg.errors import NumberError, OperationError, TalwegError
 from talweg.gradcheck import gradcheck
-from talweg.ops import TABLE
+from talweg.ops import REGISTRY
 from talweg.value import Value
 
 REAL = (-8.0, 8.0)
@@ -69,7 +69,7 @@ ORACLES = {
     "le": Oracle(lambda x, y: mpf(x <= y), 0.0, (REAL, REAL)),
 }
 
-# Points beside those drawn: small and large operands, whole exponents, negative bases.
+# Points beside those drawn: small and large operands, integer exponents, negative bases.
 CHOSEN = {
     "add": [(0.1, 0.2), (1e16, 1.0)],
     "sub": [(0.3, 0.1), (1e16, -1.0)],
@@ -122,12 +122,12 @@ def exact_derivative(name, point, orders):
 
 
 def test_every_record_has_an_oracle():
-    assert list(TABLE) == list(ORACLES)
+    assert list(REGISTRY) == list(ORACLES)
 
 
 @every_operation
 def test_record_is_complete(name):
-    op = TABLE[name]
+    op = REGISTRY[name]
     assert op.name == name
     assert op.symbol
     assert op.arity == len(ORACLES[name].ranges)
@@ -141,9 +141,9 @@ def test_record_is_complete(name):
     assert getattr(ops, name) is op
 
 
-def test_table_is_read_only():
+def test_the_registry_is_read_only():
     with pytest.raises(TypeError):
-        TABLE["tanh"] = TABLE["exp"]
+        REGISTRY["tanh"] = REGISTRY["exp"]
 
 
 # ---- values and derivatives ------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_value_is_within_its_bound(name):
     oracle = ORACLES[name]
     for point in points(name, 300):
         exact = oracle.value(*map(mpf, point))
-        got = TABLE[name](*point)
+        got = REGISTRY[name](*point)
         assert type(got) is float
         error = abs(mpf(got) - exact) / mpf(math.ulp(float(exact)))
         assert error <= oracle.ulp, (point, float(error))
@@ -162,12 +162,12 @@ def test_value_is_within_its_bound(name):
 
 @every_operation
 def test_derivative_rules_are_the_derivatives(name):
-    oracle, op = ORACLES[name], TABLE[name]
+    oracle, op = ORACLES[name], REGISTRY[name]
     for point in points(name, 60):
         out = op(*point)
         for i, rule in enumerate(op.derivatives):
             if name == "pow" and i == 1 and point[0] < 0.0:
-                continue  # (-2)**y is a number at whole y only, so it has no derivative by y
+                continue  # (-2)**y is a number only for integers y: no derivative
             if name == "where" and i == 0 and point[0] == 0.0:
                 continue  # a jump
             orders = tuple(int(i == k) for k in range(op.arity))
@@ -179,7 +179,7 @@ def test_derivative_rules_are_the_derivatives(name):
 
 @every_operation
 def test_second_derivatives(name):
-    op = TABLE[name]
+    op = REGISTRY[name]
     moderate = [p for p in points(name, 12) if all(1e-9 <= abs(x) < 50.0 for x in p)]
     for point in moderate:
         inputs = [Value(x) for x in point]
@@ -213,7 +213,7 @@ def test_all_derivatives_of_a_polynomial_at_zero(exponent):
 
 @every_operation
 def test_gradcheck_accepts_every_record(name):
-    op = TABLE[name]
+    op = REGISTRY[name]
     moderate = [p for p in points(name, 10) if all(1e-3 < abs(x) < 50.0 for x in p)]
     for point in moderate:
         if name == "pow" and point[0] < 0.0:
@@ -270,8 +270,8 @@ def softsign():
     ops.unregister("softsign")
 
 
-def test_a_registered_operation_takes_part(softsign):
-    assert TABLE["softsign"] is softsign is ops.lookup("softsign")
+def test_a_registered_operation_works_on_floats_and_values(softsign):
+    assert REGISTRY["softsign"] is softsign is ops.lookup("softsign")
     assert softsign(1.0) == 0.5
     x = Value(-3.0)
     y = softsign(x) * 2.0
@@ -295,7 +295,7 @@ def test_a_registered_operation_of_two_numbers():
         assert gradients(slope, [y])[0].data == pytest.approx(12.0 / 125.0, rel=1e-15)
     finally:
         ops.unregister("hypotenuse")
-    assert "hypotenuse" not in TABLE
+    assert "hypotenuse" not in REGISTRY
 
 
 @pytest.mark.parametrize(
@@ -315,16 +315,16 @@ def test_registry_errors(call, words):
         call()
     assert all(w in str(caught.value) for w in words)
     assert isinstance(caught.value, TalwegError)
-    assert list(TABLE) == list(ORACLES)
+    assert list(REGISTRY) == list(ORACLES)
 
 
 @pytest.mark.parametrize("equation", ["g * nothing(x)", "g * y", "g * len(x)"])
-def test_an_equation_may_use_only_its_operands_and_the_table(equation):
+def test_an_equation_may_use_only_its_operands_and_registered_operations(equation):
     try:
         with pytest.raises(OperationError):
             ops.register("typo", lambda x: x, equation, "x.")
     finally:
-        if "typo" in TABLE:
+        if "typo" in REGISTRY:
             ops.unregister("typo")
 
 
@@ -349,4 +349,4 @@ def test_register_refuses_what_no_engine_can_run(value, derivative, words):
     with pytest.raises(OperationError) as caught:
         ops.register("strange", value, derivative, "Not to be.")
     assert all(word in str(caught.value) for word in words)
-    assert "strange" not in TABLE
+    assert "strange" not in REGISTRY

@@ -105,7 +105,7 @@ def test_twenty_steps_of_torch(make, reference, settings):
 
 
 @pytest.mark.parametrize(("make", "reference", "settings"), CASES, ids=IDS)
-def test_a_loop_of_ones_own_is_train_to_the_last_bit(make, reference, settings):
+def test_a_hand_written_loop_equals_train_to_the_last_bit(make, reference, settings):
     model, trained = (MLP(3, [2, 1], rng=random.Random(4)) for _ in range(2))
     optimizer = make(**settings)
     losses = []
@@ -120,7 +120,7 @@ def test_a_loop_of_ones_own_is_train_to_the_last_bit(make, reference, settings):
     assert trained.state_dict() == model.state_dict()
 
 
-def test_one_optimiser_serves_many_runs():
+def test_one_optimiser_in_several_runs():
     optimizer = Adam(lr=0.1)
     runs = [
         tw.train(MLP(3, [1], rng=random.Random(0)), tw.lesson_data(), optimizer=optimizer, steps=5)
@@ -136,7 +136,7 @@ def test_the_defaults_are_those_of_the_papers():
     assert SGD(0.1) == SGD(0.1, 0.0, False, 0.0)
 
 
-def test_a_schedule_reaches_steps_of_ones_own():
+def test_a_schedule_in_a_hand_written_loop():
     p = Value(0.0)
     optimizer = SGD(lr=lambda step: 10.0**-step)
     seen = []
@@ -168,12 +168,12 @@ def test_a_schedule_reaches_steps_of_ones_own():
         (lambda: AdamW(epsilon=-1e-8), "epsilon must"),
     ],
 )
-def test_settings_that_make_no_sense(make, message):
+def test_settings_that_are_not_valid(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 
 
-def test_what_an_optimiser_remembers_is_no_setting():
+def test_the_state_of_an_optimiser_is_not_a_setting():
     used = SGD(0.1)
     used.step([Value(1.0)])
     assert used == SGD(0.1)
@@ -187,7 +187,7 @@ def test_another_model_needs_another_optimiser():
         optimizer.step([Value(1.0), Value(2.0)])
 
 
-def test_an_optimiser_of_ones_own_must_define_update():
+def test_an_optimiser_must_define_update():
     with pytest.raises(TypeError, match="must define update"):
         Optimizer(0.1).step([Value(1.0)])
 

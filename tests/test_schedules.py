@@ -66,7 +66,7 @@ def test_training_takes_the_rate_of_each_step(schedule):
     [
         (lambda: Linear(-1.0, 0.1, 10), "start must be a finite number of at least 0, got -1.0"),
         (lambda: Linear(1.0, math.nan, 10), "end must"),
-        (lambda: Linear(1.0, 0.1, 0), "steps must be a whole number of at least 1, got 0"),
+        (lambda: Linear(1.0, 0.1, 0), "steps must be an integer of at least 1, got 0"),
         (lambda: Cosine(0.1, 10.0), "steps must"),
         (lambda: Cosine("a", 10), "start must"),
         (lambda: Exponential(0.1, -0.5), "factor must"),
@@ -80,7 +80,7 @@ def test_training_takes_the_rate_of_each_step(schedule):
         (lambda: OneCycle(0.1, 10, rise="half"), "rise must"),
     ],
 )
-def test_settings_that_make_no_sense(make, message):
+def test_settings_that_are_not_valid(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 

@@ -51,7 +51,7 @@ def test_parents_are_in_the_order_of_the_operands():
         (lambda v: 3**v, "**", 9.0, 9.0 * math.log(3.0)),
         (lambda v: -v, "neg", -2.0, -1.0),
         (lambda v: abs(-v), "abs", 2.0, 1.0),
-        *((lambda v, n=n: getattr(v, n)(), n, ops.TABLE[n](2.0), None) for n in FUNCTIONS),
+        *((lambda v, n=n: getattr(v, n)(), n, ops.REGISTRY[n](2.0), None) for n in FUNCTIONS),
     ],
 )
 def test_operators_and_methods(expression, symbol, data, slope):
@@ -60,7 +60,7 @@ def test_operators_and_methods(expression, symbol, data, slope):
     out.backward()
     assert (out._op, out.data) == (symbol, data)
     if slope is None:
-        slope = ops.TABLE[symbol].derivatives[0](1.0, 2.0, data)
+        slope = ops.REGISTRY[symbol].derivatives[0](1.0, 2.0, data)
     assert v.grad == pytest.approx(slope, rel=1e-15)
 
 
@@ -129,7 +129,7 @@ def test_constants_get_no_gradient():
     assert y._prev[1].grad == 0.0
 
 
-def test_overflow_goes_on_as_inf_and_nan():
+def test_overflow_gives_inf_and_nan():
     x = Value(1e200)
     y = x**2
     (y - y).backward()
@@ -144,7 +144,7 @@ def test_overflow_goes_on_as_inf_and_nan():
 # ---- second derivatives ----------------------------------------------------------------------
 
 
-def test_gradients_are_values_and_touch_no_grad():
+def test_gradients_are_values_and_change_no_grad():
     x, y = Value(2.0), Value(3.0)
     unused = Value(1.0)
     f = x * x * y + y
@@ -182,7 +182,7 @@ def test_comparisons_are_of_data_and_equality_of_the_object():
     assert len({a, b, c, a}) == 3
 
 
-def test_conversions_and_words():
+def test_conversions_and_repr():
     v = Value(2, label="v")
     assert type(v.data) is float
     assert float(v) == 2.0
@@ -241,7 +241,7 @@ ARRAY = np.ones((2, 3))
         lambda v: ops.max(v, ARRAY),
     ],
 )
-def test_arrays_are_refused_with_the_repair(expression):
+def test_the_message_for_an_array_has_the_repair(expression):
     with pytest.raises(
         NumberError, match=r"an array of shape \(.*\[tw\.Value\(a\) for a in array\]"
     ):
@@ -259,7 +259,7 @@ def test_arrays_are_refused_with_the_repair(expression):
         lambda v, bad: ops.min(bad, v),
     ],
 )
-def test_other_things_are_refused(expression, bad):
+def test_other_objects_are_refused(expression, bad):
     with pytest.raises(NumberError, match="expected a number, got ") as caught:
         expression(Value(2.0), bad)
     assert "\n" not in str(caught.value)
@@ -276,7 +276,7 @@ def test_a_value_of_a_value_is_refused():
         Value(Value(1.0))
 
 
-def test_whole_numbers_assigned_to_data_are_numbers():
+def test_integers_assigned_to_data_are_numbers():
     v = Value(1.0)
     v.data = 3
     assert float(v) == 3.0

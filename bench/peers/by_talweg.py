@@ -50,22 +50,17 @@ def trainer(problem, **how):
 
 def native_sweep(problem, rates, steps):
     """What native code does of a sweep: weights in, losses out."""
-    from talweg.training.lane_executor import (  # older versions have no such thing
-        LaneExecutor,
-        family_of,
-    )
+    from talweg.training.lane_executor import LaneExecutor  # older versions have no such thing
+    from talweg.training.model_program import ModelProgram
+    from talweg.training.optimizer_family import Family
 
-    optimizers = [tw.SGD(rate) for rate in rates.tolist()]
-    lanes = LaneExecutor(
-        problem.model(),
-        family_of(optimizers),
-        samples_of(problem),
-        lambda model, sample: tw.losses.squared_error(model(sample[0]), sample[1]),
-        mean=False,
-        mode="default",
-    )
+    def loss(model, sample):
+        return tw.losses.squared_error(model(sample[0]), sample[1])
+
+    program = ModelProgram(problem.model(), samples_of(problem), loss, mean=False)
+    lanes = LaneExecutor(program, Family(tw.SGD(1.0)), mode="default")
     weights = np.repeat([problem.start], len(rates), axis=0)
-    return lambda: lanes.sweeper.run(weights, rates, steps).losses
+    return lambda: lanes.train(weights, rates, steps).losses
 
 
 def sweep(problem, rates, steps):

@@ -3,21 +3,21 @@
     TalwegError
     ├── NumberError     (TypeError)       something that is not one real number was used as one
     ├── ShapeError      (ValueError)      a list has another length than expected
-    ├── ArgumentError   (ValueError)      a setting has a value that makes no sense
+    ├── ArgumentError   (ValueError)      an argument has a value that is not allowed
     ├── DataError       (ValueError)      a data set or a data file cannot be used
     ├── ModelFileError  (ValueError)      a saved model cannot be read or written
-    ├── OperationError  (ValueError)      an operation is unknown, or declared wrongly
+    ├── OperationError  (ValueError)      an operation is unknown, or its declaration is wrong
     ├── GradcheckError  (AssertionError)  a derivative disagrees with finite differences
     ├── TraceError      (TypeError)       a program depends on the numbers it was traced with
-    ├── NativeError     (ValueError)      a program has no form as native code; it runs eagerly
-    └── CompilerError   (RuntimeError)    a stage of the compiler made a wrong program: a bug
+    ├── NativeError     (ValueError)      a program cannot be compiled to native code
+    └── CompilerError   (RuntimeError)    a pass of the compiler produced an invalid program: a bug
 
     TalwegWarning       (UserWarning)
-    ├── GradientWarning                   gradients that are probably not what was meant
-    ├── DataWarning                       data that can be used but deserves a look
-    └── TraceWarning                      a function that is compiled again and again
+    ├── GradientWarning                   gradients that are probably not the intended ones
+    ├── DataWarning                       data that can be used, but may have an error
+    └── TraceWarning                      a function that is compiled again at many calls
 
-Each error is also the built-in exception that a Python programmer would expect, so
+Each error is also the built-in exception that a Python programmer expects, so
 `except ValueError` works as well as `except TalwegError`. A message is one line:
 what was found, where, what was expected, how to repair it. A program reads these from the
 attributes of an error, see `talweg.error_fields`.
@@ -29,7 +29,7 @@ from talweg.error_fields import Argument, Fields
 
 
 class TalwegError(Fields, Exception):
-    """The root of all errors that talweg raises on purpose."""
+    """The base class of all errors of talweg."""
 
 
 class NumberError(TalwegError, TypeError):
@@ -41,7 +41,7 @@ class ShapeError(TalwegError, ValueError):
 
 
 class ArgumentError(TalwegError, ValueError):
-    """A setting has a value that makes no sense."""
+    """An argument has a value that is not allowed."""
 
 
 class DataError(TalwegError, ValueError):
@@ -53,7 +53,7 @@ class ModelFileError(TalwegError, ValueError):
 
 
 class OperationError(TalwegError, ValueError):
-    """An operation is unknown, is declared twice, or has no derivative of the kind asked for."""
+    """An operation is unknown, declared twice, or without a derivative of the kind asked for."""
 
 
 class GradcheckError(TalwegError, AssertionError):
@@ -65,7 +65,7 @@ class TraceError(TalwegError, TypeError):
 
 
 class NativeError(TalwegError, ValueError):
-    """A program has no form as native code, or none of the kind asked for; it runs eagerly."""
+    """A program cannot be compiled to native code, or not as asked for; it can run eagerly."""
 
     @classmethod
     def not_possible(cls, reason: NativeError) -> NativeError:
@@ -82,20 +82,20 @@ class NativeError(TalwegError, ValueError):
 
 
 class CompilerError(TalwegError, RuntimeError):
-    """A stage of the compiler made a program that its verifier refuses: a bug of talweg."""
+    """A pass of the compiler produced a program that its verifier refuses: a bug of talweg."""
 
 
 class TalwegWarning(Fields, UserWarning):
-    """The root of all warnings that talweg gives."""
+    """The base class of all warnings of talweg."""
 
 
 class GradientWarning(TalwegWarning):
-    """Gradients that are probably not what was meant."""
+    """Gradients that are probably not the intended ones."""
 
 
 class DataWarning(TalwegWarning):
-    """Data that can be used but deserves a look."""
+    """Data that can be used, but may have an error."""
 
 
 class TraceWarning(TalwegWarning):
-    """A function is traced and compiled again and again."""
+    """A function is traced and compiled again at many calls."""

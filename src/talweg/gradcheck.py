@@ -1,12 +1,11 @@
-"""gradcheck: does `backward()` give the derivatives that finite differences give?
+"""gradcheck: compare the derivatives of `backward()` with finite differences.
 
-The check moves one input at a time a little up and down, calls the function again, and
-compares the slope of its results with what `backward()` found. The slope comes from two
-central differences, combined so that their leading errors cancel; how far the two are
-apart tells how good it is. Several steps are tried, from coarse to fine, because
-no single step suits every function.
+One input at a time is increased and decreased by a small step, and the function is called
+again. The slope of its results is estimated from two central differences, combined so that their
+leading errors cancel; the distance of the two estimates the error. Several steps are tried, from
+coarse to fine, because no single step suits every function.
 
-Start reading at `gradcheck`; `_check_input` is one input, `_estimate` is the formula, and
+Start reading at `gradcheck`; `_check_input` checks one input, `_estimate` is the formula, and
 `_hint` guesses the cause of a disagreement.
 """
 
@@ -17,23 +16,23 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from talweg.errors import ArgumentError, GradcheckError
-from talweg.ops import TABLE
+from talweg.ops import REGISTRY
 from talweg.value import Value
 
 _EPSILON = sys.float_info.epsilon
 
-# The operations of talweg itself, whose rules are tested; any other is the user's own.
-_BUILT_IN = frozenset(op.symbol for op in TABLE.values())
+# The operations of talweg, whose derivatives are tested; any other is defined by the user.
+_BUILT_IN = frozenset(op.symbol for op in REGISTRY.values())
 
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """What `gradcheck` found when every derivative agreed.
+    """The result of `gradcheck` if every derivative agrees.
 
     Args:
-        checked: how many derivatives were compared, one for each input and each result.
+        checked: the number of derivatives compared, one for each input and each result.
         worst: the largest |backward - difference| / max(1, |backward|).
-        place: the input, and the result if there are several, where that was.
+        place: the input of that derivative, and the result if there are several.
     """
 
     checked: int
@@ -55,22 +54,22 @@ def gradcheck(
     step h at which |slope - D(h/2)| plus the rounding error is within that bound too.
 
     Args:
-        f: a function that returns a Value, or a list, tuple or dict of Values (nested as
-            you like; each of them is checked). It must give the same result each time.
-        args: the arguments of f. Every float and Value in them is an input, in lists,
-            tuples and dicts too, and every parameter of an object with `parameters()`.
-            A float reaches f as a Value. All else, integers as well, is given to f as it is.
-        rtol: the difference allowed, relative to the slope.
-        atol: the difference allowed on top of that, in units of f by units of the input.
+        f: a function that returns a Value, or a list, tuple or dict of Values (also nested;
+            each of them is checked). It must be deterministic.
+        args: the arguments of f. The inputs are every float and Value in them, also in lists,
+            tuples and dicts, and every parameter of an object with `parameters()`.
+            f receives a Value for a float. Everything else, including integers, is passed on.
+        rtol: the tolerance relative to the slope.
+        atol: the absolute tolerance, added to that, in units of f by units of the input.
 
     Returns:
-        The number of derivatives compared, and the largest relative error and its place.
-        `data` and `grad` of your Values are as before, after an error too.
+        The number of derivatives compared, and the largest relative error with its input.
+        `data` and `grad` of your Values are unchanged, also after an error.
 
     Raises:
-        GradcheckError: if a derivative disagrees, with the input, both numbers and a likely
-            cause; or if it cannot be checked, because f returns a bare number, returns nan
-            or inf, or is not deterministic.
+        GradcheckError: if a derivative disagrees; the message has the input, both numbers and a
+            likely cause. Also if a derivative cannot be checked, because f returns a bare number,
+            nan or inf, or is not deterministic.
         ArgumentError: if there are no inputs, if one was computed from other Values, or if a
             tolerance is negative or not a number.
 
@@ -91,8 +90,9 @@ def gradcheck(
         >>> gradcheck(half, 3.0)
         Traceback (most recent call last):
             ...
-        talweg.errors.GradcheckError: the derivative by args[0] is 2.0 by backward() but 0.5 \
-by finite differences (at 3.0); likely the _backward or the rule of your own operation 'half'
+        talweg.errors.GradcheckError: the derivative with respect to args[0] is 2.0 by backward() \
+but 0.5 by finite differences (at 3.0); likely the _backward or the rule of your own operation \
+'half'
     """
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not 0.0 <= tolerance < math.inf:
@@ -101,8 +101,8 @@ by finite differences (at 3.0); likely the _backward or the rule of your own ope
     given = [_collect(x, f"args[{i}]", inputs) for i, x in enumerate(args)]
     if not inputs:
         raise ArgumentError(
-            "gradcheck: there is no input to differentiate by: the arguments hold no float and "
-            "no Value; write 2.0 for 2, and array.tolist() for an array"
+            "gradcheck: there is no input: the arguments contain no float and no Value; write 2.0 "
+            "for 2, and array.tolist() for an array"
         )
     before = [(x, x.data, x.grad) for x in inputs]
     try:
@@ -114,7 +114,7 @@ by finite differences (at 3.0); likely the _backward or the rule of your own ope
 
 
 def _collect(x: Any, path: str, inputs: dict[Value, str]) -> Any:
-    """The argument as f gets it; enters its inputs, each once, with the path to it."""
+    """The argument as f receives it. Its inputs are added to `inputs`, each with its path."""
     if callable(getattr(x, "parameters", None)) and not isinstance(x, type):
         for i, p in enumerate(x.parameters()):
             _enter(p, f"{path}.parameters()[{i}]", inputs)
@@ -140,7 +140,7 @@ def _enter(x: Any, path: str, inputs: dict[Value, str]) -> None:
     if x._prev:
         raise ArgumentError(
             f"gradcheck: {path} is the result of the operation {x._op!r}, expected a Value that "
-            "was not computed from others; give v.data to check by its number"
+            "was not computed from others; give v.data to check with respect to its number"
         )
     inputs.setdefault(x, path)
 
@@ -159,7 +159,7 @@ def _results(x: Any, path: str = "f(...)") -> Iterator[tuple[str, Value]]:
         kind = type(x).__name__
         message = f"gradcheck: {path} is a {kind}, expected a Value"
         if isinstance(x, (int, float)):
-            message += "; `.data` or float(...) was used inside f, and its derivative is lost there"
+            message += "; f uses `.data` or float(...), which lose the derivative"
         raise GradcheckError(message)
 
 
@@ -174,10 +174,11 @@ class _Slope(NamedTuple):
 
 
 def _steps(x: float) -> Iterator[float]:
-    """Steps to try at x, coarse to fine; powers of two, so that x + h is rarely rounded.
+    """The steps for an input x, coarse to fine; powers of two, so that x + h is rarely rounded.
 
-    The first is near epsilon**(1/5), the best for a smooth function whose scale is 1. The
-    finer ones are for steep functions and kinks nearby, those below |x| for log(1e-9).
+    The first is near epsilon**(1/5), the best for a smooth function whose scale is 1. The finer
+    ones are for steep functions and for kinks nearby, those below |x| for functions such as the
+    logarithm near 0.
     """
     scales = [max(1.0, abs(x))]
     if 0.0 < abs(x) < 1.0:
@@ -205,7 +206,7 @@ def _estimate(samples: tuple[float, float, float, float], h: float) -> _Slope:
 
 
 class _Check:
-    """One call of `gradcheck`: the function with its inputs in place, and the bounds."""
+    """A call of `gradcheck`: the function with its arguments, the inputs and the tolerances."""
 
     def __init__(
         self, call: Callable[[], Any], inputs: dict[Value, str], rtol: float, atol: float
@@ -219,7 +220,7 @@ class _Check:
         self.base = [y.data for y in results.values()]
         self.symbols = _symbols(list(results.values()))
         self._refuse_unusable()
-        # found[i][j]: the derivative of result i by input j
+        # found[i][j]: the derivative of result i with respect to input j
         self.found = [_backward(y, list(inputs)) for y in results.values()]
 
     def run(self) -> GradcheckReport:
@@ -232,7 +233,7 @@ class _Check:
         return GradcheckReport(len(self.inputs) * len(self.paths), worst, where)
 
     def _check_input(self, j: int, x: Value) -> list[float]:
-        """The relative error of each result's derivative by input j."""
+        """The relative errors of the derivatives of all results with respect to input j."""
         found = [row[j] for row in self.found]
         best = [_Slope(math.nan, math.inf)] * len(found)
         for h in _steps(x.data):
@@ -247,8 +248,8 @@ class _Check:
                 ]
         i = next(i for i in range(len(found)) if not self._agree(found[i], best[i]))
         raise GradcheckError(
-            f"the derivative{self._of(i)} by {self.inputs[x]} is {found[i]!r} by backward() but "
-            f"{best[i].slope:.9g} by finite differences (at {x.data!r}); "
+            f"the derivative{self._of(i)} with respect to {self.inputs[x]} is {found[i]!r} by "
+            f"backward() but {best[i].slope:.9g} by finite differences (at {x.data!r}); "
             f"{self._hint(i, x, found[i], best[i])}"
         )
 
@@ -260,7 +261,7 @@ class _Check:
         return self.atol + self.rtol * abs(estimate.slope)
 
     def _estimates(self, x: Value, h: float) -> list[_Slope]:
-        """The slopes of all results by x."""
+        """The slopes of all results with respect to x."""
         rows = [self._results_at(x, offset) for offset in (-h, -h / 2.0, h / 2.0, h)]
         return [_estimate(samples, h) for samples in zip(*rows, strict=True)]
 
@@ -274,7 +275,7 @@ class _Check:
         if len(results) != len(self.base):
             raise GradcheckError(
                 f"gradcheck: f returned {len(self.base)} Values at first and {len(results)} "
-                f"with {self.inputs[x]} moved by {offset!r}; expected as many each time"
+                f"after {self.inputs[x]} was changed by {offset!r}; expected the same number"
             )
         return results
 
@@ -285,8 +286,8 @@ class _Check:
         if repr(self.base) != repr(again):  # repr: nan is the same as nan
             raise GradcheckError(
                 "gradcheck: f is not deterministic: two calls with the same inputs gave "
-                f"{_brief(self.base)} and {_brief(again)}; seed its random numbers inside f, "
-                "and let it change nothing outside"
+                f"{_brief(self.base)} and {_brief(again)}; seed random numbers inside f, "
+                "and change nothing outside of it"
             )
         for path, y in zip(self.paths, self.base, strict=True):
             if not math.isfinite(y):
@@ -295,7 +296,7 @@ class _Check:
                     "choose inputs inside the domain"
                 )
 
-    # ---- words for a disagreement -------------------------------------------------------
+    # ---- describing a disagreement ------------------------------------------------------
 
     def _of(self, i: int) -> str:
         return f" of {self.paths[i]}" if len(self.paths) > 1 else ""
@@ -307,35 +308,35 @@ class _Check:
         """The likely cause."""
         own = [symbol for symbol in self.symbols[i] if symbol not in _BUILT_IN]
         if not math.isfinite(found):
-            return "the derivative is not a number here: is this the border of the domain?"
+            return "the derivative is not finite; the input may be at the edge of the domain"
         left, right = self._one_sided(i, x)
         if abs(left - right) > 1e-3 * max(abs(left), abs(right)) + 1e-6 * abs(self.base[i]):
             return (
                 f"likely a kink or a jump here, as the slopes on its sides are {left:.3g} and "
-                f"{right:.3g}; choose another point (`not_smooth` of the operation says its choice)"
+                f"{right:.3g}; choose another point (see `not_smooth` of the operation)"
             )
         if best.error > self._bound(best):
             return (
-                f"the finite difference is only good to {best.error:.1g}, as the result is large "
-                "beside its slope or too steep; scale the function or allow a larger rtol or atol"
+                f"the finite difference has an error of {best.error:.1g}, as the result is large "
+                "compared with its slope, or too steep; scale the function or increase rtol or atol"
             )
         if own:
             return f"likely the _backward or the rule of your own operation {_words(own)}"
         if found == 0.0:
-            return "nothing flowed back to this input: likely `.data` or float(...) used inside f"
+            return "no gradient reached this input: likely `.data` or float(...) used inside f"
         used = f"; the operations used are {_words(self.symbols[i])}" if self.symbols[i] else ""
         return f"likely `.data` or float(...) used inside f, or a wrong rule{used}"
 
     def _one_sided(self, i: int, x: Value) -> tuple[float, float]:
-        """The slopes to the left and to the right, from a step near sqrt(epsilon)."""
+        """The slopes on the left and on the right, by a step near sqrt(epsilon)."""
         h = math.ldexp(1.0, math.frexp(max(1.0, abs(x.data)))[1] - 27)
         left, right = self._results_at(x, -h)[i], self._results_at(x, h)[i]
         return (self.base[i] - left) / h, (right - self.base[i]) / h
 
 
 def _backward(result: Value, inputs: list[Value]) -> list[float]:
-    """The derivatives of the result by the inputs; leaves every other `grad` as it was."""
-    # The graph may reach leaves that f took from outside, or a graph that was there before.
+    """The derivatives of the result with respect to the inputs; every other `grad` is restored."""
+    # The graph may contain leaves from outside of f, or a graph that existed before.
     before = [(node, node.grad) for node in _graph(result)]
     try:
         for node in [*(node for node, _ in before), *inputs]:
@@ -348,9 +349,9 @@ def _backward(result: Value, inputs: list[Value]) -> list[float]:
 
 
 def _graph(result: Value) -> list[Value]:
-    """Every Value that the result was computed from, itself included."""
+    """Every Value that the result was computed from, and the result."""
     nodes = [result]
-    seen = {result}  # only asked, never iterated
+    seen = {result}  # for membership only: the order of a set is not repeatable
     for node in nodes:
         for x in node._prev:
             if x not in seen:
@@ -360,7 +361,7 @@ def _graph(result: Value) -> list[Value]:
 
 
 def _symbols(results: list[Value]) -> list[list[str]]:
-    """The operations in the graph of each result, each once."""
+    """The operations in the graph of each result, without repetition."""
     return [list(dict.fromkeys(node._op for node in _graph(y) if node._op)) for y in results]
 
 

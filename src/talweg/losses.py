@@ -1,7 +1,7 @@
-"""Losses: how wrong one prediction is, as one number.
+"""Losses: the error of a prediction as one number.
 
 Each is a function `(prediction, target) -> number` of a single sample, written as its
-equation. `train` adds them up over the samples, or takes their mean.
+equation. `train` sums or averages it over samples.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def squared_error(
     """The squared error (p - t)**2, summed over the outputs if there are several.
 
     Args:
-        prediction: the model's output, a number or a list of numbers.
-        target: the number or list of the same length that it should be.
+        prediction: the output p of the model, a number or a list of numbers.
+        target: the target t, a number or a list of the same length.
 
     Returns:
         One number, at least 0.
@@ -46,11 +46,11 @@ def squared_error(
 def hinge(prediction: Number | Sequence[Number], target: Number | Sequence[Number]) -> Number:
     """The hinge loss max(0, 1 - t p), summed over the outputs if there are several.
 
-    It is zero once the prediction has the target's sign and is at least 1 away from zero.
+    It is zero if the prediction has the sign of the target and is at least 1 away from zero.
 
     Args:
-        prediction: the model's output, a number or a list of numbers.
-        target: -1 or 1, or a list of them.
+        prediction: the output p of the model, a number or a list of numbers.
+        target: the target t, -1 or 1, or a list of them.
 
     Returns:
         One number, at least 0.
@@ -75,8 +75,8 @@ def binary_cross_entropy(prediction: Number, target: Number) -> Number:
     """The cross-entropy of two classes: log(1 + e**z) - t z.
 
     The prediction z is a logit, any real number (an output layer with activation
-    "linear"); the probability of class 1 is sigmoid(z). Written this way nothing
-    overflows: it equals -t log(sigmoid(z)) - (1 - t) log(1 - sigmoid(z)).
+    "linear"); the probability of class 1 is sigmoid(z). The formula equals
+    -t log(sigmoid(z)) - (1 - t) log(1 - sigmoid(z)), but does not overflow.
 
     Args:
         prediction: the logit z, one number.
@@ -102,20 +102,20 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
     """The cross-entropy of several classes: log(sum_j e**z_j) - z_target.
 
     The predictions z are logits, any real numbers (an output layer with activation
-    "linear"); softmax turns them into probabilities. What is computed is the same as
-    log(sum_j e**(z_j - z_target)), and the sum is built up by log(e**a + e**b) =
-    a + softplus(b - a): nothing overflows, and the result is never below 0 by rounding.
+    "linear"); the probability of class k is e**z_k / sum_j e**z_j. The loss is computed as
+    log(sum_j e**(z_j - z_target)), term by term with log(e**a + e**b) = a + softplus(b - a):
+    it does not overflow, and rounding never makes it negative.
 
     Args:
-        prediction: one logit for each class.
-        target: the number of the right class, from 0.
+        prediction: the logits, one for each class.
+        target: the index of the true class, from 0.
 
     Returns:
         One number, at least 0, in nats.
 
     Raises:
-        ArgumentError: if the target is not a class.
-        ShapeError: if the prediction is not a list, or an empty one.
+        ArgumentError: if the target is not the index of a class.
+        ShapeError: if the prediction is not a list, or is empty.
 
     >>> round(cross_entropy([0.0, 0.0, 0.0], 2), 6), cross_entropy([1000.0, 0.0], 1)
     (1.098612, 1000.0)
@@ -126,8 +126,8 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
             f"{'an empty list' if hasattr(prediction, '__len__') else 'a single number'}; "
             "for two classes and one output use binary_cross_entropy"
         )
-    stands_for_all = is_tracing() and isinstance(target, Value)
-    if not stands_for_all and (target not in range(len(prediction)) or isinstance(target, bool)):
+    is_input = is_tracing() and isinstance(target, Value)  # its number differs from call to call
+    if not is_input and (target not in range(len(prediction)) or isinstance(target, bool)):
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )
@@ -148,17 +148,23 @@ LOSSES: dict[str, Loss] = {
 
 
 def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number, Number]]:
-    """The (prediction, target) pairs of all outputs; `single` names the loss for lists."""
-    many = _is_list(prediction)
-    if many and single:
+    """The (prediction, target) pairs of all outputs.
+
+    Args:
+        prediction: the output of a model.
+        target: its target.
+        single: for a loss of a single output the loss that takes lists, else "".
+    """
+    is_list = _is_list(prediction)
+    if is_list and single:
         raise ShapeError(f"expected one number, got a list of {len(prediction)}; use {single}")
-    if many != _is_list(target):
-        kinds = ("a list", "one number") if many else ("one number", "a list")
+    if is_list != _is_list(target):
+        kinds = ("a list", "one number") if is_list else ("one number", "a list")
         raise ShapeError(
             f"the prediction is {kinds[0]} but the target is {kinds[1]}; a model has as many "
             "outputs as its targets have numbers"
         )
-    if not many:
+    if not is_list:
         return [(prediction, target)]
     if len(prediction) != len(target) or not len(target):
         raise ShapeError(f"the prediction has {len(prediction)} numbers, the target {len(target)}")
@@ -172,8 +178,8 @@ def _is_list(x: Any) -> bool:
 def add_up(terms: Iterable[Number]) -> Number:
     """The sum of at least one term, from left to right.
 
-    Not Python's `sum`: since Python 3.12 that corrects its rounding errors if all terms are
-    floats, and would differ from the sum of the same numbers as Values.
+    Python's `sum` is not used: since Python 3.12 it compensates rounding errors if all terms are
+    floats, and then differs from the sum of the same numbers as Values.
 
     >>> add_up([0.5, 1.0, 2.0])
     3.5

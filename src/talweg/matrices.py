@@ -1,7 +1,8 @@
-"""Matrices and tables of parameters: nested lists of Values, for programs without layers.
+"""Matrices and embeddings of parameters: lists of lists of Values, for programs without layers.
 
-A `Embedding` is a matrix whose rows are picked by number, an embedding. `table[i]` works as for a
-list, and also for an i that a compiled program is given anew at each call.
+`Embedding` is a matrix whose rows are selected by index. `embedding[i]` is a row as in a list; in
+a compiled program i may also be an input, which differs from call to call. Start reading at
+`Matrix`.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from talweg.value import Value, node_of
 
 
 class Matrix(Module):
-    """Rows of Values, drawn from a normal distribution.
+    """A matrix of parameters, drawn from a normal distribution.
 
     Args:
-        rows: how many rows.
-        columns: how many numbers a row has.
+        rows: the number of rows.
+        columns: the number of columns.
         std: the standard deviation of the numbers; their mean is 0.
-        rng: where they are drawn from, row by row: a `random.Random`, or None for Python's
+        rng: the generator of the numbers, row by row: a `random.Random`, or None for Python's
             own `random`.
 
     Raises:
-        ArgumentError: if there is to be no row or no column.
+        ArgumentError: if there is no row or no column.
 
     Example:
         >>> m = Matrix(2, 3, rng=random.Random(0))
@@ -58,23 +59,23 @@ class Matrix(Module):
         return f"{type(self).__name__}({len(self.rows)}, {len(self.rows[0])})"
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """The numbers, row by row."""
+        """The numbers row by row, with names such as `0.0`, `0.1`, `1.0`."""
         for i, row in enumerate(self.rows):
             for j, value in enumerate(row):
                 yield f"{i}.{j}", value
 
 
 class Embedding(Matrix):
-    """A matrix whose rows are picked by number: one row for each word, class or place.
+    """A matrix whose rows are selected by index: a row for each token, class or position.
 
     Args:
-        rows: how many rows.
-        columns: how many numbers a row has.
+        rows: the number of rows.
+        columns: the number of columns.
         std: see `Matrix`.
         rng: see `Matrix`.
 
     Raises:
-        ArgumentError: if there is to be no row or no column.
+        ArgumentError: if there is no row or no column.
 
     Example:
         >>> embedding = Embedding(10, 4, rng=random.Random(0))
@@ -86,22 +87,25 @@ class Embedding(Matrix):
         if not isinstance(i, Value):
             return self.rows[i]
         row = self.rows[int(i.data)]
-        everything = tuple([value for row in self.rows for value in row])
+        parameters = tuple([value for row in self.rows for value in row])
         columns = float(len(row))
         return [
-            _taken(first, i, columns, value.data, everything)
+            _gathered(first, i, columns, value.data, parameters)
             for first, value in zip(self.rows[0], row, strict=True)
         ]
 
 
-def _taken(
-    first: Value, i: Value, columns: float, data: float, everything: tuple[Value, ...]
+def _gathered(
+    first: Value, i: Value, columns: float, data: float, parameters: tuple[Value, ...]
 ) -> Value:
-    """One number of a row that is picked while a program is traced."""
+    """A number of a row that is selected while a program is traced."""
     node = node_of(GATHER, _no_step, (first, i, columns), data)
-    node._shown = everything  # it may be any of them: all are parameters of the program
+    node._shown = parameters  # it may be any of them: the program has all of them as parameters
     return node
 
 
 def _no_step(node: Value) -> None:
-    raise ArgumentError("a table is read at a Value only while a function is compiled")
+    raise ArgumentError(
+        "the index of an Embedding is a Value, which works only while a function is compiled; "
+        "expected an integer"
+    )

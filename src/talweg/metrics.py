@@ -1,8 +1,8 @@
-"""Metrics: how good a model is on a data set, in numbers that people know.
+"""Metrics: accuracy, coefficient of determination and confusion matrix of a model.
 
-Each is a function `(model, data) -> number`; give one to `train(metrics=...)` to follow it
-along a run. A model with one output decides between two classes by the output's sign, one
-with several outputs by the largest.
+Each is a function `(model, data) -> number`; `train(metrics=...)` records one during a run. The
+predicted class of a model with one output is given by the sign of the output, that of a model
+with several outputs by the largest. Start reading at `accuracy`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Samples: TypeAlias = Iterable[tuple[Sequence[float], Any]]
 
 
 def numbers_of(prediction: Any) -> list[float]:
-    """The plain numbers of a prediction, a list even if there is only one.
+    """The outputs of a prediction as floats, a list also if there is only one.
 
     >>> from talweg import Value
     >>> numbers_of(Value(2.0)), numbers_of([Value(1.0), 3.0])
@@ -31,11 +31,11 @@ def numbers_of(prediction: Any) -> list[float]:
 
 
 def predicted_class(prediction: Any) -> int:
-    """The class that a prediction stands for.
+    """The class of a prediction.
 
     Args:
         prediction: one output (class 1 if it is above 0, else class 0), or one output for
-            each class (the class of the largest, the first at a tie).
+            each class (the class of the largest; of equal ones the first).
 
     >>> predicted_class(-0.2), predicted_class([0.1, 2.0, -1.0])
     (0, 1)
@@ -47,35 +47,38 @@ def predicted_class(prediction: Any) -> int:
 
 
 def true_class(target: Any) -> int:
-    """The class that a target stands for; -1 stands for class 0, as in the lesson.
+    """The class of a target; -1 is class 0, as in the lesson.
 
     Args:
-        target: a whole number, at least -1.
+        target: an integer, at least -1.
 
     Raises:
-        DataError: if it is something else.
+        DataError: if it is anything else.
 
     >>> true_class(-1.0), true_class(2)
     (0, 2)
     """
     try:
         number = int(target)
-        whole = number == target
+        is_integer = number == target
     except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole or number < -1:
+        is_integer = False
+    if not is_integer or number < -1:
         raise DataError(
-            f"the class of a sample must be a whole number from 0 (or -1 and 1), got {target!r}"
+            f"the class of a sample must be an integer from 0 (or -1 and 1), got {target!r}"
         )
     return max(number, 0)
 
 
 def accuracy(model: Model, data: Samples) -> float:
-    """The share of samples whose class the model finds, from 0 to 1.
+    """The fraction of samples whose class is predicted correctly, from 0 to 1.
 
     Args:
-        model: a function from a list of numbers to one output or one for each class.
-        data: pairs of inputs and class; for one output, classes 0 and 1 or targets -1 and 1.
+        model: a function from a list of numbers to one output, or one for each class.
+        data: pairs (inputs, class); for one output classes 0 and 1, or targets -1 and 1.
+
+    Returns:
+        The accuracy.
 
     Raises:
         DataError: if there are no samples, or a target is not a class.
@@ -92,12 +95,12 @@ def accuracy(model: Model, data: Samples) -> float:
 def r_squared(model: Model, data: Samples) -> float:
     """The coefficient of determination R2 = 1 - sum (t - p)**2 / sum (t - mean t)**2.
 
-    It is 1 for perfect predictions, 0 for always predicting the mean, and below 0 for worse.
-    With several outputs the sums go over all of them, each with its own mean.
+    It is 1 if predictions p and targets t are equal, and 0 if every prediction is the mean of the
+    targets. With several outputs the sums go over all of them, each with its own mean.
 
     Args:
         model: a function from a list of numbers to one or several outputs.
-        data: pairs of inputs and target.
+        data: pairs (inputs, target).
 
     Returns:
         R2; nan if all targets are equal.
@@ -117,21 +120,24 @@ def r_squared(model: Model, data: Samples) -> float:
             raise ShapeError(f"a prediction has {len(p)} numbers, its target {len(t)}")
     columns = zip(*(t for _, t in rows), strict=True)
     means = [add_up(column) / len(rows) for column in columns]
-    wrong = add_up((a - b) * (a - b) for p, t in rows for a, b in zip(p, t, strict=True))
-    spread = add_up((b - m) * (b - m) for _, t in rows for b, m in zip(t, means, strict=True))
-    return 1.0 - wrong / spread if spread else math.nan
+    residual = add_up((a - b) * (a - b) for p, t in rows for a, b in zip(p, t, strict=True))
+    total = add_up((b - m) * (b - m) for _, t in rows for b, m in zip(t, means, strict=True))
+    return 1.0 - residual / total if total else math.nan
 
 
 def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int]]:
-    """How often each true class (row) was predicted as each class (column).
+    """The number of samples of each true class (row) by predicted class (column).
 
     Args:
-        model: a function from a list of numbers to one output or one for each class.
-        data: pairs of inputs and class.
-        classes: how many classes there are.
+        model: a function from a list of numbers to one output, or one for each class.
+        data: pairs (inputs, class).
+        classes: the number of classes.
+
+    Returns:
+        A list of rows.
 
     Raises:
-        DataError: if a target is not a class, or a class is not one of so many.
+        DataError: if a target is not a class, or a class is not below `classes`.
 
     >>> confusion_matrix(lambda x: x[0], [([1.0], 1), ([-1.0], 0), ([2.0], 0)], classes=2)
     [[1, 1], [0, 1]]

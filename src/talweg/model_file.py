@@ -1,9 +1,9 @@
-"""Saved models: a network with all that is needed to use it on a new file.
+"""Saved models: a network together with what is needed to use it on a new data file.
 
-A `Predictor` is a trained `MLP` together with the names of its input columns, the scaling of
-inputs and target, and the names of the classes. It is saved as one safetensors file:
-the weights as one matrix and one bias vector for each layer, float64, and everything else
-as JSON in the file's metadata. Reading it back runs nothing from the file.
+A `Predictor` is a trained `MLP` with the names of its input columns, the scaling of inputs and
+target, and the names of the classes. It is saved as one safetensors file: a weight matrix and a
+bias vector for each layer, in float64, and everything else as JSON in the metadata. Loading it
+executes nothing from the file. Start reading at `Predictor`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from talweg.nn import ACTIVATIONS, MLP
 from talweg.ops import to_float
 
 FORMAT = "talweg-1"
-"""What the description says under `format`; a file that says something else is refused."""
+"""The version of the format; a file of another version is refused."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that takes the numbers of a file as they are and answers in its terms.
+    """A model with inputs and predictions in the units of a data file.
 
     Args:
-        model: the network; it sees scaled inputs and gives scaled targets or logits.
-        input_names: the name of each input column, in the model's order.
-        target_name: what is predicted.
+        model: the network, from scaled inputs to scaled targets or logits.
+        input_names: the name of each input column, in the order of the model's inputs.
+        target_name: the name of the target.
         classes: the names of the classes, or None if a number is predicted.
-        inputs: how each input column is scaled; None for not at all.
-        targets: how each target is scaled; None for not at all.
+        inputs: the scaling of the input columns; None for none.
+        targets: the scaling of the targets; None for none.
 
     Raises:
         ShapeError: if names, scalings or classes do not fit the model.
@@ -70,7 +70,7 @@ class Predictor:
             _require("classes", len(self.classes), 2 if nout == 1 else nout)
 
     def outputs(self, row: Sequence[float]) -> list[float]:
-        """The plain numbers that come out for one row: targets in their unit, or logits."""
+        """The outputs for one row: targets in their own unit, or logits."""
         x = row if self.inputs is None else self.inputs.apply(row)
         out = numbers_of(self.model(x))
         return out if self.targets is None else self.targets.invert(out)
@@ -79,14 +79,14 @@ class Predictor:
         """The prediction for each row: a class name, a number, or a list of numbers.
 
         Args:
-            rows: one list of numbers for each sample, in the order of `input_names`.
+            rows: a list of numbers for each sample, in the order of `input_names`.
 
         Returns:
-            One prediction a row.
+            The predictions, one for each row.
 
         Raises:
             ShapeError: if a row has another length than `input_names`.
-            DataError: if a row has a number that is not finite.
+            DataError: if a number in a row is not finite.
         """
         for i, row in enumerate(rows):
             if not all(math.isfinite(to_float(x)) for x in row):
@@ -97,16 +97,16 @@ class Predictor:
         return [out[0] if len(out) == 1 else out for out in outputs]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the predictor to a safetensors file, in one piece.
+        """Write the predictor to a safetensors file.
 
         Args:
-            path: the file to write; an old one stays whole if writing fails.
+            path: the file; if writing fails, an existing file is unchanged.
 
         Returns:
-            The path written.
+            The path.
 
         Raises:
-            ModelFileError: if an activation is a function of your own, which has no name.
+            ModelFileError: if an activation is a function that you defined: it has no name.
             OSError: if the folder does not exist or cannot be written to.
         """
         import numpy as np
@@ -117,7 +117,7 @@ class Predictor:
             weights = [[w.data for w in neuron.w] for neuron in layer.neurons]
             tensors[f"layers.{i}.weight"] = np.array(weights, dtype=np.float64)
             tensors[f"layers.{i}.bias"] = np.array([n.b.data for n in layer.neurons])
-        # One entry: several would be written in an order that changes from run to run.
+        # A single entry: safetensors writes several in an order that changes from run to run.
         return write_whole(path, save(tensors, {"talweg": self._description()}))
 
     def _description(self) -> str:
@@ -143,16 +143,16 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Predictor:
-        """Read a predictor back. The file is data: nothing in it is run.
+        """Read a predictor from a file. Nothing in the file is executed.
 
         Args:
             path: a file that `save` wrote.
 
         Returns:
-            A predictor that gives the same predictions to the last bit.
+            The predictor; its predictions are the same to the last bit.
 
         Raises:
-            ModelFileError: if the file is missing, damaged, or not one of talweg's.
+            ModelFileError: if the file is missing, damaged, or not a model of talweg.
         """
         metadata, tensors = _read(Path(path))
         if "talweg" not in metadata:
@@ -177,7 +177,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             names = list(file.keys())
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, TypeError, AttributeError) as error:
-        # The last two come from number types that NumPy does not have.
+        # The last two are raised for number types that NumPy does not have.
         raise ModelFileError(
             f"{path}: not a saved model, or a damaged one ({_one_line(error)})"
         ) from None
@@ -205,7 +205,7 @@ def _rebuild(cls: type[Predictor], about: dict[str, Any], tensors: dict[str, Any
 
 def _names(names: Any) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"a list of names was expected, got {str(names)[:40]}")
+        raise TypeError(f"expected a list of names, got {str(names)[:40]}")
     return names
 
 
@@ -220,7 +220,7 @@ def _scaling(about: dict[str, list[float]] | None) -> Scaling | None:
 
 
 def _require_size(sizes: list[int], tensors: dict[str, Any]) -> None:
-    """Compare shapes before a model is built: a damaged size must not fill the memory."""
+    """Compare sizes with the tensors first: a model of damaged sizes may not fit into memory."""
     for i, (n, m) in enumerate(pairwise(sizes)):
         found = tensors[f"layers.{i}.weight"].shape, tensors[f"layers.{i}.bias"].shape
         if found != ((m, n), (m,)):

@@ -1,7 +1,7 @@
 """Neurons, layers and multi-layer perceptrons, as the lesson builds them.
 
-Everything here is arithmetic on the numbers that it is given, one number at a time: a
-neuron is `activation(b + w[0] * x[0] + w[1] * x[1] + ...)`. Start reading at `Neuron`.
+They compute with single numbers of any type: a neuron is
+`activation(b + w[0] * x[0] + w[1] * x[1] + ...)`. Start reading at `Neuron`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Scale: TypeAlias = float | Literal["fan_in"]
 
 
 def linear(x: Number) -> Number:
-    """The activation that does nothing: x.
+    """The identity, as an activation: x.
 
     >>> linear(3.0)
     3.0
@@ -38,13 +38,13 @@ ACTIVATIONS: Mapping[str, Callable[[Number], Number]] = {
     "sin": Value.sin,
     "linear": linear,
 }
-"""The activations that have a name; any function of one number will do as well."""
+"""The activations that have a name. A function of one number is an activation too."""
 
 
 class Module:
-    """What every model has: parameters in a fixed order, each with a name.
+    """The base class of models: parameters in a fixed order, each with a name.
 
-    A class of your own needs `named_parameters`; the rest follows from it.
+    A subclass defines `named_parameters`; the other methods follow from it.
 
     Example:
         >>> class Line(Module):
@@ -66,7 +66,7 @@ class Module:
         )
 
     def parameters(self) -> list[Value]:
-        """All parameters, in the lesson's order."""
+        """All parameters, in the order of the lesson."""
         return [p for _, p in self.named_parameters()]
 
     def zero_grad(self) -> None:
@@ -83,14 +83,14 @@ class Module:
         return {name: p.data for name, p in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Set every parameter to the number that `state` has under its name.
+        """Set every parameter to the number of its name in `state`.
 
         Args:
-            state: what `state_dict()` of a model of the same shape returned.
+            state: the result of `state_dict()` of a model of the same shape.
 
         Raises:
-            ShapeError: if a name is missing or unknown; no parameter has changed then.
-            NumberError: if an entry is not a number; no parameter has changed then.
+            ShapeError: if a name is missing or unknown; no parameter is changed then.
+            NumberError: if an entry is not a number; no parameter is changed then.
         """
         own = dict(self.named_parameters())
         missing = [name for name in own if name not in state]
@@ -113,19 +113,19 @@ def _listed(what: str, names: Sequence[str]) -> str:
 
 
 class Neuron(Module):
-    """One neuron: activation(b + w[0] x[0] + ... + w[n-1] x[n-1]).
+    """A neuron: activation(b + w[0] x[0] + ... + w[n-1] x[n-1]).
 
     Args:
-        nin: how many numbers it takes.
-        activation: a name from `ACTIVATIONS`, or a function of one number.
-        rng: where the weights are drawn from, uniformly between -scale and scale: a
+        nin: the number of inputs n.
+        activation: a name in `ACTIVATIONS`, or a function of one number.
+        rng: the generator of the weights, which are uniform between -scale and scale: a
             `random.Random`, or None for Python's own `random`, as in the lesson.
-        scale: the largest weight, or "fan_in" for 1/sqrt(nin), which keeps the
-            neuron's input of order 1 however many numbers it takes.
+        scale: the largest weight, or "fan_in" for 1/sqrt(nin), with which the argument of the
+            activation has order 1 for any number of inputs.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
-        ShapeError: on a call with another count of numbers than `nin`.
+        ArgumentError: if an argument is not valid.
+        ShapeError: on a call with a list of another length than `nin`.
 
     Example:
         >>> neuron = Neuron(2, rng=random.Random(0))
@@ -150,7 +150,7 @@ class Neuron(Module):
         self.b = Value(0.0)
 
     def __call__(self, x: Sequence[Number]) -> Number:
-        """The neuron's output for the `nin` numbers x."""
+        """The output for a list of `nin` numbers."""
         if not hasattr(x, "__len__") or len(x) != len(self.w):
             raise ShapeError(_wrong_length(self, len(self.w), x))
         total: Number = self.b
@@ -173,16 +173,16 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """Neurons side by side, all reading the same numbers.
+    """A layer of neurons, which all have the same inputs.
 
     Args:
-        nin: how many numbers each neuron takes.
-        nout: how many neurons.
+        nin: the number of inputs of each neuron.
+        nout: the number of neurons.
         activation: the activation of the neurons.
-        rng: where the weights are drawn from, see `Neuron`.
+        rng: the generator of the weights, see `Neuron`.
         scale: the largest weight, see `Neuron`.
 
-    A layer of one neuron returns that neuron's output itself, not a list of one.
+    A layer of one neuron returns the output of that neuron, not a list of one output.
 
     Example:
         >>> len(Layer(2, 3)([1.0, 2.0]))
@@ -202,7 +202,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, activation, rng=rng, scale=scale) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Number] | Number) -> list[Number] | Number:
-        """The outputs of the neurons; x may be a single number if `nin` is 1."""
+        """The outputs of the neurons. If `nin` is 1, x may be a single number."""
         numbers = x if hasattr(x, "__len__") else [x]
         out = [neuron(numbers) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
@@ -221,20 +221,20 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """A multi-layer perceptron: layers one after the other.
+    """A multi-layer perceptron: each layer takes the outputs of the one before.
 
     Args:
-        nin: how many numbers it takes.
+        nin: the number of inputs.
         nouts: the number of neurons in each layer; the last is the number of outputs.
         activation: the activation of every layer but the last.
-        output: the activation of the last layer, for example "linear"; by default the
-            same as the others, as in the lesson.
-        rng: where the weights are drawn from, see `Neuron`.
+        output: the activation of the last layer, for example "linear"; by default
+            `activation`, as in the lesson.
+        rng: the generator of the weights, see `Neuron`.
         scale: the largest weight, see `Neuron`.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
-        ShapeError: on a call with another count of numbers than `nin`.
+        ArgumentError: if an argument is not valid.
+        ShapeError: on a call with a list of another length than `nin`.
 
     Example:
         >>> random.seed(42)
@@ -269,7 +269,7 @@ class MLP(Module):
         ]
 
     def __call__(self, x: Sequence[Number]) -> list[Number] | Number:
-        """The output for the `nin` numbers x: one number, or a list if there are several."""
+        """The outputs for a list of `nin` numbers: one number, or a list if there are several."""
         out: Any = x
         for layer in self.layers:
             out = layer(out)
@@ -317,7 +317,7 @@ def _name_of(activation: Activation) -> str:
 
 def _require_count(what: str, count: object) -> None:
     if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 1:
-        raise ArgumentError(f"{what} must be a whole number of at least 1, got {count!r}")
+        raise ArgumentError(f"{what} must be an integer of at least 1, got {count!r}")
 
 
 def _largest_weight(scale: Any, nin: int) -> float:
@@ -331,7 +331,7 @@ def _largest_weight(scale: Any, nin: int) -> float:
 
 
 def _source_of(rng: Any) -> Any:
-    """What has `uniform`: Python's own `random`, or the generator given."""
+    """The generator given, or Python's own `random`."""
     if rng is None:
         return random
     if not hasattr(rng, "uniform"):
@@ -340,8 +340,8 @@ def _source_of(rng: Any) -> Any:
 
 
 def _wrong_length(neuron: Neuron, expected: int, x: Sequence[Number]) -> str:
-    found = f"{len(x)} numbers" if hasattr(x, "__len__") else "no length, it is no list"
+    found = f"has {len(x)} numbers" if hasattr(x, "__len__") else f"is {x!r}, not a list"
     return (
-        f"the input has {found}, but {neuron!r} takes {expected}; "
+        f"the input {found}, but {neuron!r} takes {expected}; "
         "the first argument of MLP, Layer or Neuron is the length of an input"
     )

@@ -1,11 +1,11 @@
-"""THE TABLE: every operation of talweg, declared once.
+"""The operations of talweg, each declared once, in the operation registry.
 
 An operation is one record, an `Op`. It holds everything that the rest of the package
-knows about the operation: its value on floats, its derivative, where it is not smooth,
-its domain, one sentence of documentation. Adding an operation touches this file alone.
-Start reading at `Op`; the records follow in the order of the lesson.
+knows about the operation: its value on floats, its derivative, its domain, where it is not
+smooth, its machine code, and one sentence of documentation. An operation is added in this file
+alone. Start reading at `add`; the records follow in the order of the lesson.
 
-A record is also the function itself, in the manner of a NumPy ufunc:
+A record is also the function itself, as a NumPy ufunc is:
 
 >>> tanh(0.0)
 0.0
@@ -14,16 +14,36 @@ A record is also the function itself, in the manner of a NumPy ufunc:
 >>> tanh.derivatives[0](1.0, 0.0, 0.0)  # (g, x, out)
 1.0
 
-How an equation is written, and how to declare an operation of your own: `autodiff/operation.py`.
+The syntax of equations, and how to declare your own operation: `autodiff/operation.py`.
 """
 
 import operator
+from typing import TYPE_CHECKING, Any
 
+from talweg._util.deprecation import warn_renamed
 from talweg.autodiff import ieee
-from talweg.autodiff.operation import TABLE, Op, declare, lookup, register, to_float, unregister
+from talweg.autodiff.operation import (
+    REGISTRY,
+    Op,
+    declare,
+    lookup,
+    register,
+    to_float,
+    unregister,
+)
 from talweg.compiler import intrinsics
 
-__all__ = ["TABLE", "Op", "lookup", "register", "to_float", "unregister"]
+__all__ = ["REGISTRY", "Op", "lookup", "register", "to_float", "unregister"]
+
+
+if not TYPE_CHECKING:  # type checkers would accept any attribute
+
+    def __getattr__(name: str) -> Any:
+        """The deprecated name of `REGISTRY`."""
+        if name == "TABLE":
+            warn_renamed(f"talweg.ops.{name}", "talweg.ops.REGISTRY")
+            return REGISTRY
+        raise AttributeError(f"module 'talweg.ops' has no attribute {name!r}")
 
 
 # ---- arithmetic -------------------------------------------------------------------------
@@ -52,8 +72,8 @@ div = declare(
 
 neg = declare("neg", operator.neg, "-g", "-x.", emit=lambda e, x: e.neg(x))
 
-# The `where`s are for x = 0: d(x**0)/dx is 0 and not 0 * inf, in all its derivatives too,
-# and d(0**y)/dy is 0 for y > 0 and not 0 * log(0).
+# The `where`s are for x = 0: d(x**0)/dx is 0, and not 0 * inf, also in its own derivatives;
+# d(0**y)/dy is 0 for y > 0, and not 0 * log(0).
 pow = declare(  # noqa: A001
     "pow",
     ieee.pow,
@@ -85,7 +105,7 @@ log = declare(
 sqrt = declare(
     "sqrt",
     ieee.sqrt,
-    "div(g * 0.5, abs(out))",  # the root of -0.0 is -0.0, but its slope is +inf
+    "div(g * 0.5, abs(out))",  # sqrt(-0.0) is -0.0, but the slope there is +inf
     "The square root of x.",
     domain="x >= 0; nan below",
     not_smooth="at 0 (inf is returned)",
@@ -125,7 +145,7 @@ relu = declare(
     "relu",
     ieee.relu,
     "where(le(x, 0.0), 0.0, g)",
-    "x where it is positive, else 0.",
+    "x if x is positive, else 0.",
     not_smooth="at 0 (0 is returned, as in PyTorch and micrograd)",
     emit=intrinsics.relu,
 )
@@ -174,10 +194,10 @@ min = declare(  # noqa: A001
     emit=intrinsics.min,
 )
 
-# The derivatives choose with `where` and do not multiply by 0 or 1: the branch that was
-# not taken may have an infinite slope, and 0 * inf would turn the gradient into nan. (An operand
-# that is itself outside its domain can still make nan of the 0 that it gets here: log does
-# at 0. Then choose its argument with `where` as well, as `pow` does.)
+# The derivatives select with `where` and do not multiply by 0 or 1: the operand that is not
+# selected may have an infinite slope, and 0 * inf would make the gradient nan. (The gradient of
+# an operand that is outside its own domain can still be nan, although 0 arrives here: log at 0 is
+# an example. Then its argument must be selected with `where` as well, as `pow` does.)
 where = declare(
     "where",
     ieee.where,

@@ -1,16 +1,15 @@
-"""Optimisers: how a parameter moves, given its gradient.
+"""Optimisers: the update of a parameter, given its gradient.
 
 Each optimiser is one equation, `update`, for a single parameter: from the parameter p, its
-gradient g, the numbers that the optimiser remembers about it (`state`), the learning rate
-and the step (1 for the first), to the new p and the new state. It does only arithmetic on
-the numbers that it is given.
+gradient g, the optimiser's state of it, the learning rate and the number of the step (1 for the
+first), to the new p and the new state. It does only arithmetic on its arguments.
 
-`train` calls `update` itself and keeps the state, so one optimiser can serve many runs. In
-a loop of your own call `step(parameters)`, which keeps the state in the optimiser.
+`train` calls `update` and stores the states itself, so one optimiser can be used in many runs.
+In your own loop call `step(parameters)`, which stores the states in the optimiser.
 
-`apply_update` is the loop over the parameters, and `finite_update` a whole update of a training
+`apply_update` is the loop over the parameters, and `finite_update` the whole update of a training
 step: clip the gradient, apply the equation, test that all numbers are finite. Native code does the
-same in `talweg.compiler.codegen.train_step`.
+same in `talweg.compiler.codegen.train_step`. Start reading at `Optimizer.update`.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def clip_gradient(gradient: Sequence[float], clip_norm: float | None) -> Sequenc
 
 @dataclass
 class Optimizer:
-    """What all optimisers share: a learning rate, and `step` for loops of your own.
+    """The base class of optimisers: a learning rate, and `step` for your own loops.
 
     Args:
         lr: the learning rate, a number or a schedule of `talweg.schedules`.
@@ -131,7 +130,7 @@ class Optimizer:
 
     lr: float | Schedule
     state_names: ClassVar[tuple[str, ...]] = ()
-    """The names of the numbers kept for each parameter; all of them start at 0.0."""
+    """The names of the numbers in the state of a parameter; all of them start at 0.0."""
 
     remembers = RenamedAttribute("state_names")
 
@@ -150,7 +149,7 @@ class Optimizer:
             _require_at_least_0(lr=self.lr)
 
     def initial_state(self) -> State:
-        """What the optimiser remembers about a parameter before the first step."""
+        """The state of a parameter before the first step."""
         return (0.0,) * len(self.state_names)
 
     def update(
@@ -161,7 +160,7 @@ class Optimizer:
         Args:
             p: the parameter.
             g: its gradient.
-            state: what `initial_state` or the last `update` returned for it.
+            state: its state, from `initial_state` or the last `update`.
             lr: the learning rate of this step.
             step: the number of this step, 1.0 for the first.
 
@@ -171,7 +170,7 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} must define update(p, g, state, lr, step)")
 
     def step(self, parameters: Sequence[Value]) -> None:
-        """Move every parameter once, by the gradients that `backward()` left in it.
+        """Update every parameter once, by its gradient from `backward()`.
 
         Args:
             parameters: the same Values in the same order at every call.
@@ -205,26 +204,27 @@ class Optimizer:
             lr,
             float(self._steps),
         )
-        # One by one: a parameter that is listed twice moves twice.
+        # One after the other: a parameter that is listed twice is updated twice.
         for i, (p, (number, state)) in enumerate(zip(parameters, updated, strict=True)):
             p.data, self._states[i] = number, state
 
 
 @dataclass
 class SGD(Optimizer):
-    """Gradient descent, p <- p - lr g, with momentum and weight decay if wanted.
+    """Gradient descent, p <- p - lr g, optionally with momentum and weight decay.
 
-    With momentum m the step is lr v, where v <- m v + g; with `nesterov` it is
-    lr (g + m v). Weight decay w adds w p to the gradient.
+    With momentum m it is p <- p - lr v, where v <- m v + g; with `nesterov` it is
+    p <- p - lr (g + m v). Weight decay w adds w p to the gradient.
 
     Args:
         lr: the learning rate, a number or a schedule.
-        momentum: m, from 0 up to but not including 1.
-        nesterov: look ahead along the velocity; needs momentum.
-        weight_decay: w, at least 0; the loss then has w/2 p**2 added for each parameter.
+        momentum: m, at least 0 and below 1.
+        nesterov: whether to use Nesterov's form of momentum; it needs momentum.
+        weight_decay: w, at least 0: the gradient is that of the loss plus w/2 p**2 for each
+            parameter.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
 
     Source: Sutskever et al., On the importance of initialization and momentum, 2013. The
     velocity does not contain the learning rate, as in PyTorch.
@@ -245,13 +245,13 @@ class SGD(Optimizer):
             raise ArgumentError("nesterov needs momentum; give momentum=0.9 for example")
 
     def initial_state(self) -> State:
-        """The velocity v, which is kept only with momentum."""
+        """The velocity v, which is part of the state only with momentum."""
         return (0.0,) if self.momentum else ()
 
     def update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
     ) -> tuple[Number, State]:
-        """One step; see the class."""
+        """The equation of the class."""
         if self.weight_decay:
             g = g + self.weight_decay * p
         if not self.momentum:
@@ -263,18 +263,18 @@ class SGD(Optimizer):
 
 @dataclass
 class RMSprop(Optimizer):
-    """Gradient descent with each gradient divided by its own recent size.
+    """Gradient descent with each gradient divided by its root mean square.
 
     s <- d s + (1 - d) g**2, then p <- p - lr g / (sqrt(s) + epsilon).
 
     Args:
         lr: the learning rate, a number or a schedule.
-        decay: d, from 0 up to but not including 1.
-        epsilon: keeps the division finite.
+        decay: d, at least 0 and below 1.
+        epsilon: a small number, at least 0, against division by zero.
         weight_decay: w, at least 0; adds w p to the gradient.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
 
     Source: Tieleman and Hinton, Coursera lecture 6.5, 2012.
 
@@ -297,7 +297,7 @@ class RMSprop(Optimizer):
     def update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
     ) -> tuple[Number, State]:
-        """One step; see the class."""
+        """The equation of the class."""
         if self.weight_decay:
             g = g + self.weight_decay * p
         s = self.decay * state[0] + (1.0 - self.decay) * (g * g)
@@ -306,20 +306,22 @@ class RMSprop(Optimizer):
 
 @dataclass
 class Adam(Optimizer):
-    """Gradient descent along a running mean of the gradient, divided by its size.
+    """Gradient descent along the mean gradient, divided by its root mean square.
 
-    m <- b1 m + (1 - b1) g and v <- b2 v + (1 - b2) g**2; at step t, counted from 1,
+    Both are bias-corrected exponential moving averages: m <- b1 m + (1 - b1) g and
+    v <- b2 v + (1 - b2) g**2; at step t, counted from 1,
     p <- p - lr (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + epsilon).
 
     Args:
         lr: the learning rate, a number or a schedule.
-        beta1: b1, from 0 up to but not including 1.
-        beta2: b2, likewise.
-        epsilon: keeps the division finite.
-        weight_decay: w, at least 0; adds w p to the gradient. `AdamW` decays better.
+        beta1: b1, at least 0 and below 1.
+        beta2: b2, at least 0 and below 1.
+        epsilon: a small number, at least 0, against division by zero.
+        weight_decay: w, at least 0; adds w p to the gradient. In `AdamW` it is not divided by
+            the root mean square.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
 
     Source: Kingma and Ba, Adam, arXiv 1412.6980.
 
@@ -343,12 +345,12 @@ class Adam(Optimizer):
     def update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
     ) -> tuple[Number, State]:
-        """One step; see the class."""
+        """The equation of the class."""
         if self.weight_decay:
             g = g + self.weight_decay * p
-        return self._move(p, g, state, lr, step)
+        return self._update(p, g, state, lr, step)
 
-    def _move(
+    def _update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
     ) -> tuple[Number, State]:
         m = self.beta1 * state[0] + (1.0 - self.beta1) * g
@@ -360,7 +362,7 @@ class Adam(Optimizer):
 
 @dataclass
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: first p <- p - lr w p, then Adam's step.
+    """Adam with decoupled weight decay: first p <- p - lr w p, then the update of Adam.
 
     Args:
         lr: the learning rate, a number or a schedule.
@@ -370,7 +372,7 @@ class AdamW(Adam):
         weight_decay: w, at least 0.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, arXiv 1711.05101.
 
@@ -384,8 +386,8 @@ class AdamW(Adam):
     def update(
         self, p: Number, g: Number, state: State, lr: Number, step: Number
     ) -> tuple[Number, State]:
-        """One step; see the class."""
-        return self._move(p - lr * self.weight_decay * p, g, state, lr, step)
+        """The equation of the class."""
+        return self._update(p - lr * self.weight_decay * p, g, state, lr, step)
 
 
 def _require_at_least_0(**settings: float) -> None:

@@ -1,7 +1,8 @@
 """Schedules: a learning rate for every step.
 
 A schedule is a function from the number of the step, 0 for the first, to a learning
-rate. Give one to an optimiser in place of a number: `SGD(lr=Cosine(0.1, steps=100))`.
+rate. An optimiser takes one in place of a number: `SGD(lr=Cosine(0.1, steps=100))`. Start reading
+at `Linear`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ Schedule: TypeAlias = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Linear:
-    """From `start` to `end` on a straight line: start + (end - start) k / steps.
+    """Linear from `start` to `end`: start + (end - start) k / steps at step k.
 
     Args:
         start: the rate at step 0.
-        end: the rate at step `steps` and ever after.
-        steps: how many steps the way takes.
+        end: the rate from step `steps` on.
+        steps: the number of steps from `start` to `end`, at least 1.
+
+    Raises:
+        ArgumentError: if a rate is negative or not finite, or `steps` is not at least 1.
 
     >>> schedule = Linear(1.0, 0.1, steps=100)
     >>> schedule(0), schedule(50), schedule(1000)
@@ -41,7 +45,7 @@ class Linear:
         _require_steps(steps=self.steps)
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         if step >= self.steps:
             return self.end
         return self.start + (self.end - self.start) * step / self.steps
@@ -49,14 +53,17 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From `start` down to `end` along half a cosine.
+    """From `start` to `end` along half a period of a cosine.
 
     The rate at step k is end + (start - end) (1 + cos(pi k / steps)) / 2.
 
     Args:
         start: the rate at step 0.
-        steps: how many steps the way takes.
-        end: the rate at step `steps` and ever after.
+        steps: the number of steps from `start` to `end`, at least 1.
+        end: the rate from step `steps` on.
+
+    Raises:
+        ArgumentError: if a rate is negative or not finite, or `steps` is not at least 1.
 
     Source: Loshchilov and Hutter, SGDR, arXiv 1608.03983.
 
@@ -74,20 +81,23 @@ class Cosine:
         _require_steps(steps=self.steps)
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         if step >= self.steps:
             return self.end
-        swing = (1.0 + math.cos(math.pi * step / self.steps)) / 2.0
-        return self.end + (self.start - self.end) * swing
+        fraction = (1.0 + math.cos(math.pi * step / self.steps)) / 2.0
+        return self.end + (self.start - self.end) * fraction
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Multiplied by the same factor at every step: start factor**k.
+    """Exponential decay: start factor**k at step k.
 
     Args:
         start: the rate at step 0.
-        factor: by how much each step multiplies it, at most 1 to decay.
+        factor: the ratio of the rates of two consecutive steps, below 1 to decay.
+
+    Raises:
+        ArgumentError: if a number is negative or not finite.
 
     >>> Exponential(1.0, 0.5)(3)
     0.125
@@ -100,18 +110,21 @@ class Exponential:
         _require_rates(start=self.start, factor=self.factor)
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         return self.start * ieee.pow(self.factor, float(step))
 
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiplied by a factor every so many steps: start factor**floor(k / every).
+    """Constant over several steps, then multiplied by a factor: start factor**floor(k / every).
 
     Args:
         start: the rate at step 0.
-        factor: by how much it is multiplied.
-        every: after how many steps.
+        factor: the factor.
+        every: the number of steps between two multiplications, at least 1.
+
+    Raises:
+        ArgumentError: if a number is negative or not finite, or `every` is not at least 1.
 
     >>> schedule = StepDecay(1.0, 0.1, every=30)
     >>> schedule(29), schedule(30)
@@ -127,19 +140,22 @@ class StepDecay:
         _require_steps(every=self.every)
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         return self.start * ieee.pow(self.factor, float(step // self.every))
 
 
 @dataclass(frozen=True)
 class Warmup:
-    """A straight rise from near zero over the first steps, then another schedule.
+    """A linear rise over the first steps, then another schedule.
 
     The rate at step k < steps is then(0) (k + 1) / steps, later then(k - steps).
 
     Args:
-        steps: how many steps the rise takes.
+        steps: the number of steps of the rise, at least 1.
         then: the schedule or the number that follows.
+
+    Raises:
+        ArgumentError: if a number is negative or not finite, or `steps` is not at least 1.
 
     Source: Goyal et al., Accurate, large minibatch SGD, arXiv 1706.02677.
 
@@ -157,7 +173,7 @@ class Warmup:
             _require_rates(then=self.then)
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         if step < self.steps:
             return rate_at(self.then, 0) * (step + 1) / self.steps
         return rate_at(self.then, step - self.steps)
@@ -165,15 +181,18 @@ class Warmup:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to `peak` and down again: along half a cosine each way.
+    """A rise to `peak`, then a fall, each along half a period of a cosine.
 
-    It begins at peak / 25, reaches the peak after `rise` of the steps, and ends at
+    The rate starts at peak / 25, reaches the peak at step rise * steps, and stops at
     peak / 10,000.
 
     Args:
         peak: the largest rate.
-        steps: how many steps the cycle takes; later ones stay at its end.
-        rise: which part of them goes up, between 0 and 1.
+        steps: the number of steps of the cycle, at least 1; later steps have its last rate.
+        rise: the part of the steps in which the rate rises, between 0 and 1.
+
+    Raises:
+        ArgumentError: if a setting is not valid.
 
     Source: Smith and Topin, Super-convergence, arXiv 1708.07120.
 
@@ -193,7 +212,7 @@ class OneCycle:
             raise ArgumentError(f"rise must be between 0 and 1, got {self.rise!r}")
 
     def __call__(self, step: int) -> float:
-        """The rate at this step, 0 for the first."""
+        """The rate of a step, 0 for the first."""
         top = self.rise * self.steps
         if step <= top:
             return _half_cosine(self.peak / 25.0, self.peak, step / top)
@@ -201,14 +220,14 @@ class OneCycle:
 
 
 def rate_at(lr: float | Schedule, step: int) -> float:
-    """The learning rate at a step, from a number or a schedule.
+    """The learning rate of a step, from a number or a schedule.
 
     Args:
         lr: a number, or a function of the step.
-        step: 0 for the first.
+        step: the number of the step, 0 for the first.
 
     Raises:
-        NumberError: if the schedule gives something that is not a number.
+        NumberError: if the schedule returns something that is not a number.
 
     >>> rate_at(0.1, 7), rate_at(Exponential(1.0, 0.5), 1)
     (0.1, 0.5)
@@ -216,8 +235,8 @@ def rate_at(lr: float | Schedule, step: int) -> float:
     return to_float(lr(step) if callable(lr) else lr)
 
 
-def _half_cosine(start: float, end: float, way: float) -> float:
-    return end + (start - end) * (1.0 + math.cos(math.pi * way)) / 2.0
+def _half_cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1.0 + math.cos(math.pi * fraction)) / 2.0
 
 
 def _require_rates(**rates: float) -> None:
@@ -229,4 +248,4 @@ def _require_rates(**rates: float) -> None:
 def _require_steps(**counts: int) -> None:
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
-            raise ArgumentError(f"{name} must be a whole number of at least 1, got {count!r}")
+            raise ArgumentError(f"{name} must be an integer of at least 1, got {count!r}")

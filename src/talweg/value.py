@@ -1,19 +1,20 @@
-"""Value: a number that remembers how it was computed.
+"""Value: a number together with the operation that computed it.
 
-A Value holds a float (`data`), the derivative of some final result by it (`grad`), the
-record of the operation that made it, that operation's operands in order, and a serial
-number from its creation. Arithmetic on Values builds a graph; `backward()` walks it.
+A Value holds a float (`data`), the derivative of a final result with respect to it (`grad`),
+the record of the operation that made it, the operands of that operation in order, and a
+serial number, which counts the Values made so far. Arithmetic on Values builds a graph;
+`backward()` computes derivatives by walking it.
 
-* There are no closures: the operation's record in `talweg.ops` knows how to go backward.
+* There are no closures: the derivative of an operation is in its record in `talweg.ops`.
 * Nothing recurses, so a chain of a million additions works.
 * Nodes are visited in reverse order of creation. An operand is always older than its
-  result, so this is a topological order, and it is the same in every process: gradients
-  are added up in one order and are equal to the last bit.
-* At each `backward()` inner nodes start from zero; leaves accumulate.
+  result, so this is a topological order. It is the same in every process: gradients are
+  summed in one order and are equal to the last bit.
+* At each `backward()` the gradients of inner nodes start from zero; leaves accumulate.
 
 Start reading at `Value`, then `_binary`, which makes its operators; the walk is in
-`talweg.autodiff.backward`. What programs written against the lesson's class expect (`_prev`,
-`_op`, `_backward`) is at the end of the class.
+`talweg.autodiff.backward`. The attributes that programs written for the class of the lesson
+expect (`_prev`, `_op`, `_backward`) are at the end of the class.
 """
 
 from __future__ import annotations
@@ -39,26 +40,26 @@ from talweg.autodiff.tracing import is_tracing, refuse
 from talweg.errors import NumberError
 
 Operand: TypeAlias = SupportsFloat
-"""What may stand beside a Value in arithmetic: a Value, or a Python or NumPy number."""
+"""The other operand of a Value in arithmetic: a Value, or a Python or NumPy number."""
 
 _next_serial = count().__next__
 
 _LARGEST_DRAWING = 200
-"""A notebook shows the graph of a Value with at most this many nodes, else its repr."""
+"""A notebook shows the graph of a Value of at most this many nodes, else its repr."""
 
 
-# ---- how the operators are made -----------------------------------------------------------
+# ---- making the operators -----------------------------------------------------------------
 
 
 def _binary(op: Op) -> Callable[[Value, Operand], Value]:
     """The method for `self op other`.
 
-    This is `Value._apply` written out for two operands: it is the inner loop of every
-    eager program, where one more function call costs a tenth of a training step.
+    It does what `Value._apply` does, for two operands and without its function calls: this is
+    the inner loop of every eager program, where one more call costs a tenth of a training step.
     """
     value = op.value
     step = step_for(op, (False, False))
-    step_beside_float = step_for(op, (False, True))
+    step_with_float = step_for(op, (False, True))
 
     def method(self: Value, other: Operand) -> Value:
         out = _new(Value)
@@ -69,7 +70,7 @@ def _binary(op: Op) -> Callable[[Value, Operand], Value]:
             if type(other) is not float:
                 other = to_float(other)
             out.data = value(self.data, other)
-            out._step = step_beside_float
+            out._step = step_with_float
         out.grad = 0.0
         out._walk = None
         out._record = op
@@ -109,7 +110,7 @@ def _itself(self: Value) -> Value:
 def _comparison(
     holds: Callable[[float, float], bool], traced: Callable[[Any, Any], Any]
 ) -> Callable[[Value, Operand], bool]:
-    """The method that compares data. The result is a plain bool, but a node while tracing."""
+    """The method that compares data. Its result is a bool, or a node while tracing."""
 
     def method(self: Value, other: Operand) -> bool:
         if is_tracing():
@@ -127,19 +128,19 @@ def _named(method: Callable[..., Value], op: Op) -> Callable[..., Value]:
 
 
 class Value:
-    """A number that remembers how it was computed.
+    """A number together with the operation that computed it.
 
     Args:
         data: a Python or NumPy number.
-        _children: the operands, when a user's own operation makes the node.
-        _op: that operation's symbol.
+        _children: the operands, if the node is made by an operation defined by the user.
+        _op: the symbol of that operation.
         label: a name to show in `repr` and in pictures.
 
     Attributes:
         data: the number, a float.
-        grad: the derivative of the last result that `backward()` was called on, by this
-            number. Set it to 0.0 before the next `backward()`: leaves accumulate.
-        label: the name given, or "".
+        grad: the derivative of the result on which `backward()` was last called, with respect
+            to this number. Leaves accumulate: set it to 0.0 before the next `backward()`.
+        label: the name, or "".
 
     Raises:
         NumberError: if `data` is not one real number.
@@ -151,8 +152,8 @@ class Value:
         >>> round(c.data, 6), round(a.grad, 6)
         (-0.999909, -0.000545)
 
-    Comparisons (`<`, `<=`, `>`, `>=`) compare data. `==` and `hash` are those of the
-    object, because programs that walk the graph keep nodes in sets and dictionaries.
+    Comparisons (`<`, `<=`, `>`, `>=`) compare data. `==` and `hash` compare identity, because
+    programs that walk the graph store nodes in sets and dictionaries.
     """
 
     __slots__ = (
@@ -169,20 +170,20 @@ class Value:
         "data",
         "grad",
     )
-    # NumPy's operators then leave the work to ours: np.float64(2.0) * v is a Value.
+    # NumPy's operators return NotImplemented then: np.float64(2.0) * v is a Value.
     __array_ufunc__ = None
 
     data: float
     grad: float
     _record: Op  # the operation that made it
-    _operands: tuple[Value | float, ...]  # a bare number that met a Value stays a float
-    _step: Callable[[Value], None]  # one step backward from this node
+    _operands: tuple[Value | float, ...]  # a bare number stays a float
+    _step: Callable[[Value], None]  # adds this node's contributions to `grad` of its operands
     _serial: int  # the order of creation
     _walk: object  # the last walk through the graph that reached it
     _label: str  # this and the next three are unset in most nodes
-    _closure: Callable[[], None]  # the `_backward` of a user's own operation
-    _shown: tuple[Value, ...]  # what `_prev` answered, if it was asked
-    _after_backward: tuple[float, float]  # data and grad then, to notice a missing zero_grad
+    _closure: Callable[[], None]  # the `_backward` of an operation defined by the user
+    _shown: tuple[Value, ...]  # the result of `_prev`, once it was computed
+    _after_backward: tuple[float, float]  # data and grad after it, to detect a missing zero_grad
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class Value:
     ) -> None:
         if isinstance(data, Value):
             raise NumberError(
-                f"Value({data!r}): this is a Value already; use v.data for its number"
+                f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
             )
         self.data = to_float(data)
         self.grad = 0.0
@@ -240,17 +241,18 @@ class Value:
     __gt__ = _comparison(operator.gt, lambda x, y: ops.lt(y, x))
     __ge__ = _comparison(operator.ge, lambda x, y: ops.le(y, x))
 
-    # ---- going backward -----------------------------------------------------------------
+    # ---- derivatives --------------------------------------------------------------------
 
     def backward(self) -> None:
-        """Set `grad` of every Value that this one was computed from.
+        """Compute the derivative of this Value with respect to every Value it depends on.
 
-        Inner nodes start from zero; leaves add to the `grad` that they have. The
-        derivative of this Value by itself is 1.
+        The derivatives are in `grad`. Those of inner nodes start from zero; leaves add to the
+        `grad` that they have. The derivative of this Value with respect to itself is 1.
 
         Warns:
             GradientWarning: if a parameter was updated since the last `backward()` and its
-                gradient was not zeroed, or if an operation of your own has no `_backward`.
+                gradient was not set to zero, or if an operation that you defined has no
+                `_backward`.
 
         >>> x = Value(3.0)
         >>> (x * x).backward()
@@ -263,7 +265,7 @@ class Value:
 
     @property
     def label(self) -> str:
-        """The name given to this Value, or an empty string."""
+        """The name of this Value, or an empty string."""
         try:
             return self._label
         except AttributeError:
@@ -304,20 +306,20 @@ class Value:
 
         return graph.svg(self) if len(graph.walk(self)) <= _LARGEST_DRAWING else None
 
-    # ---- how operations make Values -----------------------------------------------------
+    # ---- applying operations ------------------------------------------------------------
 
     @staticmethod
     def _apply(op: Op, operands: Sequence[Operand]) -> Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
         numbers = [x.data if isinstance(x, Value) else x for x in own]
-        return node_of(op, _step_beside(op, own), own, op.value(*numbers))
+        return node_of(op, _step_of(op, own), own, op.value(*numbers))
 
-    # ---- the lesson's own names, for programs that use them ----------------------------------
+    # ---- the names of the lesson's class -----------------------------------------------------
 
     @property
     def _prev(self) -> tuple[Value, ...]:
-        """The operands as nodes; a bare number becomes a node when it is first looked at."""
+        """The operands as nodes. The node of a bare number is made at the first access."""
         try:
             return self._shown
         except AttributeError:
@@ -332,7 +334,10 @@ class Value:
 
     @property
     def _backward(self) -> Callable[[], None]:
-        """One step backward from this node alone; assigning makes it your own operation."""
+        """The function that propagates from this node to its operands.
+
+        Assigning another one makes the node an operation defined by the user.
+        """
         return partial(self._step, self)
 
     @_backward.setter
@@ -353,7 +358,14 @@ def node_of(
     operands: tuple[Value | float, ...],
     data: float,
 ) -> Value:
-    """The Value that an operation made of these operands; `step` goes backward through it."""
+    """A new node.
+
+    Args:
+        op: the operation.
+        step: adds the node's contributions to `grad` of its operands.
+        operands: the operands.
+        data: the result.
+    """
     out = _new(Value)
     out.data = data
     out.grad = 0.0
@@ -365,22 +377,22 @@ def node_of(
     return out
 
 
-def _step_beside(op: Op, operands: tuple[Value | float, ...]) -> Callable[[Value], None]:
+def _step_of(op: Op, operands: tuple[Value | float, ...]) -> Callable[[Value], None]:
     return step_for(op, tuple([not isinstance(x, Value) for x in operands]))
 
 
 def _constant(number: float) -> Value:
-    """The node that stands for a bare number where somebody looks at the graph."""
+    """The node of a bare number, for programs that walk the graph."""
     return node_of(CONSTANT, no_step, (), number)
 
 
 def _custom(symbol: str) -> Op:
-    """The record of a node that goes backward by its own `_backward`: it has no rules."""
+    """The record of a node that has its own `_backward`, and therefore no derivatives."""
     return Op("custom", symbol, to_float, (), (), "A node with a `_backward` of its own.")
 
 
 def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
-    """Children as a tuple; a set's order follows memory addresses, so a set is sorted."""
+    """Children as a tuple; sets are sorted, because their order follows memory addresses."""
     if isinstance(children, (set, frozenset)):
         children = sorted(children, key=by_serial)
     return tuple(children)
@@ -392,8 +404,8 @@ def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
 def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
     """The graph as two flat lists, so that pickling a deep graph does not recurse.
 
-    Leaves are kept as Values, which pickle recognises when it meets them again, in a
-    model saved beside its loss for example.
+    Leaves stay Values. Pickle stores each of them once, for example when a model is pickled
+    together with its loss.
     """
     nodes = inner_nodes(root)[::-1]
     leaves = [x for node in nodes for x in node._operands if isinstance(x, Value)]
@@ -404,7 +416,7 @@ def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
         if not node._record.derivatives:
             raise pickle.PicklingError(
                 f"the operation {node._op!r} has a _backward of its own, which cannot be "
-                "pickled; declare it with tw.ops.register"
+                "pickled; declare the operation with tw.ops.register"
             )
         operands = tuple([index[x] if isinstance(x, Value) else x for x in node._operands])
         rows.append((node._record, operands, node.data, node.grad, node.label))
@@ -413,9 +425,9 @@ def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
 
 def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
     values = list(leaves)
-    for record, places, data, grad, label in rows:
-        operands = tuple([values[i] if isinstance(i, int) else i for i in places])
-        node = node_of(record, _step_beside(record, operands), operands, data)
+    for record, indices, data, grad, label in rows:
+        operands = tuple([values[i] if isinstance(i, int) else i for i in indices])
+        node = node_of(record, _step_of(record, operands), operands, data)
         node.grad = grad
         if label:
             node.label = label

@@ -25,7 +25,7 @@ def test_text_bytes_and_paths(tmp_path):
     ("owner", "name"),
     [(os, "fsync"), (Path, "replace"), (os, "fsync-interrupt")],
 )
-def test_a_crash_leaves_the_old_file_whole(tmp_path, monkeypatch, owner, name):
+def test_a_crash_leaves_the_old_file_unchanged(tmp_path, monkeypatch, owner, name):
     target = tmp_path / "model"
     target.write_text("old")
     error = KeyboardInterrupt if name.endswith("interrupt") else OSError(28, "No space left")
@@ -43,7 +43,7 @@ def test_a_crash_leaves_the_old_file_whole(tmp_path, monkeypatch, owner, name):
         assert str(target) in str(caught.value)  # the user's file, not the temporary one
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path, monkeypatch):
+def test_the_old_file_exists_until_the_new_one_is_complete(tmp_path, monkeypatch):
     target = tmp_path / "model"
     target.write_text("old")
     replace = Path.replace

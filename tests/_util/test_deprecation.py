@@ -9,7 +9,7 @@ import talweg as tw
 from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.explore.sweep.run import Run
-from talweg.explore.trainability.measure import Dimension
+from talweg.explore.trainability.boundary import Dimension
 
 
 def a_sweep():
@@ -91,7 +91,14 @@ def test_a_renamed_name_of_the_package_is_the_new_one(old, new):
     assert old not in tw.__all__
 
 
-def test_an_optimiser_that_declares_remembers_keeps_working():
+def test_the_old_name_of_the_operation_registry():
+    with pytest.warns(DeprecationWarning, match="talweg.ops.TABLE is deprecated .* talweg.ops.REG"):
+        assert tw.ops.TABLE is tw.ops.REGISTRY
+    with pytest.raises(AttributeError, match=r"'talweg\.ops' has no attribute 'table'"):
+        tw.ops.table  # noqa: B018
+
+
+def test_an_optimiser_that_declares_remembers_still_works():
     with pytest.warns(DeprecationWarning, match="Mine.remembers is deprecated .* Mine.state_names"):
 
         class Mine(tw.SGD):

@@ -76,7 +76,7 @@ def programs(draw, longest=14):
     instructions = []
     for _ in range(draw(st.integers(1, longest))):
         name = draw(st.sampled_from(list(DUAL)))
-        operands = [draw(st.integers(0, count - 1)) for _ in range(ops.TABLE[name].arity)]
+        operands = [draw(st.integers(0, count - 1)) for _ in range(ops.REGISTRY[name].arity)]
         instructions.append((name, operands))
         count += 1
     return inputs, instructions
@@ -101,7 +101,7 @@ def run(instructions, values, table, constant):
 
 
 def on_values(instructions, inputs):
-    return run(instructions, inputs, ops.TABLE, Value)
+    return run(instructions, inputs, ops.REGISTRY, Value)
 
 
 def on_duals(instructions, inputs):
@@ -120,8 +120,8 @@ def bits(numbers):
 # ---- the properties --------------------------------------------------------------------------
 
 
-def test_the_oracle_knows_every_smooth_operation():
-    smooth = {name for name, op in ops.TABLE.items() if not op.not_smooth}
+def test_the_oracle_has_every_smooth_operation():
+    smooth = {name for name, op in ops.REGISTRY.items() if not op.not_smooth}
     assert smooth - set(DUAL) == set()
 
 

@@ -40,7 +40,7 @@ def loop(*, zero=True, per_sample=False, micro_batches=False, twice=False, steps
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
-def test_a_forgotten_zero_grad_is_noticed(per_sample):
+def test_a_missing_zero_grad_gives_a_warning(per_sample):
     with pytest.warns(GradientWarning, match=r"p\.grad = 0\.0.*before backward") as caught:
         loop(zero=False, per_sample=per_sample)
     assert caught[0].filename == __file__  # it points at the user's own line
@@ -69,7 +69,7 @@ def test_summing_gradients_without_any_update_gives_no_warning():
             one_loss(w, 0.0, x, t).backward()
 
 
-def test_an_operation_without_a_way_back_is_noticed():
+def test_an_operation_without_a_derivative_gives_a_warning():
     x = Value(2.0)
     out = Value(4.0, (x,), "square")
     with pytest.warns(GradientWarning, match=r"'square'.*out\._backward") as caught:
@@ -78,7 +78,7 @@ def test_an_operation_without_a_way_back_is_noticed():
     assert (x.grad, out.grad) == (0.0, 3.0)
 
 
-def test_assigning_a_value_to_data_is_noticed():
+def test_assigning_a_value_to_data_is_an_error():
     w, x = Value(0.5), Value(1.0)
     loss = (w * x - 1.0) ** 2
     loss.backward()

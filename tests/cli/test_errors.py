@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_written_is_code_1_after_the_report(folder, capsys
     def full(path, content):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("talweg.plotting.curves.write_whole", full)
+    monkeypatch.setattr("talweg.plotting.figure.write_whole", full)
     code = main(["train", "--plot", "loss.png"])
     out, err = capsys.readouterr()
     assert code == 1

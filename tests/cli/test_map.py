@@ -12,9 +12,10 @@ import talweg as tw
 from talweg.cli.rate_threshold import describe_threshold
 from talweg.cli.tabular_training import ProblemSettings, prepare
 from talweg.explore.trainability import result as map_result
-from talweg.explore.trainability.axes import axis
-from talweg.explore.trainability.pyramid import Box, Frame, Pyramid
-from talweg.explore.trainability.refinement import one_by_one
+from talweg.explore.trainability.axes import Plane, parse_axis
+from talweg.explore.trainability.pyramid import Pyramid
+from talweg.explore.trainability.refinement import serial_evaluator
+from talweg.explore.trainability.tiles import Window
 
 
 @pytest.fixture(autouse=True)
@@ -30,30 +31,30 @@ class Filling:
     """Count the points that each map computes; raise Ctrl-C after a number of them."""
 
     def __init__(self):
-        self.fill = map_result.fill
+        self.refine = map_result.refine
         self.computed = []
         self.stop_map, self.stop_at = -1, 0
 
     def interrupt(self, points, which=0):
         self.stop_map, self.stop_at = which, points
 
-    def __call__(self, pyramid, window, completed, show):
+    def __call__(self, pyramid, window, evaluator, report):
         which = len(self.computed)
         self.computed.append(0)
 
         def shown(done):
-            show(done)
+            report(done)
             self.computed[which] = done
             if which == self.stop_map and done >= self.stop_at:
                 raise KeyboardInterrupt
 
-        self.fill(pyramid, window, completed, shown)
+        self.refine(pyramid, window, evaluator, shown)
 
 
 @pytest.fixture
 def filling(monkeypatch):
     counting = Filling()
-    monkeypatch.setattr(map_result, "fill", counting)
+    monkeypatch.setattr(map_result, "refine", counting)
     return counting
 
 
@@ -251,14 +252,14 @@ def test_ctrl_c_as_text(run, filling):
     lines = out.splitlines()
     assert lines[-4] == "Points saved to points"
     assert lines[-3].startswith("6 % computed; ")
-    assert lines[-2] == "Its boundary is not known yet"
+    assert lines[-2] == "Its boundary is not computed yet"
 
 
 def test_ctrl_c_before_the_first_point(run, monkeypatch):
-    def fill(*_):
+    def refine(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(map_result, "fill", fill)
+    monkeypatch.setattr(map_result, "refine", refine)
     code, out, err = run("map --resolution 8 --json")
     assert (code, err) == (130, "talweg: interrupted: 0 % of the points were computed\n")
     about = json.loads(out)
@@ -292,8 +293,9 @@ def test_ctrl_c_during_an_animation(run, monkeypatch):
 
 def made(measures, y=("initial_scale", 1.0, 2.0)):
     """A map whose measures are a function of x, from 0.01 to 100, and of y."""
-    frame = Frame(axis(("learning_rate", 0.01, 100.0), "x"), axis(y, "y"))
-    return map_result.mapped(Pyramid(frame), Box(5, 0, 0, 32, 32), one_by_one(measures), steps=1)
+    plane = Plane(parse_axis(("learning_rate", 0.01, 100.0), "x"), parse_axis(y, "y"))
+    window, evaluator = Window(5, 0, 0, 32, 32), serial_evaluator(measures)
+    return map_result.compute_map(Pyramid(plane), window, evaluator, steps=1)
 
 
 def test_the_threshold_is_the_rate_with_the_best_separation():
@@ -342,16 +344,16 @@ def test_there_is_no_threshold_where_rates_do_not_separate_runs(measures):
         ("--y momentum,0,1,cubic", '--y: the scale must be "log" or "linear", got \'cubic\''),
         (
             "--y momentum,0,1,log",
-            "--y: a logarithmic axis starts above 0, but this one",
+            "--y: the low end of a logarithmic axis must be above 0, got 0.0",
         ),
         (
             "--x learning_rate,3,1",
             "--x must be a range from a low number to a higher one, got",
         ),
-        ("--x learning_rate,0,inf", "--x: both ends must be finite numbers, got inf"),
+        ("--x learning_rate,0,inf", "--x: the ends must be finite numbers, got inf"),
         ("--x tempo,0,1", "--x: 'tempo' is no setting of a run with SGD; there are learning_rate"),
         ("--x momentum,0,1 --optimizer adam", "--x: 'momentum' is no setting of a run with Adam"),
-        ("--x learning_rate[2],0,1", "learning_rate[2] is asked for, but the model has 2 layers"),
+        ("--x learning_rate[2],0,1", "learning_rate[2] names layer 2, but the model has 2 layers"),
         ("--x learning_rate[1],0,1", "--y: learning_rate[1] is the setting along x too"),
         ("--y momentum[0],0,1", "--y: momentum is the same for all layers"),
         ("--zoom 2 --at 1,1e7", "--at 1,1e7 is not on the map: learning_rate[1] is mapped from"),
@@ -387,7 +389,7 @@ def test_there_is_no_threshold_where_rates_do_not_separate_runs(measures):
         ("--animate a.gif --doublings 60 --resolution 8 --no-plot", "--doublings: 60 lead to"),
         (
             "--lesson --x learning_rate,1e-3,2e-3 --y initial_scale,1,1.1 --resolution 8 --zoom 4",
-            "there is no boundary in this map to look at; give a point with --at X,Y",
+            "this map has no boundary to zoom into; give a point with --at X,Y",
         ),
     ],
 )
@@ -403,5 +405,5 @@ def test_the_store_of_another_map_is_refused(run):
     run("map --resolution 8 --store points --no-plot")
     code, out, err = run("map --resolution 8 --store points --no-plot --steps 7")
     assert (code, out) == (2, "")
-    assert "points is the map of something else: steps" in err
+    assert "points is the store of another map: steps" in err
     assert "give another --store" in err

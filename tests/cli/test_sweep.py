@@ -258,7 +258,7 @@ def test_native_code_that_is_not_possible_is_an_error(run, monkeypatch):
     def refuse(self):
         raise NativeError("the samples have no lanes")
 
-    monkeypatch.setattr(Specification, "refuse_what_is_not_for_lanes", refuse)
+    monkeypatch.setattr(Specification, "require_lanes", refuse)
     code, out, err = run("sweep --engine native --batch 2")
     assert (code, out) == (2, "")
     assert err == (
@@ -271,7 +271,7 @@ def test_a_table_is_saved_even_if_the_picture_cannot_be_saved(run, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("talweg.plotting.curves.save", fail)
+    monkeypatch.setattr("talweg.plotting.figure.save", fail)
     code, _, err = run("sweep --lr 0.1 --steps 2 --csv a.csv")
     assert (code, err) == (1, "talweg: No space left on device\n")
     assert pl.read_csv("a.csv").height == 1

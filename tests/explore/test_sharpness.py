@@ -1,4 +1,4 @@
-"""Sharpness: eigenvalues of dense Hessians, limits that hold, runs at the edge, the command."""
+"""Sharpness: eigenvalues, limits of optimisers, sharpness along a run, and the command."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def network(inputs, sizes, seed=3, **settings):
 
 
 class Weights(tw.Module):
-    """A linear model w . x, whose loss is a parabola."""
+    """The linear model w . x, whose squared error is a parabola."""
 
     def __init__(self, start):
         self.w = [tw.Value(x) for x in start]
@@ -41,7 +41,7 @@ def half_square(p, t):
 
 
 def bowl(curvatures):
-    """Samples whose half squared errors add up to sum_i c_i w_i**2 / 2."""
+    """Samples whose half squared errors have the sum sum_i c_i w_i**2 / 2."""
     rows = np.diag(np.sqrt(curvatures))
     return [(row.tolist(), 0.0) for row in rows]
 
@@ -50,7 +50,7 @@ def bowl(curvatures):
 
 
 def hessian_by_differences(model, data, loss, weight, h=1e-5):
-    """Central differences of the gradient that backward() gives."""
+    """Central differences of the gradient from backward()."""
     parameters = model.parameters()
 
     def gradient():
@@ -94,7 +94,7 @@ CASES = {
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_the_largest_eigenvalue_of_the_hessian_by_differences(name, reduction):
+def test_largest_is_the_largest_eigenvalue_of_the_hessian_by_differences(name, reduction):
     model, data, loss = CASES[name]
     weight = 1.0 if reduction == "sum" else 1.0 / len(data)
     dense = hessian_by_differences(model, data, loss, weight)
@@ -103,7 +103,7 @@ def test_it_is_the_largest_eigenvalue_of_the_hessian_by_differences(name, reduct
     assert found.max_stable_lr == 2.0 / found.largest
 
 
-def test_it_is_that_of_the_exact_hessian():
+def test_largest_is_that_of_the_exact_hessian():
     model, data = network(3, [4, 4, 1], seed=42), tw.lesson_data()
     pairs = list(data)
 
@@ -118,7 +118,7 @@ def test_it_is_that_of_the_exact_hessian():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 21, 40])
-def test_a_parabola_has_the_curvatures_that_it_was_made_of(count):
+def test_the_largest_curvature_of_a_parabola(count):
     curvatures = [float(k + 1) for k in range(count)]
     found = tw.sharpness(Weights([1.0] * count), bowl(curvatures), loss=half_square)
     assert found.largest == pytest.approx(count, rel=1e-6)
@@ -133,21 +133,21 @@ def test_a_hessian_of_low_rank_and_one_of_zeros():
     found = tw.sharpness(Weights([0.0] * 50), data, loss=half_square)
     assert found.largest == pytest.approx(np.linalg.eigvalsh(rows.T @ rows)[-1], rel=1e-6)
     again = tw.sharpness(Weights([0.0] * 50), data, loss=half_square)
-    assert again == found  # Lanczos ends early here, and draws new vectors
+    assert again == found  # Lanczos draws new vectors here
     for count in (2, 50):
         flat = tw.sharpness(Weights([0.5] * count), [([1.0] * count, 0.0)], loss=lambda p, t: p - t)
         assert (flat.largest, flat.max_stable_lr) == (0.0, math.inf)
-        assert flat.summary(3.0).startswith("nothing curves upward at these weights, so 3 is")
+        assert flat.summary(3.0).startswith("no curvature is positive at these weights, so 3 is")
 
 
-def test_a_loss_that_curves_downward_has_no_limit():
+def test_a_loss_without_positive_curvature_has_no_limit():
     found = tw.sharpness(Weights([0.5]), [([1.0], 0.0)], loss=lambda p, t: -half_square(p, t))
     assert (found.largest, found.max_stable_lr) == (-1.0, math.inf)
 
 
 @pytest.mark.parametrize("count", [3, 40])
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
-def test_a_curvature_that_is_0_but_for_rounding_is_0(count, size):
+def test_a_curvature_of_0_with_rounding_errors_is_0(count, size):
     rng = np.random.default_rng(8)
     data = [(row.tolist(), 0.0) for row in size * rng.normal(size=(2, count))]
     model = Weights(rng.normal(size=count))
@@ -155,7 +155,7 @@ def test_a_curvature_that_is_0_but_for_rounding_is_0(count, size):
     assert (found.largest, found.max_stable_lr) == (0.0, math.inf)
 
 
-def test_what_cannot_be_compiled_is_computed_by_the_eager_engine():
+def test_a_loss_that_cannot_be_compiled_is_computed_by_the_eager_engine():
     def forked(p, t):
         return half_square(p, t) if p.data > 0.0 else 3.0 * half_square(p, t)
 
@@ -164,33 +164,33 @@ def test_what_cannot_be_compiled_is_computed_by_the_eager_engine():
     assert found.largest == pytest.approx(3.0)  # the second sample's, 3 times 1
 
 
-def test_all_ways_to_a_product_agree():
+def test_all_methods_compute_the_same_product():
     model, data, loss = CASES["classes"]
     rng = np.random.default_rng(5)
     vector = rng.standard_normal(len(model.parameters()))
     products = []
     for skipped in (1, 2):
         curvature = Curvature(model, data, loss, "sum", 1e-6, 0)
-        del curvature.ways[:skipped]
-        products.append(curvature.times(vector))
+        del curvature.methods[:skipped]
+        products.append(curvature.product(vector))
     assert np.allclose(products[0], products[1], rtol=1e-12, atol=1e-13)
 
 
-def test_classes_are_compiled_one_by_one_as_whole_numbers_and_as_floats():
+def test_classes_are_compiled_one_by_one_as_integers_and_as_floats():
     model, data, loss = CASES["classes"]
     as_floats = tw.Dataset([x for x, _ in data], [float(k) for _, k in data])
     products = []
     for given in (data, as_floats):
         curvature = Curvature(model, given, loss, "sum", 1e-6, 0)
-        products.append(curvature.times(np.ones(len(model.parameters()))))
-        assert len(curvature.ways) == 2
+        products.append(curvature.product(np.ones(len(model.parameters()))))
+        assert len(curvature.methods) == 2
     assert (products[0] == products[1]).all()
 
 
-# ---- what it leaves alone ----------------------------------------------------------------------
+# ---- what is not changed -----------------------------------------------------------------------
 
 
-def test_the_model_is_not_touched_and_nothing_is_drawn():
+def test_the_model_and_random_states_are_not_changed():
     model = network(3, [4, 4, 1])
     for k, p in enumerate(model.parameters()):
         p.grad = 0.1 * k
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_bits():
 
 
 class Frozen(Optimizer):
-    """Adam's step with the divisor of the first step for ever, and without its corrections."""
+    """Adam with the divisor of its first step in all steps, and without bias correction."""
 
     state_names = ("mean", "divisor")
 
@@ -289,22 +289,22 @@ def test_the_divisor_is_that_of_adams_first_step():
 # ---- along a run -------------------------------------------------------------------------------
 
 
-def follow_sine(lr, steps, **settings):
+def train_on_sine(lr, steps, **settings):
     model, optimizer = network(1, [8, 1], seed=1, output="linear"), tw.SGD(lr)
-    follow = tw.SharpnessCallback(model, SINE, steps=200, reduction="mean", optimizer=optimizer)
+    callback = tw.SharpnessCallback(model, SINE, steps=200, reduction="mean", optimizer=optimizer)
     return tw.train(
         model,
         SINE,
         reduction="mean",
         optimizer=optimizer,
         steps=steps,
-        callbacks=[follow],
+        callbacks=[callback],
         **settings,
     )
 
 
-def test_sharpness_grows_up_to_the_limit_and_stays_there():
-    history = follow_sine(0.1, 4000)
+def test_sharpness_grows_to_the_limit_and_stays_there():
+    history = train_on_sine(0.1, 4000)
     assert history.status == "finished"
     assert [step for step, _ in history.sharpness] == [1, *range(201, 4002, 200)]
     assert set(history.sharpness_limits) == {(step, 20.0) for step, _ in history.sharpness}
@@ -313,9 +313,9 @@ def test_sharpness_grows_up_to_the_limit_and_stays_there():
     assert all(18.0 < largest < 22.0 for largest in curve[-10:])
 
 
-def test_both_engines_are_followed_and_training_is_the_same_as_without():
-    native = follow_sine(0.1, 400, engine="native", mode="exact")
-    eager = follow_sine(0.1, 400, engine="eager")
+def test_both_engines_record_the_same_and_training_is_not_changed():
+    native = train_on_sine(0.1, 400, engine="native", mode="exact")
+    eager = train_on_sine(0.1, 400, engine="eager")
     assert (native.engine, eager.engine) == ("native, exact", "eager")
     assert native.sharpness == eager.sharpness
     model = network(1, [8, 1], seed=1, output="linear")
@@ -325,32 +325,34 @@ def test_both_engines_are_followed_and_training_is_the_same_as_without():
     assert own.largest == pytest.approx(native.sharpness[-1][1], rel=1e-5)
 
 
-def test_the_limit_follows_a_schedule_momentum_and_decay():
+def test_the_limit_with_a_schedule_momentum_and_decay():
     schedule = tw.schedules.Exponential(0.1, 0.5)
     optimizer = tw.SGD(schedule, momentum=0.5, weight_decay=0.25)
     model, data = Weights([1.0]), bowl([3.0])
-    follow = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=optimizer)
+    callback = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=optimizer)
     history = tw.train(
-        model, data, loss=half_square, optimizer=optimizer, steps=3, callbacks=[follow]
+        model, data, loss=half_square, optimizer=optimizer, steps=3, callbacks=[callback]
     )
     assert [largest for _, largest in history.sharpness] == pytest.approx([3.0] * 4)
     expected = [3.0 / (0.1 * 0.5**k) - 0.25 for k in range(4)]
     assert [limit for _, limit in history.sharpness_limits] == pytest.approx(expected)
-    still = tw.SGD(0.0)
-    follow = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=still)
-    history = tw.train(model, data, loss=half_square, optimizer=still, steps=1, callbacks=[follow])
+    zero_rate = tw.SGD(0.0)
+    callback = tw.SharpnessCallback(model, data, steps=1, loss=half_square, optimizer=zero_rate)
+    history = tw.train(
+        model, data, loss=half_square, optimizer=zero_rate, steps=1, callbacks=[callback]
+    )
     assert history.sharpness_limits == [(1, math.inf), (2, math.inf)]
     assert len(history.plot_stability().lines) == 2
 
 
-def test_a_run_that_diverges_is_followed_to_its_end():
+def test_a_run_that_diverges_is_recorded_to_its_end():
     def quartic(p, t):
         return (p - t) ** 4
 
     model, data = Weights([3.0]), [([1.0], 0.0)]
-    follow = tw.SharpnessCallback(model, data, steps=1, loss=quartic, optimizer=tw.SGD(1.0))
+    callback = tw.SharpnessCallback(model, data, steps=1, loss=quartic, optimizer=tw.SGD(1.0))
     history = tw.train(
-        model, data, loss=quartic, optimizer=tw.SGD(1.0), steps=50, callbacks=[follow]
+        model, data, loss=quartic, optimizer=tw.SGD(1.0), steps=50, callbacks=[callback]
     )
     assert history.status == "diverged"
     assert len(history.sharpness) == history.steps
@@ -360,18 +362,18 @@ def test_a_run_that_diverges_is_followed_to_its_end():
 
 def test_the_record_is_written_to_csv(tmp_path):
     model, data = Weights([1.0]), bowl([4.0])
-    follow = tw.SharpnessCallback(model, data, steps=2, loss=half_square)
-    history = tw.train(model, data, loss=half_square, steps=2, callbacks=[follow])
+    callback = tw.SharpnessCallback(model, data, steps=2, loss=half_square)
+    history = tw.train(model, data, loss=half_square, steps=2, callbacks=[callback])
     lines = history.to_csv(tmp_path / "run.csv").read_text().splitlines()
     assert lines[0] == "step,loss,learning_rate,seconds,sharpness,sharpness_limit"
     ends = [line.split(",")[4:] for line in lines[1:]]
     assert ends == [["4.0", "40.0"], ["", ""], ["4.0", "40.0"]]
 
 
-# ---- the picture -------------------------------------------------------------------------------
+# ---- the figure --------------------------------------------------------------------------------
 
 
-def test_the_picture_has_the_curve_and_the_limit():
+def test_the_figure_has_the_curve_and_the_limit():
     history = tw.History(sharpness=[(1, 8.0), (11, 21.0)], sharpness_limits=[(1, 20.0), (11, 20.0)])
     ax = history.plot_stability()
     curve, limit = ax.lines
@@ -379,7 +381,7 @@ def test_the_picture_has_the_curve_and_the_limit():
     assert set(limit.get_ydata()) == {20.0}
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "sharpness",
-        "limit of the learning rate",
+        "stability limit of the learning rate",
     ]
     assert (ax.get_yscale(), ax.get_ylim()[0], ax.get_xlabel()) == ("linear", 0.0, "step")
     history.sharpness_limits = [(1, 20.0), (11, 900.0)]
@@ -392,15 +394,15 @@ def test_the_picture_has_the_curve_and_the_limit():
     assert ax.get_ylim()[0] < -8.0
 
 
-def test_without_a_record_there_is_no_picture():
+def test_without_a_record_there_is_no_figure():
     with pytest.raises(ArgumentError, match=r"no sharpness to draw; train with callbacks=\[tw"):
         tw.History(losses=[1.0]).plot_stability()
 
 
-# ---- words -------------------------------------------------------------------------------------
+# ---- summary -----------------------------------------------------------------------------------
 
 
-def test_in_words():
+def test_summary_and_repr():
     found = tw.Sharpness(largest=20.0, max_stable_lr=0.1, gradient_norm=2.0, products=30)
     assert found.summary(0.05) == (
         "0.05 is 0.5 of the limit at these weights, 0.1: steps are stable here"
@@ -414,7 +416,7 @@ def test_in_words():
             found.summary(bad)
 
 
-# ---- what is refused ---------------------------------------------------------------------------
+# ---- errors ------------------------------------------------------------------------------------
 
 
 class Empty(tw.Module):
@@ -502,25 +504,25 @@ ONE = [([1.0], 0.0)]
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(error, message, model, data, settings):
+def test_arguments_that_are_not_valid(error, message, model, data, settings):
     with pytest.raises(error) as refused:
         tw.sharpness(model, data, **settings)
     assert str(refused.value).startswith(message) or message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_one_value_twice_is_refused():
+def test_a_parameter_listed_twice_is_an_error():
     model = Weights([1.0])
     model.parameters = lambda: [model.w[0], model.w[0]]
     with pytest.raises(ArgumentError, match="returns the same Value twice"):
         tw.sharpness(model, ONE)
 
 
-def test_following_takes_sgd_and_whole_steps():
+def test_the_callback_takes_sgd_and_an_integer_of_steps():
     with pytest.raises(ArgumentError, match=r"for tw\.SGD only, got Adam; .*tw\.sharpness"):
         tw.SharpnessCallback(Weights([1.0]), ONE, optimizer=tw.Adam())
     for bad in (0, 2.5, True):
-        with pytest.raises(ArgumentError, match="steps must be a whole number of at least 1"):
+        with pytest.raises(ArgumentError, match="steps must be an integer of at least 1"):
             tw.SharpnessCallback(Weights([1.0]), ONE, steps=bad)
 
 
@@ -558,9 +560,8 @@ def test_along_the_lesson(run, tmp_path):
     code, out, err = run("sharpness --lr 0.1 --along")
     assert (code, err) == (0, "")
     assert "Along 50 steps the largest was 24.5042, at step 6\n" in out
-    assert (
-        "Above 20, unstable at this learning rate: 2 of 51 measurements, first at step 2\n" in out
-    )
+    above = "Above 20, unstable at this learning rate: 2 of 51 measurements, first at step 2"
+    assert f"{above}\n" in out
     assert "Verdict: converged to 0.01189\n" in out
     assert (tmp_path / "talweg-sharpness.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -1,4 +1,4 @@
-"""Several processes and one store: one begins it, and its lock ends with it."""
+"""Several processes and one store: one process creates it; locks end with their process."""
 
 import errno
 import os
@@ -17,15 +17,16 @@ import talweg
 from talweg._util import atomic_files
 from talweg.errors import ArgumentError, DataError
 from talweg.explore import store_lock
-from talweg.explore.store_lock import BEGINNING, GROUP, FileLock, begin_group
+from talweg.explore.store_lock import CREATION_LOCK, GROUP_FILE, FileLock, create_group
 from talweg.explore.sweep import store as run_store
 from talweg.explore.sweep.store import RunStore, StoredRuns
-from talweg.explore.trainability.axes import axis
-from talweg.explore.trainability.pyramid import Box, Frame, Pyramid
-from talweg.explore.trainability.refinement import fill, one_by_one
+from talweg.explore.trainability.axes import Axis, Plane
+from talweg.explore.trainability.pyramid import Pyramid
+from talweg.explore.trainability.refinement import refine, serial_evaluator
 from talweg.explore.trainability.tile_store import TileStore
+from talweg.explore.trainability.tiles import Window
 
-FRAME = Frame(axis(("learning_rate", 0.01, 100.0), "x"), axis(("momentum", 0.0, 0.99), "y"))
+PLANE = Plane(Axis("learning_rate", 0.01, 100.0, "log"), Axis("momentum", 0.0, 0.99, "linear"))
 DIFFERENCE = "seed is 1 there, and 2 was asked for; "
 
 
@@ -34,7 +35,7 @@ def runs(folder, seed=1):
 
 
 def tiles(folder, seed=1):
-    return Pyramid(FRAME, {"seed": seed}, folder)
+    return Pyramid(PLANE, TileStore(folder, {**PLANE.description(), "seed": seed}))
 
 
 KINDS = [runs, tiles]
@@ -46,23 +47,23 @@ def folder(tmp_path):
 
 
 def names(folder):
-    return sorted(os.listdir(folder))  # noqa: PTH208 - names with a leading dot as well
+    return sorted(os.listdir(folder))  # noqa: PTH208 - including names with a leading dot
 
 
 class Thread(threading.Thread):
-    """A call in a thread, with what it returned or raised."""
+    """Calls a function; `result` is what it returned or raised."""
 
     def __init__(self, *call):
         super().__init__(daemon=True)
-        self.call, self.found = call, None
+        self.call, self.result = call, None
         self.start()
 
     def run(self):
         function, *arguments = self.call
         try:
-            self.found = function(*arguments)
+            self.result = function(*arguments)
         except Exception as error:
-            self.found = error
+            self.result = error
 
 
 def program(code, *arguments):
@@ -83,155 +84,155 @@ def killed(process):
     process.stdout.close()
 
 
-# ---- beginning a store -----------------------------------------------------------------------
+# ---- creating a store ------------------------------------------------------------------------
 
 
 @pytest.fixture
-def between(monkeypatch):
-    """Begin a store in a thread, after another has found none and before it creates its own."""
+def race(monkeypatch):
+    """Open a store in a second thread after the first found none and before it creates one."""
     threads, write = [], atomic_files._write_through
 
-    def begun_by(kind, folder, seed, locks=True):
-        def first_the_other(*arguments):
+    def open_in_second_thread(kind, folder, seed, locks=True):
+        def second_first(*arguments):
             if not threads:
-                threads.append(None)  # the other comes here, too
+                threads.append(None)  # the second thread calls this function too
                 threads[0] = Thread(kind, folder, seed)
                 threads[0].join(0.3 if locks else None)
                 assert threads[0].is_alive() == locks
             write(*arguments)
 
-        monkeypatch.setattr(atomic_files, "_write_through", first_the_other)
+        monkeypatch.setattr(atomic_files, "_write_through", second_first)
         return threads
 
-    return begun_by
+    return open_in_second_thread
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_second_process_waits_and_is_told_what_differs(folder, between, kind):
-    threads = between(kind, folder, 2)
+def test_the_second_waits_and_its_error_names_the_difference(folder, race, kind):
+    threads = race(kind, folder, 2)
     first = kind(folder, 1)
     threads[0].join()
-    assert isinstance(threads[0].found, ArgumentError)
-    assert str(folder) in str(threads[0].found)
-    assert DIFFERENCE in str(threads[0].found)
+    assert isinstance(threads[0].result, ArgumentError)
+    assert str(folder) in str(threads[0].result)
+    assert DIFFERENCE in str(threads[0].result)
     del first
     kind(folder, 1)
     assert not [name for name in names(folder) if name.startswith(".")]
 
 
-def test_a_second_process_with_the_same_map_waits_and_goes_on(folder, between):
-    threads = between(tiles, folder, 1)
+def test_the_second_waits_and_shares_the_store_of_a_map(folder, race):
+    threads = race(tiles, folder, 1)
     first = tiles(folder, 1)
     threads[0].join()
-    window = Box(3, 0, 0, 8, 8)
-    fill(first, window, one_by_one(lambda xs, ys: xs + ys + 1.0))
-    assert threads[0].found.finished(window) == 1.0
+    window = Window(3, 0, 0, 8, 8)
+    refine(first, window, serial_evaluator(lambda xs, ys: xs + ys + 1.0))
+    assert threads[0].result.finished(window) == 1.0
 
 
-def test_a_second_process_with_the_same_runs_is_refused_until_the_first_ends(folder, between):
-    threads = between(runs, folder, 1)
+def test_the_second_is_refused_while_the_first_writes_runs(folder, race):
+    threads = race(runs, folder, 1)
     with runs(folder, 1):
         threads[0].join()
-        assert "is being written to already; wait" in str(threads[0].found)
-        with pytest.raises(ArgumentError, match=DIFFERENCE):  # what no waiting would change
+        assert "is in use: another process" in str(threads[0].result)
+        with pytest.raises(ArgumentError, match=DIFFERENCE):  # not an error that asks to wait
             runs(folder, 2)
     runs(folder, 1).close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_locks_one_begins_a_store(folder, between, monkeypatch, kind):
-    def no_locks(number):
+def test_without_locks_only_one_creates_the_store(folder, race, monkeypatch, kind):
+    def no_locks(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(store_lock, "_lock", no_locks)
-    between(kind, folder, 1, locks=False)
+    race(kind, folder, 1, locks=False)
     with pytest.raises(ArgumentError, match=DIFFERENCE):
         kind(folder, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_store_whose_beginner_was_killed_is_begun_by_the_next(folder, monkeypatch, kind):
+def test_the_next_process_creates_a_store_if_the_first_was_killed(folder, monkeypatch, kind):
     code = f"""
 import sys, time
 from pathlib import Path
 from talweg.explore.store_lock import FileLock
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True)
-lock = FileLock(folder / {BEGINNING!r}, temporary=True)
-(folder / ".{GROUP}.1a2b3c4d").write_text('{{"attri')
+lock = FileLock(folder / {CREATION_LOCK!r}, temporary=True)
+(folder / ".{GROUP_FILE}.1a2b3c4d").write_text('{{"attri')
 print("ready", flush=True)
 time.sleep(60)
 """
     process = program(code, folder)
-    monkeypatch.setattr(store_lock, "WAIT", 0.05)
-    with pytest.raises(ArgumentError, match="store is being written to already; wait"):
+    monkeypatch.setattr(store_lock, "LOCK_TIMEOUT", 0.05)
+    with pytest.raises(ArgumentError, match="store is in use: another process"):
         kind(folder)
-    monkeypatch.setattr(store_lock, "WAIT", 30.0)
+    monkeypatch.setattr(store_lock, "LOCK_TIMEOUT", 30.0)
     waiting = Thread(kind, folder)
     time.sleep(0.05)
     assert waiting.is_alive()
     killed(process)
     waiting.join(10.0)
-    assert type(waiting.found) is type(kind(folder.parent / "another"))
-    assert BEGINNING not in names(folder)
+    assert type(waiting.result) is type(kind(folder.parent / "another"))
+    assert CREATION_LOCK not in names(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_store_that_is_being_begun_is_no_foreign_folder(folder, monkeypatch, kind):
-    """Its files appear after it was found empty, and before its group is looked for."""
+def test_a_store_that_is_being_created_is_not_taken_for_another_folder(folder, monkeypatch, kind):
+    """Its files appear after the folder was found empty, before the group's file is tested."""
     scandir = os.scandir
 
-    def then_begun(path="."):
+    def then_created(path="."):
         entries = scandir(path)
-        if Path(path) == folder and not (folder / GROUP).exists():
+        if Path(path) == folder and not (folder / GROUP_FILE).exists():
             monkeypatch.undo()
-            begin_group(folder, {})
+            create_group(folder, {})
             (folder / "finished").mkdir()
         return entries
 
     folder.mkdir(parents=True)
-    monkeypatch.setattr(os, "scandir", then_begun)
+    monkeypatch.setattr(os, "scandir", then_created)
     with pytest.raises(DataError, match="describe") as error:
         kind(folder)
-    assert "other things" not in str(error.value)
+    assert "other files" not in str(error.value)
 
 
-def test_a_folder_with_other_files_is_left_alone(folder):
+def test_a_folder_with_other_files_is_not_changed(folder):
     folder.mkdir(parents=True)
-    (folder / "thesis.tex").write_text("mine")
-    assert not begin_group(folder, {})
+    (folder / "thesis.tex").write_text("chapter 1")
+    assert not create_group(folder, {})
     assert names(folder) == ["thesis.tex"]
 
 
 # ---- locks -----------------------------------------------------------------------------------
 
 
-def test_a_file_that_was_removed_before_it_was_locked_is_not_the_lock(tmp_path, monkeypatch):
+def test_a_file_that_was_removed_before_it_was_locked_is_not_a_lock(tmp_path, monkeypatch):
     first = FileLock(tmp_path / "lock", temporary=True)
     attempt = store_lock._try_to_lock
 
-    def released_meanwhile(number):
+    def release_before(descriptor):
         first.release()
-        return attempt(number)
+        return attempt(descriptor)
 
-    monkeypatch.setattr(store_lock, "_try_to_lock", released_meanwhile)
+    monkeypatch.setattr(store_lock, "_try_to_lock", release_before)
     with FileLock(tmp_path / "lock", temporary=True) as second:
         assert second.in_place
-        with pytest.raises(ArgumentError, match="is being written to already"):
+        with pytest.raises(ArgumentError, match="is in use"):
             FileLock(tmp_path / "lock", temporary=True)
 
 
-def test_whoever_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
+def test_a_process_that_waits_locks_the_file_that_is_in_place(tmp_path):
     file = tmp_path / "lock"
     first = FileLock(file, temporary=True)
-    waiting = [Thread(lambda: FileLock(file, wait=10.0, temporary=True)) for _ in range(3)]
+    waiting = [Thread(lambda: FileLock(file, timeout=10.0, temporary=True)) for _ in range(3)]
     first.release()
-    first.release()  # again does nothing
+    first.release()  # a second call has no effect
     order = []
     while len(order) < 3:
         order += [t for t in waiting if not t.is_alive() and t not in order]
         if order:
-            held = [t.found for t in order if t.found.held]
+            held = [t.result for t in order if t.result.held]
             assert len(held) <= 1
             assert all(lock.in_place for lock in held)
             for lock in held:
@@ -260,7 +261,7 @@ time.sleep(60)
     process = program(code, folder)
     child = int(process.stdout.readline())
     try:
-        with pytest.raises(ArgumentError, match="is being written to already"):
+        with pytest.raises(ArgumentError, match="is in use"):
             runs(folder)
         killed(process)
         os.kill(child, 0)  # it is alive
@@ -269,25 +270,25 @@ time.sleep(60)
         os.kill(child, signal.SIGKILL)
 
 
-# ---- under the lock --------------------------------------------------------------------------
+# ---- writing with the lock -------------------------------------------------------------------
 
 
-def test_the_description_is_compared_again_under_the_lock(folder, monkeypatch):
+def test_the_description_is_compared_again_with_the_lock(folder, monkeypatch):
     runs(folder, 1).close()
 
-    def begun_anew(file):
+    def created_anew(file):
         shutil.rmtree(folder)
         monkeypatch.setattr(run_store, "FileLock", FileLock)
         runs(folder, 2).close()
         return FileLock(file)
 
-    monkeypatch.setattr(run_store, "FileLock", begun_anew)
+    monkeypatch.setattr(run_store, "FileLock", created_anew)
     with pytest.raises(ArgumentError, match="seed is 2 there, and 1 was asked for"):
         runs(folder, 1)
-    runs(folder, 2).close()  # the refused one has released the lock
+    runs(folder, 2).close()  # the store with the error has released its lock
 
 
-def test_runs_are_not_put_into_a_store_that_took_the_place_of_theirs(folder):
+def test_runs_are_not_put_into_a_store_that_has_replaced_theirs(folder):
     chunk = {"losses": np.ones((4, 3))}
     with runs(folder, 1) as store:
         store.put(0, chunk)
@@ -299,24 +300,24 @@ def test_runs_are_not_put_into_a_store_that_took_the_place_of_theirs(folder):
     assert StoredRuns(folder).missing() == [0, 1, 2]
 
 
-def test_points_are_not_put_into_the_map_that_took_the_place_of_theirs(folder):
+def test_points_are_not_put_into_a_map_that_has_replaced_theirs(folder):
     pyramid = tiles(folder, 1)
-    (task,) = pyramid.tasks(Box(3, 0, 0, 8, 8))
+    (missing,) = pyramid.missing_points(Window(3, 0, 0, 8, 8))
     shutil.rmtree(folder)
     other = tiles(folder, 2)
     with pytest.raises(ArgumentError, match="seed is 2 there, and 1 was asked for"):
-        pyramid.put(task, np.ones(64))
-    assert other.finished(Box(3, 0, 0, 8, 8)) == 0.0
+        pyramid.put(missing, np.ones(64))
+    assert other.finished(Window(3, 0, 0, 8, 8)) == 0.0
 
 
-def test_two_processes_keep_the_points_of_one_tile_of_each_other(folder, monkeypatch):
+def test_two_processes_that_write_one_tile_keep_the_points_of_each_other(folder, monkeypatch):
     one, other = tiles(folder), tiles(folder)
-    left, right = Box(6, 0, 0, 64, 32), Box(6, 0, 32, 64, 32)
-    (ours,), (theirs,) = one.tasks(left), other.tasks(right)
+    left, right = Window(6, 0, 0, 64, 32), Window(6, 0, 32, 64, 32)
+    (ours,), (theirs,) = one.missing_points(left), other.missing_points(right)
     known = Pyramid.known
 
-    def then_the_other_puts(self, box):
-        measures = known(self, box)
+    def then_the_other_puts(self, window):
+        measures = known(self, window)
         if self is one:
             monkeypatch.undo()
             other.put(theirs, theirs.xs + 1.0)
@@ -325,14 +326,14 @@ def test_two_processes_keep_the_points_of_one_tile_of_each_other(folder, monkeyp
     monkeypatch.setattr(Pyramid, "known", then_the_other_puts)
     one.put(ours, ours.xs + 1.0)
     for pyramid in (one, other, tiles(folder)):
-        assert pyramid.finished(Box(6, 0, 0, 64, 64)) == 1.0
+        assert pyramid.finished(Window(6, 0, 0, 64, 64)) == 1.0
 
 
-def test_two_processes_may_begin_a_level_at_the_same_moment(folder, monkeypatch):
+def test_two_processes_may_create_a_level_at_the_same_time(folder, monkeypatch):
     one, other = tiles(folder), tiles(folder)
-    left, right = Box(6, 0, 0, 64, 32), Box(6, 0, 32, 64, 32)
-    (ours,), (theirs,) = one.tasks(left), other.tasks(right)
-    create, threads = TileStore._created, []
+    left, right = Window(6, 0, 0, 64, 32), Window(6, 0, 32, 64, 32)
+    (ours,), (theirs,) = one.missing_points(left), other.missing_points(right)
+    create, threads = TileStore._create, []
 
     def then_the_other_puts(self, level):
         if not threads:
@@ -340,15 +341,15 @@ def test_two_processes_may_begin_a_level_at_the_same_moment(folder, monkeypatch)
             threads[0].join(0.3)
         return create(self, level)
 
-    monkeypatch.setattr(TileStore, "_created", then_the_other_puts)
+    monkeypatch.setattr(TileStore, "_create", then_the_other_puts)
     one.put(ours, ours.xs + 1.0)
     threads[0].join()
-    assert threads[0].found is None
-    assert tiles(folder).finished(Box(6, 0, 0, 64, 64)) == 1.0
+    assert threads[0].result is None
+    assert tiles(folder).finished(Window(6, 0, 0, 64, 64)) == 1.0
 
 
 def test_a_finished_map_is_read_while_another_process_writes(folder):
-    window = Box(3, 0, 0, 8, 8)
-    fill(tiles(folder), window, one_by_one(lambda xs, ys: xs + 1.0))
-    with FileLock(folder / GROUP):
+    window = Window(3, 0, 0, 8, 8)
+    refine(tiles(folder), window, serial_evaluator(lambda xs, ys: xs + 1.0))
+    with FileLock(folder / GROUP_FILE):
         assert tiles(folder).finished(window) == 1.0

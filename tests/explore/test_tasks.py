@@ -43,7 +43,7 @@ def processes(results):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_here(threads):
+def test_tasks_in_this_process(threads):
     results = list(completed(a_job(), range(100), threads=threads))
     assert squares(results) == SQUARES
     assert processes(results) == {os.getpid()}
@@ -59,7 +59,7 @@ def test_one_thread_is_this_one():
     assert [thread for _, (thread, _, _) in completed(here, [1])] == [threading.main_thread()]
 
 
-def test_what_is_prepared_is_used():
+def test_a_prepared_job_is_used():
     job = a_job()
     work = job.prepare()
     assert squares(completed(job, range(5), prepared=work)) == SQUARES[:5]
@@ -68,7 +68,7 @@ def test_what_is_prepared_is_used():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_tasks_are_handed_out_as_results_are_taken(threads):
+def test_tasks_are_submitted_as_results_are_read(threads):
     """A generator of tasks is never read far ahead of the results."""
     read = 0
 
@@ -84,13 +84,13 @@ def test_tasks_are_handed_out_as_results_are_taken(threads):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_of_a_task_comes_out_as_it_is(threads):
+def test_an_error_of_a_task_is_raised_unchanged(threads):
     with pytest.raises(ZeroDivisionError, match="the error of the task"):
         list(completed(a_job(), [1, 2, "not a number", 3], threads=threads))
     assert not named_threads()
 
 
-def test_an_error_of_the_tasks_comes_out_as_it_is():
+def test_an_error_of_the_generator_of_tasks_is_raised_unchanged():
     def tasks():
         yield 1
         raise LookupError("no more")
@@ -109,7 +109,7 @@ def test_ctrl_c_stops_the_work_and_joins_the_threads():
     """The signal comes while the main thread waits for results and two others work."""
     job = a_job()
     work = job.prepare()
-    # Four are handed out at once, so both threads have begun before the fifth.
+    # Four are submitted at once, so both threads have started before the fifth.
     tasks = iter(["wait", 1, 1, 1, "Ctrl-C", *["wait"] * 1000])
     with pytest.raises(KeyboardInterrupt):
         list(completed(job, tasks, threads=2, prepared=work))
@@ -144,7 +144,7 @@ def test_closing_stops_the_work_and_joins_the_threads():
 @pytest.mark.parametrize(
     "executor", ["dask", 4, object(), ThreadPoolExecutor], ids=["text", "number", "object", "class"]
 )
-def test_what_is_no_executor_is_refused(executor):
+def test_an_object_that_is_no_executor_is_refused(executor):
     with pytest.raises(ArgumentError, match=r"^executor must be None, a dask.*, got "):
         completed(a_job(), [1], executor=executor)
 
@@ -157,7 +157,7 @@ def test_a_thread_pool():
     assert processes(results) == {os.getpid()}  # four threads asked for it at once
 
 
-def test_few_jobs_are_kept():
+def test_the_last_four_jobs_stay_prepared():
     jobs = [a_job() for _ in range(6)]
     with ThreadPoolExecutor(1) as pool:
         for job in [*jobs, jobs[-1], jobs[0]]:
@@ -179,7 +179,7 @@ class OfUnknownSize:
         return future
 
 
-def test_what_was_handed_out_is_cancelled():
+def test_submitted_tasks_are_cancelled():
     executor = OfUnknownSize()
     with closing(completed(a_job(), range(10**9), executor=executor)) as results:
         assert next(results)[0] >= 20
@@ -199,12 +199,12 @@ def test_a_process_pool(pool):
     assert os.getpid() not in processes(results)
 
 
-def test_a_process_pool_gives_errors_as_they_are(pool):
+def test_a_process_pool_raises_errors_unchanged(pool):
     with pytest.raises(ZeroDivisionError, match="the error of the task"):
         list(completed(a_job(), ["not a number"], executor=pool))
 
 
-def test_a_process_pool_refuses_a_lambda_at_once(pool):
+def test_a_process_pool_refuses_a_lambda_immediately(pool):
     line = r"^the work cannot be sent to another process: .*lambda.*; define its functions with def"
     with pytest.raises(ArgumentError, match=line):
         completed(a_job(f=lambda x: x), [1], executor=pool)
@@ -243,7 +243,7 @@ def test_joblib_by_processes_that_cannot_take_a_lock():
         list(completed(a_job(f=threading.Lock()), [1], executor=joblib.Parallel(2)))
 
 
-def test_joblib_gives_errors_as_they_are():
+def test_joblib_raises_errors_unchanged():
     joblib = pytest.importorskip("joblib")
     parallel = joblib.Parallel(2, backend="threading")
     with pytest.raises(ZeroDivisionError, match="the error of the task"):
@@ -269,7 +269,7 @@ def test_dask(client):
     assert list(completed(a_job(), [], executor=client)) == []
 
 
-def test_dask_does_the_tasks_of_a_worker_that_was_killed_again(client, tmp_path):
+def test_dask_repeats_the_tasks_of_a_worker_that_was_killed(client, tmp_path):
     job = a_job(die=str(tmp_path / "a worker was killed"))
     results = list(completed(job, range(300), executor=client))
     assert squares(results) == [k**2 for k in range(300)]
@@ -290,17 +290,17 @@ def test_dask_survives_the_death_of_every_worker_that_has_the_job(client):
     assert processes(seen) - set(workers)  # the new ones
 
 
-def test_dask_gives_errors_as_they_are(client):
+def test_dask_raises_errors_unchanged(client):
     with pytest.raises(ZeroDivisionError, match="the error of the task"):
         list(completed(a_job(), [1, "not a number", 2], executor=client))
 
 
-def test_dask_refuses_what_cannot_be_sent(client):
+def test_dask_refuses_a_job_that_cannot_be_sent(client):
     with pytest.raises(ArgumentError, match=r"^the work cannot be sent to another process: .*lock"):
         completed(a_job(f=threading.Lock()), [1], executor=client)
 
 
-def test_dask_without_waiting_is_refused(client):
+def test_an_asynchronous_dask_client_is_refused(client):
     import distributed
 
     async def use():
@@ -339,12 +339,12 @@ def test_joblib_on_dask(client):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
-def test_a_child_of_a_process_that_is_preparing_does_not_wait_for_it():
+def test_a_child_that_is_forked_during_preparation_does_not_wait():
     """It has a copy of the lock that a thread of its parent holds, and no such thread."""
     held, free = threading.Event(), threading.Event()
 
     def preparing():
-        with tasks._READY._lock:
+        with tasks._PREPARED._lock:
             held.set()
             free.wait()
 

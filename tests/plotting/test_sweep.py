@@ -1,4 +1,4 @@
-"""The picture of a sweep: which kind, its scales, lines, bands of verdicts, and marks."""
+"""Figures of sweeps: the kind of figure, scales, lines, bands of verdicts, and marks."""
 
 import math
 
@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from talweg.errors import ArgumentError
 from talweg.explore.sweep.result import SweepResult
 from talweg.explore.sweep.run import Run
-from talweg.plotting import curves
+from talweg.plotting.figure import save
 from talweg.plotting.sweep import Line, rates
 from talweg.training.history import History
 
@@ -38,12 +38,12 @@ def legend(ax):
 
 
 def titles(ax):
-    """The words above the bands."""
+    """The verdicts above the bands."""
     return [text.get_text() for text in ax.texts]
 
 
 def bands(ax):
-    """The two ends of each upright area that fills the picture."""
+    """The left and right end of each band that fills the axes."""
     areas = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     return [(area.get_x(), area.get_x() + area.get_width()) for area in areas]
 
@@ -62,7 +62,7 @@ def one_line(**other):
     return Line(**{**plain, **other})
 
 
-# ---- which picture -------------------------------------------------------------------------------
+# ---- the kind of figure ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_few_runs_of_one_seed_are_curves(runs, seeds, label):
     assert result.plot(kind="rates").get_xlabel() == "learning rate"
 
 
-def test_axes_of_ones_own():
+def test_the_axes_given_are_drawn_on():
     ax = Figure().add_subplot()
     result = sweep([run(DOWN, 0.1), run(FLAT, 1.0)])
     assert result.plot(ax) is ax
@@ -84,7 +84,7 @@ def test_axes_of_ones_own():
     assert ax.get_title(loc="left") == "Effect of the learning rate"
 
 
-def test_what_cannot_be_drawn_says_what_can():
+def test_errors_name_what_can_be_drawn():
     with pytest.raises(
         ArgumentError, match='kind must be "auto", "curves" or "rates", got \'bars\''
     ):
@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_says_what_can():
         rates([])
 
 
-def test_a_run_that_was_cut_short_is_a_curve():
+def test_interrupted_runs_are_curves():
     cut = Run({"learning_rate": 0.1, "seed": 1}, History(DOWN[:3], status="interrupted"))
     other = Run({"learning_rate": 0.1, "seed": 2}, History(DOWN[:3], status="interrupted"))
     assert sweep([cut, other]).plot().get_xlabel() == "step"
@@ -111,18 +111,18 @@ def test_a_run_that_was_cut_short_is_a_curve():
 # ---- curves --------------------------------------------------------------------------------------
 
 
-def test_a_legend_of_curves_says_which_rates_are_above_the_limit():
+def test_a_legend_of_curves_marks_rates_above_the_limit():
     ax = sweep([run(DOWN, 0.1), run(FLAT, 1.0)], limit=0.4).plot()
     assert legend(ax) == ["0.1", "1: 2.5 × limit"]
     assert legend(sweep([run(DOWN, 0.1), run(FLAT, 1.0)]).plot()) == ["0.1", "1"]
 
 
-def test_a_legend_of_curves_names_what_differs():
+def test_a_legend_of_curves_names_the_settings_that_differ():
     ax = sweep([run(DOWN, 0.1, 1, momentum=m, width=8) for m in (0.0, 0.9)]).plot()
     assert legend(ax) == ["0.1, momentum 0", "0.1, momentum 0.9"]
 
 
-def test_a_scale_of_colours_has_the_limit():
+def test_the_limit_is_marked_on_the_colour_bar():
     runs = [run(DOWN, 0.01 * 1.5**k) for k in range(12)]
     ax = sweep(runs, limit=0.1).plot(kind="curves")
     bar = ax.figure.axes[1]
@@ -136,7 +136,7 @@ def test_a_scale_of_colours_has_the_limit():
 # ---- rates: scales and lines ---------------------------------------------------------------------
 
 
-def test_one_seed_is_a_line_without_an_area():
+def test_one_seed_is_a_line_without_a_spread():
     ax = sweep([run(DOWN, 0.1 * 2**k) for k in range(9)]).plot()
     assert drawn(ax, "final loss") == ([0.1 * 2**k for k in range(9)], [DOWN[-1]] * 9)
     assert not [area for area in ax.collections if isinstance(area, PolyCollection)]
@@ -146,7 +146,7 @@ def test_one_seed_is_a_line_without_an_area():
 @pytest.mark.parametrize(
     ("seeds", "name"), [(3, "lowest to highest of the seeds"), (5, "middle half of the seeds")]
 )
-def test_seeds_are_points_with_a_median_and_an_area(seeds, name):
+def test_several_seeds_are_points_with_a_median_and_a_spread(seeds, name):
     losses = [[8.0, 4.0 - 0.5 * k] for k in range(seeds)]
     runs = [Run({"learning_rate": lr, "seed": k}, History(losses[k], status="finished"))
             for lr in (0.1, 0.2, 0.4) for k in range(seeds)]  # fmt: skip
@@ -172,13 +172,13 @@ def test_seeds_are_points_with_a_median_and_an_area(seeds, name):
         ([INF, INF, INF], "linear"),
     ],
 )
-def test_losses_of_many_decades_get_a_logarithmic_axis(median, scale):
+def test_the_loss_axis_is_logarithmic_if_losses_span_more_than_a_factor_of_100(median, scale):
     points = list(zip([0.01, 0.1, 1.0], median, strict=True))
     ax = rates([one_line(median=median, low=median, high=median, points=points)])
     assert ax.get_yscale() == scale
 
 
-def test_a_rate_of_0_gets_a_linear_axis_and_one_rate_some_room():
+def test_the_axis_of_a_rate_of_0_is_linear_and_a_single_rate_has_a_margin():
     ax = rates([one_line(rates=[0.0, 0.1, 1.0], points=[])])
     assert ax.get_xscale() == "linear"
     single = rates([Line("", [0.1], [2.0], [2.0], [2.0], ["stuck"], [(0.1, 2.0)])])
@@ -186,18 +186,18 @@ def test_a_rate_of_0_gets_a_linear_axis_and_one_rate_some_room():
     assert drawn(single, "final loss") == ([0.1], [2.0])
 
 
-def test_lucky_seeds_far_below_the_rest_stand_at_the_foot():
+def test_losses_far_below_the_median_are_drawn_at_the_lower_edge():
     points = [(0.01, 3.0), (0.1, 2.0), (0.1, 1e-30), (1.0, 400.0)]
     median = [3.0, 2.0, 400.0]
     ax = rates([one_line(median=median, low=median, high=median, points=points)])
     low, _ = ax.get_ylim()
     assert 0.005 < low < 0.02
-    assert drawn(ax, "below the picture") == ([0.1], [low])
+    assert drawn(ax, "below the range shown") == ([0.1], [low])
     ordinary = rates([one_line()])
-    assert "below the picture" not in legend(ordinary)
+    assert "below the range shown" not in legend(ordinary)
 
 
-def test_runs_that_diverged_are_crosses_at_the_top():
+def test_runs_that_diverged_are_crosses_at_the_upper_edge():
     runs = [run(losses, lr, seed) for lr in (0.1, 0.2) for seed, losses in enumerate((DOWN, OFF))]
     ax = sweep([*runs, run(OFF, 0.4, 0), run(OFF, 0.4, 1)]).plot()
     x, y = drawn(ax, "diverged")
@@ -207,7 +207,7 @@ def test_runs_that_diverged_are_crosses_at_the_top():
     assert math.isnan(drawn(ax, "median over seeds")[1][-1])
 
 
-def test_of_very_many_runs_there_are_no_points():
+def test_more_than_5000_runs_have_no_points():
     runs = [run(DOWN, 0.1 * 2**k, seed) for k in range(3) for seed in range(1700)]
     ax = sweep(runs).plot()
     assert max(len(each.get_xdata()) for each in ax.get_lines()) == 3
@@ -216,19 +216,19 @@ def test_of_very_many_runs_there_are_no_points():
 # ---- rates: verdicts and limits ------------------------------------------------------------------
 
 
-def test_bands_end_half_way_between_rates_of_different_verdicts():
+def test_a_band_ends_half_way_to_the_next_rate():
     words = ["descending", "converged", "converged"]
     ax = rates([one_line(verdicts=words)])
     left, right = ax.get_xlim()
     edge = pytest.approx(math.sqrt(0.01 * 0.1))
     assert bands(ax) == [(left, edge), (edge, pytest.approx(right))]
     assert titles(ax) == ["descending", "converged"]
-    assert legend(ax) == ["final loss"]  # the words above say what the colours mean
+    assert legend(ax) == ["final loss"]  # the verdicts are above the bands
     linear = rates([one_line(verdicts=words, rates=[0.0, 1.0, 2.0], points=[])])
     assert bands(linear)[0][1] == pytest.approx(0.5)
 
 
-def test_a_band_too_narrow_for_its_name_is_in_the_legend():
+def test_the_verdict_of_a_narrow_band_is_in_the_legend():
     numbers = [0.001 * 1.1**k for k in range(60)]
     words = ["converged"] * 40 + ["oscillating"] + ["stuck"] * 19
     flat = [1.0] * 60
@@ -237,7 +237,7 @@ def test_a_band_too_narrow_for_its_name_is_in_the_legend():
     assert legend(ax) == ["final loss", "oscillating"]
 
 
-def test_several_lines_have_a_strip_each():
+def test_each_of_several_lines_has_a_strip():
     parts = [one_line(name="momentum 0"), one_line(name="momentum 0.9", verdicts=["stuck"] * 3)]
     ax = rates(parts)
     assert bands(ax) == []
@@ -261,18 +261,17 @@ def test_the_limit_at_the_start_is_a_dashed_line():
     assert legend(several).count("limits at the start") == 1
 
 
-def test_a_sweep_draws_the_limits_of_its_seeds():
+def test_a_sweep_draws_the_range_of_the_limits_of_its_seeds():
     runs = [run(DOWN, lr, seed) for lr in (0.1, 0.2, 0.4) for seed in range(3)]
     limits = {0: 0.15, 1: 0.25, 2: None}
     result = SweepResult.of_runs(runs, 10, limit_of=lambda k: limits[runs[k].seed])
     assert "limit at the start: 0.15 to 0.25" in legend(result.plot())
 
 
-def test_a_saved_picture_has_the_same_bytes_each_time(tmp_path):
+def test_a_saved_figure_has_the_same_bytes_each_time(tmp_path):
     runs = [run(DOWN if lr < 1.0 else OFF, lr, seed) for lr in (0.1, 0.3, 2.0) for seed in (1, 2)]
     first, second = (
-        curves.save(sweep(runs, 0.2).plot(), tmp_path / name).read_bytes()
-        for name in ("a.svg", "b.svg")
+        save(sweep(runs, 0.2).plot(), tmp_path / name).read_bytes() for name in ("a.svg", "b.svg")
     )
     assert first == second
     assert b"limit at the start: 0.2" in first

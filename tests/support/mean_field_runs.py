@@ -1,4 +1,4 @@
-"""The network of `maps.mean_field` in NumPy, many runs at once: an oracle for maps."""
+"""The network of `talweg.explore.trainability.mean_field` in NumPy, many runs at once."""
 
 import random
 
@@ -12,8 +12,8 @@ class Runs:
     """Runs of the default problem, for a map of two learning rates.
 
     Attributes:
-        computed: how many points have been computed.
-        stop_at: how many may be, before `error` is raised.
+        computed: the number of points computed so far.
+        stop_at: `error` is raised in place of computing more points than this.
     """
 
     def __init__(self, width=4, steps=40, seed=42, stop_at=None, error=RuntimeError):
@@ -35,13 +35,13 @@ class Runs:
         alive = np.ones(count, bool)
         with np.errstate(all="ignore"):
             for step in range(self.steps):
-                hidden = np.tanh(gain * np.einsum("si,rhi->rsh", self.inputs, w0))
-                off = np.einsum("rsh,rh->rs", hidden, w1) / width - self.targets
+                hidden = np.tanh(gain * (self.inputs @ w0.transpose(0, 2, 1)))
+                off = (hidden @ w1[:, :, None])[:, :, 0] / width - self.targets
                 table[alive, step] = (off[alive] ** 2).mean(axis=1)
                 g = 2.0 * off / (width * len(self.targets))
-                g1 = np.einsum("rs,rsh->rh", g, hidden)
+                g1 = (g[:, None] @ hidden)[:, 0]
                 before = g[:, :, None] * w1[:, None, :] * (1.0 - hidden**2) * gain
-                g0 = np.einsum("rsh,si->rhi", before, self.inputs)
+                g0 = before.transpose(0, 2, 1) @ self.inputs
                 w0, w1 = w0 - rates0[:, None, None] * g0, w1 - rates1[:, None] * g1
                 alive &= np.isfinite(table[:, step])
                 alive &= np.isfinite(w0).all(axis=(1, 2)) & np.isfinite(w1).all(axis=1)

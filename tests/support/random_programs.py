@@ -67,7 +67,7 @@ class Machine:
             a, b, then, other = (self.number(part, point) for part in parts)
             return tw.where(tw.ops.lt(a, b), then, other)
         name, *operands = parts
-        function = COMPOSED.get(name) or tw.ops.TABLE[name]
+        function = COMPOSED.get(name) or tw.ops.lookup(name)
         return function(*[self.number(part, point) for part in operands])
 
     def run(self, statements, point=()):

@@ -31,7 +31,7 @@ def same(a, b):
 
 def run_text(text, inputs):
     """Run the text that `explain` returns; arrays are dictionaries."""
-    names = dict(tw.ops.TABLE)
+    names = dict(tw.ops.REGISTRY)
     names |= {name: defaultdict(float) for name in set(re.findall(r"\b([a-z]\d*)\[", text))}
     names |= inputs
     body = re.sub(r"^return (.*)$", r"result = [\1]", text, flags=re.MULTILINE)

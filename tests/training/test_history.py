@@ -20,7 +20,7 @@ def example():
     )
 
 
-def test_csv_has_one_line_a_step_and_one_for_what_was_seen_after_the_last(tmp_path):
+def test_csv_has_one_line_a_step_and_one_for_the_evaluation_after_the_last(tmp_path):
     path = example().to_csv(tmp_path / "h.csv")
     assert path.read_bytes() == (
         b"step,loss,learning_rate,seconds,validation_loss,accuracy,loss\n"
@@ -67,7 +67,7 @@ def test_plot_draws_the_losses_at_their_steps():
     plt.close("all")
 
 
-def test_what_it_shows():
+def test_repr_and_html():
     assert repr(example()) == "History(3 steps, loss 4 -> 0.333333, finished)"
     assert repr(History()) == "History(no steps)"
     html = example()._repr_html_()

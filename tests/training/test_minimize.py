@@ -1,4 +1,4 @@
-"""tw.minimize, matrices and tables, and whole numbers that stay open while tracing."""
+"""tw.minimize, matrices and embeddings, and symbolic integers of a trace."""
 
 import random
 
@@ -87,17 +87,17 @@ def test_examples_of_one_length_in_lanes(batch_size):
     assert fast[1] == pytest.approx(eager[1], rel=1e-9, abs=1e-12)
 
 
-def test_a_new_word_needs_no_new_trace(monkeypatch):
-    from talweg.training import native_executor
+def test_another_example_of_the_same_length_needs_no_new_trace(monkeypatch):
+    from talweg.training import example_programs
 
     traced = []
-    own = native_executor.trace
+    own = example_programs.trace
 
     def counted(f, *a, **k):
         traced.append(a)
         return own(f, *a, **k)
 
-    monkeypatch.setattr(native_executor, "trace", counted)
+    monkeypatch.setattr(example_programs, "trace", counted)
     spelled("native", batch_size=1, seed=0, steps=60)
     assert len(traced) == len({len(word) for word in WORDS})
 
@@ -108,12 +108,12 @@ def test_batches_of_several_lengths_need_batch_size_1():
     assert spelled("auto", steps=2)[0].engine == "eager"
 
 
-def test_rows_outside_a_table_are_refused_before_anything_is_read():
-    with pytest.raises(NativeError, match="picks row 7 of a table of 5 rows"):
+def test_rows_outside_an_embedding_are_refused_before_training():
+    with pytest.raises(NativeError, match="example 1 gathers row 7 of 5; expected 0 to 4"):
         spelled("native", words=[[0, 1, 0], [0, 7, 0]], steps=2)
 
 
-def test_whole_numbers_that_are_counted_with_are_part_of_the_program():
+def test_integers_used_as_counts_are_part_of_the_program():
     def powers(model, example):
         return sum((model["w"] ** k - y) ** 2 for k, y in enumerate(example["ys"][: example["n"]]))
 
@@ -128,7 +128,7 @@ def test_whole_numbers_that_are_counted_with_are_part_of_the_program():
     assert results[0] == results[1]
 
 
-def test_a_model_may_be_a_nest_and_an_example_anything():
+def test_a_model_may_be_a_pytree_and_an_example_any_object():
     models = []
     for engine in ("eager", "native"):
         model = {"rows": [Matrix(2, 2, rng=random.Random(5))], "bias": [Value(0.1)]}
@@ -154,7 +154,7 @@ def test_misuse():
         tw.minimize(surprise, {}, WORDS)
     with pytest.raises(ArgumentError, match="at least 1 row"):
         Matrix(0, 3)
-    with pytest.raises(ArgumentError, match="pick takes a place from 0 to 1, got 2"):
+    with pytest.raises(ArgumentError, match="gather takes an index from 0 to 1, got 2"):
         tw.gather([1.0, 2.0], 2)
 
 
@@ -171,7 +171,7 @@ def test_matrices_are_sequences_of_rows():
     assert first == [random.gauss(0.0, 0.08) for _ in range(4)][3]
 
 
-def test_pick_is_the_same_known_or_open():
+def test_gather_is_the_same_for_a_known_index_and_a_symbolic_one():
     zs = [Value(0.3), Value(-0.5), Value(0.9)]
     for i in range(3):
         tape = trace(lambda k: tw.gather(zs, k) * 2.0, i, integers=True).tape
@@ -182,7 +182,7 @@ def test_pick_is_the_same_known_or_open():
         assert gradient == tuple(2.0 * (k == i) for k in range(3))
 
 
-def test_a_table_among_other_code_and_as_a_table_of_operations():
+def test_an_embedding_in_loops_and_in_an_operation_table():
     table = Embedding(4, 3, std=1.0, rng=random.Random(3))
     outside = Value(1.5)
 
@@ -209,13 +209,13 @@ def test_a_table_among_other_code_and_as_a_table_of_operations():
             assert same(found, [p.grad for p in traced.parameters])
 
 
-def test_a_table_is_not_read_at_a_computed_number():
+def test_an_embedding_takes_no_computed_index():
     table = Embedding(4, 3)
     with pytest.raises(TraceError, match="indexed with a computed number"):
         trace(lambda k, x: sum(table[x * 1.0]) * k, 1.0, 2.0)
 
 
-def test_open_numbers_behave_as_ints():
+def test_symbolic_integers_behave_as_ints():
     k = SymbolicInt(3)
     assert not k.is_fixed
     product = Value(2.0) * k + k * Value(1.0)

@@ -1,4 +1,4 @@
-"""train(engine="native") is the training that the eager engine makes."""
+"""train(engine="native") gives the results of the eager engine."""
 
 import dataclasses
 import math
@@ -18,7 +18,8 @@ from talweg import optim
 from talweg.compiler.runtime import llvm, trainer
 from talweg.errors import ArgumentError, NativeError
 from talweg.schedules import Cosine, Exponential, Linear, OneCycle, StepDecay, Warmup
-from talweg.training import eager_executor, native_executor
+from talweg.training import history as history_module
+from talweg.training import native_executor, objective
 
 LESSON = [([2.0, 3.0, -1.0], 1.0), ([3.0, -1.0, 0.5], -1.0), ([0.5, 1.0, 1.0], -1.0),
           ([1.0, 1.0, -1.0], 1.0)]  # fmt: skip
@@ -144,7 +145,7 @@ def test_networks_large_enough_for_loops():
 
 
 @pytest.mark.parametrize("lr", [0.0, 1e3, 1e200])
-def test_rates_at_which_nothing_or_everything_happens(lr):
+def test_learning_rates_of_zero_and_near_overflow(lr):
     compare(optimizer=tw.SGD(lr=lr), activation="linear", steps=30)
 
 
@@ -264,7 +265,7 @@ def refused(words, model=None, data=None, **settings):
     assert [p.data for p in auto.parameters()] == [p.data for p in eager.parameters()]
 
 
-def test_what_cannot_be_compiled_says_why():
+def test_the_reason_is_given_if_a_program_cannot_be_compiled():
     refused("branches on", loss=lambda p, t: p * p if p > t else p)
     refused("reading? \\.data|reads .data", loss=lambda p, t: (p - t) ** 2 * (1.0 + p.data))
     refused("depends on numbers", loss=lambda p, t: (p - t) * (1.0 if t == -1.0 else 2.0))
@@ -311,11 +312,11 @@ class Signed(optim.Optimizer):
         return p - lr * tw.where(tw.ops.lt(0.0, g), 1.0, -1.0), (state[0] + 1.0,)
 
 
-def test_an_optimiser_of_ones_own():
+def test_an_optimiser_defined_by_the_user():
     compare(optimizer=Signed(lr=0.01), steps=10)
 
 
-def test_a_dropout_that_is_drawn_in_python_is_noticed():
+def test_dropout_drawn_in_python_is_refused():
     class Dropping(Line):
         def __call__(self, x):
             return super().__call__(x) * float(random.random() < 0.5)
@@ -328,14 +329,14 @@ def test_a_dropout_that_is_drawn_in_python_is_noticed():
     assert random.getstate() == state  # the attempt drew nothing
 
 
-def test_auto_is_native_where_it_pays():
+def test_auto_is_native_for_runs_worth_compiling():
     assert trained("auto", steps=5)[0].engine == "eager"
     assert trained("auto", steps=5)[0].fallback_reason.startswith("the run is too short")
     assert trained("auto", steps=5000)[0].engine == "native"
     assert math.isfinite(trained("auto", steps=5000)[0].losses[-1])
 
 
-def test_slices_grow_but_do_not_matter():
+def test_the_number_of_steps_per_call_does_not_change_the_result():
     whole = trained("native", steps=300)
     slow = trained("native", steps=300, callbacks=[lambda step: None])
     assert whole[0].losses == slow[0].losses
@@ -425,7 +426,7 @@ def test_numbers_of_every_kind(data):
     compare(data=data, steps=10)
 
 
-def test_what_a_callback_changes_counts_for_the_next_step():
+def test_changes_by_a_callback_apply_to_the_next_step():
     def change(step):
         step.model.parameters()[2].data *= 0.9
         optimizer.lr = 0.01 / step.number
@@ -440,7 +441,7 @@ def test_what_a_callback_changes_counts_for_the_next_step():
     assert results[0] == results[1]
 
 
-def test_a_value_from_outside_is_read_anew_at_each_step():
+def test_a_value_from_outside_is_read_again_at_each_step():
     results = []
     for engine in ("eager", "native"):
         scale, model = tw.Value(1.0), Line()
@@ -463,8 +464,9 @@ def test_a_control_c_at_any_line_leaves_whole_steps():
     seen = []
     trained("eager", steps=7, callbacks=[lambda step: seen.append(step.model.state_dict())])
     start = tw.MLP(3, [4, 4, 1], rng=random.Random(42)).state_dict()
-    files = {native_executor.__file__, eager_executor.__file__, trainer.__file__}
-    names = {"_take", "take", "_note", "assign", "_keep_pace", "_rates"}
+    files = {native_executor.__file__, history_module.__file__, trainer.__file__}
+    files.add(objective.__file__)
+    names = {"take_steps", "_take_steps", "take", "add", "assign", "_keep_pace", "_rates"}
 
     def interrupted_at(count):
         lines = 0
@@ -502,7 +504,7 @@ def test_a_control_c_at_any_line_leaves_whole_steps():
 
 @dataclasses.dataclass
 class Fading(optim.Optimizer):
-    """An optimiser that remembers numbers which do not start at 0."""
+    """An optimiser whose state does not start at 0."""
 
     state_names = ("strength", "count")
 
@@ -514,7 +516,7 @@ class Fading(optim.Optimizer):
         return p - lr * strength * g, (0.9 * strength, count + 1.0)
 
 
-def test_an_optimiser_s_memory_starts_where_it_says():
+def test_the_state_of_an_optimiser_starts_at_initial_state():
     compare(optimizer=Fading(lr=0.05), steps=15)
     compare(optimizer=Fading(lr=0.05), data=rows(9, 2), batch_size=2, seed=1, steps=15)
 
@@ -611,7 +613,7 @@ class Rows:
         lambda w, x: w[0] * min(x) + w[1],
     ],
 )
-def test_a_model_that_takes_whole_numbers_as_they_are_runs_eagerly(f):
+def test_a_model_that_uses_integers_as_python_ints_runs_eagerly(f):
     data = [([k % 5, 2], 0.1 * k) for k in range(12)]
     results = []
     for engine in ("eager", "auto"):

@@ -40,7 +40,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_their_number_does_not_change_a_bit(settings):
+def test_the_number_of_threads_does_not_change_a_bit(settings):
     one, weights = trained(threads=1, **settings)
     for threads in (2, 3, 16):
         other, moved = trained(threads=threads, **settings)
@@ -49,7 +49,7 @@ def test_their_number_does_not_change_a_bit(settings):
         assert (other.status, other.verdict) == (one.status, one.verdict)
 
 
-def test_chunks_are_really_cut_and_shared(monkeypatch):
+def test_a_large_batch_is_cut_into_chunks_for_threads(monkeypatch):
     plans = []
     run = trainer.Trainer._run_in_threads
     monkeypatch.setattr(
@@ -70,7 +70,7 @@ def test_chunks_agree_with_the_eager_engine(settings):
     assert native.status == eager.status
 
 
-def test_small_steps_are_not_shared(monkeypatch):
+def test_small_steps_use_one_thread(monkeypatch):
     monkeypatch.setattr(trainer, "_WORTH_SHARING", 10_000_000)
     monkeypatch.delattr(trainer.Trainer, "_run_in_threads")
     one, two = trained(threads=1), trained(threads=2)
@@ -84,7 +84,7 @@ def test_exact_mode_has_the_bits_of_the_eager_engine_with_any_number_of_threads(
         assert (exact.losses, moved) == (wanted.losses, weights)
 
 
-def test_ctrl_c_between_chunks_leaves_history_and_weights_of_one_moment(monkeypatch):
+def test_ctrl_c_between_chunks_leaves_history_and_weights_of_the_same_step(monkeypatch):
     class Pool(trainer.ThreadPoolExecutor):
         calls = 0
 
@@ -104,6 +104,6 @@ def test_ctrl_c_between_chunks_leaves_history_and_weights_of_one_moment(monkeypa
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
-def test_a_number_of_threads_that_makes_no_sense(threads):
-    with pytest.raises(ArgumentError, match="threads must be None or a whole number"):
+def test_a_number_of_threads_that_is_not_valid(threads):
+    with pytest.raises(ArgumentError, match="threads must be None or an integer"):
         trained(threads=threads)

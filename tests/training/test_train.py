@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import talweg as tw
 from talweg import MLP, SGD, EarlyStopping, Value, train
 from talweg.errors import ArgumentError, DataError, NumberError, ShapeError, TalwegError
-from talweg.training import eager_executor
+from talweg.training import eager_executor, objective
+from talweg.training import history as history_module
 
 LESSON = list(tw.lesson_data())
 SINES = [([x / 10.0], math.sin(x / 10.0)) for x in range(-10, 11)]
@@ -178,7 +179,7 @@ def test_two_processes_agree_to_the_last_bit():
 # ---- what is looked at, and stopping ---------------------------------------------------------
 
 
-def test_validation_and_metrics_are_looked_at_before_each_pass_and_after_the_last_update():
+def test_validation_and_metrics_are_evaluated_before_each_pass_and_after_the_last_update():
     model = line()
     seen = []
 
@@ -247,12 +248,13 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss():
     assert history.status == "stopped early"
     assert history.steps == len(losses) - 1
     assert history.verdict.startswith(
-        f"stopped before step {len(losses)}: the last 3 trials brought no better loss; the model "
-        f"has the weights of the lowest loss tried, {min(losses):.6g} before step {best + 1}"
+        f"stopped before step {len(losses)}: the last 3 evaluations did not improve the loss; "
+        f"the model has the weights with the lowest loss evaluated, {min(losses):.6g} before step "
+        f"{best + 1}"
     )
 
 
-def test_early_stopping_without_validation_data_watches_the_training_loss():
+def test_early_stopping_without_validation_data_uses_the_training_loss():
     model = line()
     history = train(
         model, [([1.0], 1.0)], optimizer=SGD(0.6), steps=50, early_stopping=EarlyStopping(2)
@@ -282,7 +284,7 @@ def test_min_delta_counts_only_falls_that_are_larger():
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 2, "seed": 0}])
-def test_a_run_that_ends_within_a_pass_keeps_what_it_learnt(settings):
+def test_a_run_that_stops_within_a_pass_keeps_its_last_weights(settings):
     # All weights but the first are better than those before them: none may be thrown away.
     plain, stopped = line(), line()
     data = [([1.0], 1.0)] * 10
@@ -293,7 +295,7 @@ def test_a_run_that_ends_within_a_pass_keeps_what_it_learnt(settings):
     assert "before step 4" in history.verdict
 
 
-def test_early_stopping_with_a_validation_loss_that_is_never_finite_lets_the_run_go_on():
+def test_early_stopping_does_not_stop_a_run_whose_validation_loss_is_never_finite():
     history = train(
         line(),
         [([1.0], 1.0)],
@@ -305,7 +307,7 @@ def test_early_stopping_with_a_validation_loss_that_is_never_finite_lets_the_run
     assert "lowest" not in history.verdict
 
 
-def test_callbacks_are_told_and_can_stop():
+def test_callbacks_receive_each_step_and_can_stop_the_run():
     told = []
 
     def stop_at_3(step):
@@ -395,7 +397,7 @@ def test_the_largest_gradient_is_named():
     assert "the largest gradient -5 (layers.0.neurons.0.w.1)" in history.verdict
 
 
-def test_divergence_with_early_stopping_goes_back_to_the_best_weights():
+def test_divergence_with_early_stopping_restores_the_best_weights():
     rates = [0.1, 0.1, 1e308]
     model = line()
     history = train(
@@ -467,15 +469,16 @@ def test_ctrl_c_in_a_loss_keeps_the_weights_of_the_step_before():
 
 
 def interrupted_at(count):
-    """Train with a Ctrl-C at the count-th line that runs in eager_executor.py."""
+    """Train with a Ctrl-C at the count-th line of a step of the eager executor."""
+    files = {eager_executor.__file__, history_module.__file__, objective.__file__}
     model = line()
     lines = 0
 
     def tracer(frame, event, _):
         nonlocal lines
-        if frame.f_code.co_filename != eager_executor.__file__:
+        if frame.f_code.co_filename not in files:
             return None
-        inside = frame.f_code.co_name in {"step", "assign", "loss_and_gradient", "clipped"}
+        inside = frame.f_code.co_name in {"step", "add", "assign", "loss_and_gradient"}
         if inside and event == "line":
             lines += 1
             if lines == count:
@@ -531,12 +534,12 @@ XS, YT = [x for x, _ in LESSON], [y for _, y in LESSON]
         ({"loss": "squared_error"}, ArgumentError, r"loss must be a function such as tw\.losses"),
         ({"loss": None}, ArgumentError, "loss must"),
         ({"reduction": "average"}, ArgumentError, 'reduction must be "sum" or "mean", got \'aver'),
-        ({"steps": -1}, ArgumentError, "steps must be a whole number of at least 0, got -1"),
+        ({"steps": -1}, ArgumentError, "steps must be an integer of at least 0, got -1"),
         ({"steps": 5.0}, ArgumentError, r"steps must .* got 5\.0"),
         ({"steps": None}, ArgumentError, "steps must"),
         ({"batch_size": 0}, ArgumentError, "batch_size must be None or .* got 0"),
         ({"batch_size": 2.0}, ArgumentError, "batch_size must"),
-        ({"seed": "x"}, ArgumentError, "seed must be None or a whole number, got 'x'"),
+        ({"seed": "x"}, ArgumentError, "seed must be None or an integer, got 'x'"),
         ({"engine": "fast"}, ArgumentError, 'engine must be "auto", "eager" or "native", got'),
         ({"mode": "fast"}, ArgumentError, 'mode must be "default" or "exact", got'),
         ({"clip_norm": 0.0}, ArgumentError, "clip_norm must be None or a number above 0, got 0.0"),
@@ -582,7 +585,7 @@ def test_the_error_of_a_generator_of_samples_is_not_hidden():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
         ({"patience": 2.5}, "patience must"),
         ({"min_delta": -0.1}, "min_delta must be a number of at least 0, got -0.1"),
         ({"min_delta": math.nan}, "min_delta must"),
@@ -645,9 +648,7 @@ NUMBER = st.floats(allow_nan=True, allow_infinity=True)
         max_size=3,
     ),
 )
-def test_whatever_the_settings_it_trains_or_says_in_talwegs_own_words_why_not(
-    settings, sizes, activation, data
-):
+def test_any_settings_either_train_or_raise_an_error_of_talweg(settings, sizes, activation, data):
     model = MLP(2, sizes, activation, rng=random.Random(0))
     with contextlib.suppress(TalwegError):
         history = train(model, data, **settings)

@@ -1,8 +1,8 @@
-"""Writing files so that a crash never leaves half of one.
+"""Writing files atomically: a crash never leaves an incomplete file.
 
-The content goes to a temporary file beside the target, which then takes the target's place in
-one step: a reader sees the old file or the new one, and nothing else. `write_whole` replaces a
-file, `write_new` never does.
+The content is written to a temporary file in the same folder, which is then renamed: a reader
+finds the old file or the new one. `write_whole` replaces a file, `write_new` never does. Start
+reading at `write_whole`.
 """
 
 import errno
@@ -14,20 +14,20 @@ from pathlib import Path
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file that is either the old one or the whole new one.
+    """Write or replace a file; if that fails, an existing file is unchanged.
 
-    An old file keeps its permissions, a link goes on pointing where it did, and a device
-    such as /dev/null is written to, not replaced.
+    Permissions of an existing file are preserved. The target of a symbolic link is replaced, not
+    the link. A device such as /dev/null is written to, not replaced.
 
     Args:
-        path: where to write; its folder must exist.
+        path: the file; its folder must exist.
         content: bytes, or text to be written as UTF-8.
 
     Returns:
-        The path written.
+        The path.
 
     Raises:
-        OSError: if the folder is missing or cannot be written to; the old file is intact.
+        OSError: if the folder is missing or cannot be written to.
     """
     raw = content.encode() if isinstance(content, str) else content
     if Path(path).exists() and not Path(path).is_file():
@@ -42,27 +42,28 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> Path:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:
-            # The user knows the name of the target, not that of the temporary file.
+            # The message has the name of the target: that of the temporary file is unknown to
+            # the user.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     return Path(path)
 
 
 def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file that appears whole, and only if there is none at the path.
+    """Write a new file; it never replaces an existing one.
 
-    Of several processes that call it at once, one writes the file and the others get an error.
-    On a file system without hard links that is so only if they call it one after the other.
+    If several processes call it at the same time, one writes the file and the others get an error.
+    On a file system without hard links this holds only for calls one after the other.
 
     Args:
-        path: where to write; its folder must exist.
+        path: the file; its folder must exist.
         content: bytes, or text to be written as UTF-8.
 
     Returns:
-        The path written.
+        The path.
 
     Raises:
-        FileExistsError: if there is a file.
+        FileExistsError: if the file exists.
         OSError: if the folder is missing or cannot be written to.
     """
     raw = content.encode() if isinstance(content, str) else content
@@ -84,7 +85,7 @@ def write_new(path: str | os.PathLike[str], content: bytes | str) -> Path:
 
 
 def _write_through(path: Path, raw: bytes, like: Path) -> None:
-    """Write a new file to the disk itself, with the permissions of `like` if that exists."""
+    """Write a new file and flush it to disk, with the permissions of `like` if that exists."""
     with path.open("xb") as file:
         if like.exists():
             shutil.copymode(like, path)

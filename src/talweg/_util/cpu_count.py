@@ -1,10 +1,10 @@
-"""How many processors there are for us."""
+"""The number of processors of this process."""
 
 import os
 
 
 def cores() -> int:
-    """How many processors this process may use: those of the machine, or those it is held to.
+    """The number of processors that this process may use: all, or those of its CPU affinity.
 
     >>> cores() >= 1
     True

@@ -1,4 +1,7 @@
-"""Old public names that still work for one release, with a `DeprecationWarning`."""
+"""Deprecated public names, which work for one release with a `DeprecationWarning`.
+
+Start reading at `warn_renamed`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
     Args:
         old: the deprecated name.
         new: the name to write instead.
-        stacklevel: how many frames the user's line is above this function.
+        stacklevel: the number of frames between this function and the user's line.
     """
     warnings.warn(
         f"{old} is deprecated and will be removed in the next release; write {new}",

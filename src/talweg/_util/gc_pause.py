@@ -1,4 +1,4 @@
-"""Pausing Python's search for garbage while a great many objects are made."""
+"""Pausing Python's garbage collector while very many objects are made."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Pause the search, which looks at all objects made so far again and again.
+    """Pause the collector, which visits all existing objects repeatedly.
 
-    With a million objects that search is three quarters of the time. Objects that nothing
-    refers to are still freed at once; only those in reference cycles wait.
+    With a million objects that is three quarters of the time. Objects without references are
+    still freed immediately; only reference cycles remain until the end.
     """
     was_enabled = gc.isenabled()
     gc.disable()

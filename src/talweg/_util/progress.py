@@ -1,4 +1,7 @@
-"""The progress bar of long runs: on a terminal only, and on standard error."""
+"""The progress bar of long runs, on standard error, and only if that is a terminal.
+
+Start reading at `progress_bar`.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,36 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(
-    total: int, wanted: bool, unit: str = "step"
+    total: int, enabled: bool, unit: str = "step"
 ) -> Iterator[Callable[[int, float], None]]:
-    """A function (how many are done, loss) that moves a progress bar, or does nothing."""
-    with _bar(total, wanted, unit) as move:
-        yield lambda step, loss: move(step, f"loss {loss:.6f}")
+    """Show a progress bar during a `with` block.
+
+    Args:
+        total: the number of units of work.
+        enabled: whether a bar is shown at all.
+        unit: the name of a unit.
+
+    Yields:
+        A function (units done, loss) that updates the bar.
+    """
+    with _bar(total, enabled, unit) as update:
+        yield lambda done, loss: update(done, f"loss {loss:.6f}")
 
 
 @contextmanager
-def counting_bar(total: int, wanted: bool, unit: str) -> Iterator[Callable[[int], None]]:
-    """A function (how many are done) that moves a progress bar, or does nothing."""
-    with _bar(total, wanted, unit) as move:
-        yield lambda done: move(done, "")
+def counting_bar(total: int, enabled: bool, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar without a loss; see `progress_bar`.
+
+    Yields:
+        A function (units done) that updates the bar.
+    """
+    with _bar(total, enabled, unit) as update:
+        yield lambda done: update(done, "")
 
 
 @contextmanager
-def _bar(total: int, wanted: bool, unit: str) -> Iterator[Callable[[int, str], None]]:
-    if not wanted:
+def _bar(total: int, enabled: bool, unit: str) -> Iterator[Callable[[int, str], None]]:
+    if not enabled:
         yield lambda done, text: None
         return
     from rich.console import Console

@@ -1,8 +1,7 @@
-"""Walking a graph of Values backward: the order, the chain rule, and two common mistakes.
+"""The backward pass through a graph of Values: its order, the chain rule, two common mistakes.
 
-Works on anything that has the attributes of a `talweg.value.Value`, which is built on
-this file. Start reading at `backward`, then `step_for`, which makes the function that
-goes backward through one node.
+`talweg.value.Value` is built on this file, which knows of it only the attributes in `Node`. Start
+reading at `backward`, then `step_for`, which makes the function of a single node.
 """
 
 from __future__ import annotations
@@ -10,29 +9,42 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from talweg.autodiff.operation import EQUATION_NAMES, LEAF, OPERANDS, Op
 from talweg.errors import GradientWarning, NumberError
 
-if TYPE_CHECKING:
-    from talweg.value import Value
+
+class Node(Protocol):
+    """A node of a graph; `talweg.value.Value` describes the attributes."""
+
+    data: float
+    grad: float
+    _record: Op
+    _operands: tuple[Any, ...]
+    _step: Callable[[Any], None]
+    _closure: Callable[[], None]
+    _walk: object
+    _after_backward: tuple[float, float]
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
 
 by_serial = operator.attrgetter("_serial")
-"""The sorting key that puts nodes in order of creation."""
+"""The sorting key for the order of creation."""
 
 
-def backward(root: Value) -> None:
-    """Add the derivative of `root` to the `grad` of everything it was computed from.
+def backward(root: Node) -> None:
+    """Compute the derivative of `root` with respect to every Value that it depends on.
 
-    See `Value.backward`, which is this function.
+    `Value.backward` is this function.
     """
     nodes = inner_nodes(root)
-    witnesses = _oldest_parameters(nodes)
-    _refuse_nested(root, *witnesses)
-    _warn_if_not_zeroed(witnesses)
+    samples = _oldest_parameters(nodes)
+    _refuse_nested(root, *samples)
+    _warn_if_not_zeroed(samples)
     if not nodes:
         root.grad += 1.0
         return
@@ -41,44 +53,43 @@ def backward(root: Value) -> None:
     root.grad = 1.0
     for node in nodes:
         node._step(node)
-    for x in witnesses:
+    for x in samples:
         x._after_backward = (x.data, x.grad)
 
 
-def inner_nodes(root: Value) -> list[Value]:
-    """The nodes with operands that the root depends on, itself included, youngest first."""
+def inner_nodes(root: AnyNode) -> list[AnyNode]:
+    """The nodes with operands that the root depends on and the root, youngest first."""
     if not root._operands:
         return []
-    nodes: list[Value] = []
+    nodes: list[AnyNode] = []
     walk = object()  # a mark on the nodes that this walk has reached: cheaper than a set
     root._walk = walk
     stack = [root]
     while stack:
         node = stack.pop()
         nodes.append(node)
-        operands: tuple[Any, ...] = node._operands  # mypy does not see what `type(x) is` excludes
-        for x in operands:
+        for x in node._operands:
             if type(x) is not float and x._operands and x._walk is not walk:
                 x._walk = walk
                 stack.append(x)
-    # The stack takes the last operand first, so most programs arrive here sorted already.
+    # The last operand is visited first, so the nodes of most programs are sorted already.
     nodes.sort(key=by_serial, reverse=True)
     return nodes
 
 
-# ---- one node -----------------------------------------------------------------------------
+# ---- a single node ------------------------------------------------------------------------
 
 
 @cache
-def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
-    """The function that adds a node's share to the `grad` of each of its operands.
+def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
+    """The function that adds the contribution of a node to the `grad` of each operand.
 
     Args:
         op: the operation that made the node.
         bare: for each operand, whether it is a bare float, which has no `grad`.
 
-    It is the operation's equations written out as one Python function, because a call for
-    each operand makes the backward pass a sixth slower. For `mul` on two Values:
+    All equations of the operation are compiled into one Python function, because a call for each
+    operand makes the backward pass a sixth slower. For `mul` on two Values:
 
         def step(node):
             a, b = node._operands
@@ -89,31 +100,31 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Value], None]:
             b.grad += g * x
     """
     lines = [f"{', '.join('abc'[: op.arity])}, = node._operands", "g = node.grad"]
-    shares = [
+    additions = [
         f"{operand}.grad += {equation}"
         for operand, equation, is_bare in zip("abc", op.equations, bare, strict=False)
         if not is_bare
     ]
-    used = {n.id for n in ast.walk(ast.parse("\n".join(shares))) if isinstance(n, ast.Name)}
+    used = {n.id for n in ast.walk(ast.parse("\n".join(additions))) if isinstance(n, ast.Name)}
     for operand, name, is_bare in zip("abc", OPERANDS, bare, strict=False):
         if name in used:
             lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}.data")
     if "out" in used:
         lines.append("out = node.data")
-    source = "def step(node):\n    " + "\n    ".join(lines + shares)
+    source = "def step(node):\n    " + "\n    ".join(lines + additions)
     names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
     exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
-    step: Callable[[Value], None] = names["step"]
+    step: Callable[[Node], None] = names["step"]
     return step
 
 
-def custom_step(node: Value) -> None:
-    """Go backward through a user's own operation, which did it in `out._backward`."""
+def custom_step(node: Node) -> None:
+    """Propagate through an operation defined by the user, by its `out._backward`."""
     try:
         step = node._closure
     except AttributeError:
         warnings.warn(
-            f"nothing flows back through the operation {node._op!r}: it has operands but no "
+            f"no gradient passes the operation {node._record.symbol!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
             stacklevel=4,
@@ -122,21 +133,21 @@ def custom_step(node: Value) -> None:
         step()
 
 
-def no_step(leaf: Value) -> None:
-    """Nothing lies behind a leaf."""
+def no_step(leaf: Node) -> None:
+    """Do nothing: a leaf has no operands."""
 
 
-# ---- misuse that would otherwise be silent ------------------------------------------------
+# ---- misuse without an error of its own ---------------------------------------------------
 
 
-def _oldest_parameters(nodes: list[Value]) -> list[Value]:
-    """The leaves that the two oldest nodes read: witnesses for all parameters of a program."""
+def _oldest_parameters(nodes: Sequence[Node]) -> list[Node]:
+    """The leaves that the two oldest nodes read, as samples of the parameters of a program."""
     operands = [x for node in nodes[-2:] for x in node._operands[:3] if not isinstance(x, float)]
     return [x for x in operands if x._record is LEAF]
 
 
-def _refuse_nested(*nodes: Value) -> None:
-    """`p.data -= lr * p` (for `p.grad`) makes a Value whose data is a Value."""
+def _refuse_nested(*nodes: Node) -> None:
+    """Refuse a Value whose data is a Value, as `p.data -= lr * p` (for `p.grad`) makes it."""
     for node in nodes:
         if type(node.data) is not float and hasattr(type(node.data), "_apply"):
             raise NumberError(
@@ -145,19 +156,20 @@ def _refuse_nested(*nodes: Value) -> None:
             )
 
 
-def _warn_if_not_zeroed(witnesses: list[Value]) -> None:
-    """The commonest bug of hand-written loops: update, then backward() on old gradients.
+def _warn_if_not_zeroed(samples: list[Node]) -> None:
+    """Warn of an update without `zero_grad`, the commonest mistake in hand-written loops.
 
-    It shows in a leaf whose data has changed since the last `backward()` while its
-    gradient has not. Summing gradients over several samples before an update does not.
+    The sign is a leaf whose data has changed since the last `backward()`, but whose gradient has
+    not. Gradients summed over several samples before an update do not have it.
     """
     is_changed = False
-    for x in witnesses:
+    for x in samples:
         try:
             data, grad = x._after_backward
         except AttributeError:
             continue
-        # One is enough: an input kept in a Value is given new data and need never be zeroed.
+        # One leaf with a new gradient is enough for silence: inputs may be Values too, which are
+        # given new data and need not be zeroed.
         if not x.grad == grad != 0.0:
             return
         is_changed = is_changed or x.data != data

@@ -1,6 +1,6 @@
-"""Picking one of several numbers by its place, in a way that also works while tracing.
+"""gather: the i-th of several numbers, for an index that may change in compiled functions.
 
-`values[i]` fixes i for good when a function is compiled; `gather(values, i)` leaves it open.
+`values[i]` makes i a part of the compiled program; with `gather(values, i)` it is an input.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from talweg.value import Value
 
 
 def gather(values: Sequence[Number], i: Any) -> Number:
-    """The i-th of some numbers: values[i], as a number of its own.
+    """The number at index i: values[i], as a new number.
 
-    The derivative goes to the number that was picked, and nothing to the others. In a
-    compiled function i may be another one at each call, without a new trace.
+    The derivative with respect to that number is 1, with respect to the others 0. In a compiled
+    function i may differ from call to call, without a new trace.
 
     Args:
-        values: the numbers to choose from.
-        i: which, from 0: a whole number, or a Value of one.
+        values: the numbers.
+        i: the index, counted from 0: an integer, or a Value whose data is one.
 
     Returns:
         A Value, or a float if the numbers are floats.
 
     Raises:
-        ArgumentError: if there is no i-th number.
+        ArgumentError: if i is not an index of `values`.
 
     >>> gather([1.5, 2.5, 3.5], 1)
     2.5
@@ -38,12 +38,12 @@ def gather(values: Sequence[Number], i: Any) -> Number:
     [0.0, 1.0]
     """
     if isinstance(i, Value):
-        # A number that may change: go through all places, and keep the last that is not above it.
-        picked = values[0]
+        # The index may change: compare it with every k, and select the last k that is <= i.
+        gathered = values[0]
         for k in range(1, len(values)):
-            picked = ops.where(ops.le(float(k), i), values[k], picked)
-        return picked
+            gathered = ops.where(ops.le(float(k), i), values[k], gathered)
+        return gathered
     if i not in range(len(values)) or isinstance(i, bool):
-        raise ArgumentError(f"pick takes a place from 0 to {len(values) - 1}, got {i!r}")
-    # Not values[i] itself: then derivatives would be added up in another order when compiled.
+        raise ArgumentError(f"gather takes an index from 0 to {len(values) - 1}, got {i!r}")
+    # Not values[i] itself: compiled code would then sum derivatives in another order.
     return ops.where(1.0, values[int(i)], 0.0)

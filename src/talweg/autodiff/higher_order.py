@@ -1,6 +1,7 @@
-"""Derivatives as Values, so that they can be differentiated again.
+"""Derivatives as Values, which can be differentiated again.
 
-The same walk as `backward()`, with the derivative rules run on Values instead of floats.
+`gradients` walks the graph as `backward()` does, and evaluates the derivatives of the operations
+on Values instead of floats.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from talweg.value import Value
 
 
 def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
-    """The derivatives of one Value by others, as Values that can be differentiated again.
+    """The derivatives of a Value with respect to others, as Values.
 
-    Unlike `backward()` it touches no `grad`. The derivative rules run on Values instead of
-    floats, so their result is a graph too: call `gradients` on it for second derivatives.
+    Unlike `backward()` it changes no `grad`. The derivatives are results of operations on Values,
+    so `gradients` of them are second derivatives.
 
     Args:
         output: the result to differentiate.
-        inputs: the Values to differentiate by.
+        inputs: the Values with respect to which it is differentiated.
 
     Returns:
         One Value for each input, 0.0 where the output does not depend on it.
 
     Raises:
         NumberError: if the output or an input is not a Value.
-        OperationError: if the graph has a node with a `_backward` of your own, which
+        OperationError: if a node of the graph has a `_backward` that you defined, which
             computes with floats; declare the operation with `tw.ops.register` instead.
 
     Example:
@@ -59,8 +60,8 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
         g = by_node.get(node, 0.0)
         for x, rule in zip(node._operands, rules, strict=True):
             if isinstance(x, Value):
-                share = rule(g, *node._operands, node)
-                by_node[x] = by_node[x] + share if x in by_node else share
+                contribution = rule(g, *node._operands, node)
+                by_node[x] = by_node[x] + contribution if x in by_node else contribution
     return [_as_value(by_node.get(x, 0.0)) for x in inputs]
 
 

@@ -1,12 +1,12 @@
-"""Floating-point functions that follow IEEE-754 and never raise.
+"""Floating-point functions that follow IEEE-754 and raise no exceptions.
 
 Python's own `/`, `**` and `math` functions raise exceptions where IEEE-754 defines a
-result (`1/0`, `1e200**2`, `math.log(0)`), and `(-8.0)**0.5` silently becomes complex.
-A training run that overflows must go on to `inf` and `nan` as machine code would, so
-these are the functions that the operations of `talweg.ops` are made of.
+result (`1/0`, `1e200**2`, `math.log(0)`), and `(-8.0)**0.5` is complex. A training run that
+overflows must reach `inf` and `nan` as machine code does, so the operations of `talweg.ops`
+use these functions.
 
-Every function takes floats and returns a float. `+`, `-` and `*` on floats already
-follow IEEE-754 in Python and are not repeated here.
+Every function takes floats and returns a float. `+`, `-` and `*` on floats follow IEEE-754 in
+Python and are not defined here. Start reading at `div`.
 """
 
 import math
@@ -101,7 +101,7 @@ def cos(x: float) -> float:
 
 
 def sigmoid(x: float) -> float:
-    """1 / (1 + e**-x), written so that neither side overflows or loses digits.
+    """1 / (1 + e**-x), in a form without overflow or cancellation for either sign of x.
 
     >>> sigmoid(0.0), sigmoid(1000.0), sigmoid(-1000.0)
     (0.5, 1.0, 0.0)
@@ -113,7 +113,7 @@ def sigmoid(x: float) -> float:
 
 
 def softplus(x: float) -> float:
-    """log(1 + e**x), written so that neither side overflows or loses digits.
+    """log(1 + e**x), in a form without overflow or cancellation for either sign of x.
 
     >>> softplus(1000.0), softplus(-1000.0)
     (1000.0, 0.0)
@@ -122,7 +122,7 @@ def softplus(x: float) -> float:
 
 
 def relu(x: float) -> float:
-    """x where it is positive, else 0.0; nan stays nan.
+    """x if it is positive, else 0.0; nan for nan.
 
     >>> relu(2.0), relu(-2.0), relu(NAN)
     (2.0, 0.0, nan)
@@ -131,7 +131,7 @@ def relu(x: float) -> float:
 
 
 def max(x: float, y: float) -> float:  # noqa: A001 - the operation's name
-    """The larger of two numbers, the first at a tie; nan if either is.
+    """The larger of two numbers, the first of equal ones; nan if either is nan.
 
     >>> max(1.0, 2.0), max(1.0, NAN), max(NAN, 1.0)
     (2.0, nan, nan)
@@ -140,7 +140,7 @@ def max(x: float, y: float) -> float:  # noqa: A001 - the operation's name
 
 
 def min(x: float, y: float) -> float:  # noqa: A001 - the operation's name
-    """The smaller of two numbers, the first at a tie; nan if either is.
+    """The smaller of two numbers, the first of equal ones; nan if either is nan.
 
     >>> min(1.0, 2.0), min(1.0, NAN), min(NAN, 1.0)
     (1.0, nan, nan)
@@ -176,4 +176,4 @@ def le(x: float, y: float) -> float:
 
 
 tanh = math.tanh
-"""The hyperbolic tangent; C's function never overflows, so nothing is added."""
+"""The hyperbolic tangent; the function of C does not overflow."""

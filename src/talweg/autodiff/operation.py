@@ -1,21 +1,21 @@
-"""What an operation is, how its derivative is written, and the registry of all of them.
+"""The record of an operation, the equation of its derivative, and the operation registry.
 
 The operations themselves are in `talweg.ops`. Start reading at `Op`, then `register`.
 
-How a derivative is written
----------------------------
-As its equation, in text: the operands are `x`, `y`, `z` in order, `out` is the result, and
-`g` is the derivative of the final result by `out`. An equation uses `+`, `-`, `*`, numbers
-and the operations of the table, and nothing else. So the same equation serves everyone:
-`talweg.autodiff.backward` writes it into the function that an eager node runs, `derivatives` has it
-as a function that also takes Values (for second derivatives) and the compiler's symbols,
-and `help` prints it. Equations use `div(a, b)` rather than `a / b`, because `/` on floats
-raises at zero where IEEE-754 has a result.
+The equation of a derivative
+----------------------------
+A derivative is an equation in text. The operands are `x`, `y`, `z` in order, `out` is the
+result, and `g` is the derivative of the final result with respect to `out`. An equation
+consists of `+`, `-`, `*`, numbers and registered operations. It has several uses:
+`talweg.autodiff.backward` compiles it into the function of an eager node; `derivatives` has it as
+a function that also takes Values (for second derivatives) and the numbers of the compiler;
+`help` prints it. Equations use `div(a, b)` instead of `a / b`, because `/` on floats raises an
+exception at zero, where IEEE-754 defines a result.
 
-How another number type joins
------------------------------
-A class takes part by having a static method `_apply(op, operands)`. Calling a record
-hands over to the first operand that has one; without any, it computes on floats.
+Other number types
+------------------
+A class takes part in arithmetic by a static method `_apply(op, operands)`. Calling a record
+delegates to the first operand that has it; without any, it computes on floats.
 """
 
 import ast
@@ -29,30 +29,30 @@ from typing import Any
 from talweg.autodiff import ieee
 from talweg.errors import NumberError, OperationError
 
-# A number of any kind that takes part in arithmetic: float, Value, a compiler's symbol.
-# Their common type is "has _apply or is a float", which Python's types cannot say.
+# A number of any kind: a float, a Value, a number of the compiler. Their common type is "a float,
+# or a class with _apply", which Python's type system cannot express.
 Number = Any
 Rule = Callable[..., Number]
 
 OPERANDS = ("x", "y", "z")
-"""What equations call the operands."""
+"""The names of the operands in equations."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Op:
-    """One operation: value, derivative, and what a reader should know about it.
+    """The record of an operation: value, derivative, documentation.
 
     Args:
-        name: the word it is called by, a Python identifier.
+        name: its name, a Python identifier.
         symbol: what graphs and `Value._op` show.
         value: the function on floats. It follows IEEE-754 and never raises.
-        equations: one an operand, the derivative as text; see the top of this file.
+        equations: the derivative with respect to each operand, as text; see the top of this file.
         derivatives: the same as functions `rule(g, *operands, out)` of numbers of any kind.
         doc: one sentence, with the formula.
         domain: where the result is a number, in words.
         not_smooth: where the derivative does not exist, and what is returned there.
-        emit: writes the machine code against the compiler's emitter; filled by the compiler.
-        arity: how many operands it takes.
+        emit: a function (builder, *operands) that emits the machine code; None if there is none.
+        arity: the number of operands.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Op:
         if self.not_smooth:
             text += f" Not smooth: {self.not_smooth}."
         for operand, equation in zip(OPERANDS, self.equations, strict=False):
-            text += f"\nDerivative by {operand}: {equation}"
+            text += f"\nDerivative with respect to {operand}: {equation}"
         object.__setattr__(self, "arity", len(self.equations))
         object.__setattr__(self, "__doc__", text)  # what `tw.tanh?` shows in a notebook
 
@@ -108,7 +108,7 @@ def _wrong_count(op: Op, operands: tuple[Number, ...]) -> str:
 
 
 def to_float(x: object) -> float:
-    """The float that a Python or NumPy number stands for.
+    """The float of a Python or NumPy number.
 
     Args:
         x: an int, float, bool, NumPy scalar, or anything else with `__float__`.
@@ -123,7 +123,7 @@ def to_float(x: object) -> float:
     (3.0, 1.0, inf)
     """
     if isinstance(x, (str, bytes, bytearray)):
-        raise NumberError(f"expected a number, got the text {x!r}; convert it with float(...)")
+        raise NumberError(f"expected a number, got the text {x!r}; convert it by float(...)")
     if getattr(x, "ndim", 0):
         raise NumberError(
             f"expected one number, got an array of shape {getattr(x, 'shape', '?')}; "
@@ -146,11 +146,11 @@ def _brief(x: object) -> str:
 
 # ---- the registry ---------------------------------------------------------------------
 
-_TABLE: dict[str, Op] = {}
+_REGISTRY: dict[str, Op] = {}
 _BUILT_IN: list[Op] = []
 
-TABLE = MappingProxyType(_TABLE)
-"""Every operation by name, in order of declaration (read only; `register` adds)."""
+REGISTRY = MappingProxyType(_REGISTRY)
+"""All operations by name, in order of declaration. It is read only; `register` adds to it."""
 
 
 def lookup(name: str) -> Op:
@@ -163,11 +163,11 @@ def lookup(name: str) -> Op:
     <operation tanh>
     """
     try:
-        return _TABLE[name]
+        return _REGISTRY[name]
     except KeyError:
         raise OperationError(
-            f"there is no operation named {name!r}; known are {', '.join(_TABLE)}; "
-            "your own must be registered with tw.ops.register in this process too"
+            f"there is no operation named {name!r}; known are {', '.join(_REGISTRY)}; "
+            "your own must be registered by tw.ops.register in this process too"
         ) from None
 
 
@@ -182,23 +182,26 @@ def register(
     not_smooth: str = "",
     emit: Callable[..., Any] | None = None,
 ) -> Op:
-    """Declare a new operation and return it; it works on floats and Values at once.
+    """Declare a new operation, for floats and Values.
 
     Args:
         name: a Python identifier that no operation has yet.
-        value: the function on one, two or three floats.
+        value: the function of one, two or three floats.
         derivatives: one for each operand, a tuple if there are several. Each is an equation
             in `g`, `x`, `y`, `z` and `out` as described at the top of this file, or a
             function `rule(g, *operands, out)`.
         doc: one sentence.
-        symbol: what graphs show; the name unless given.
+        symbol: what graphs show; by default the name.
         domain: where the result is a number, in words.
         not_smooth: where the derivative does not exist, and what is returned there.
-        emit: writes the machine code, see `Op`.
+        emit: emits the machine code, see `Op`.
+
+    Returns:
+        The operation.
 
     Raises:
-        OperationError: if the name is taken or is not an identifier, or if an equation
-            is not one expression in the names above and the operations of the table.
+        OperationError: if the name is in use or is not an identifier, or if an equation is not
+            an expression in the names above and registered operations.
 
     >>> from talweg import Value, ops
     >>> square = ops.register("square", lambda x: x * x, "g * 2.0 * x", "x * x.")
@@ -210,7 +213,7 @@ def register(
     """
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise OperationError(f"an operation's name must be an identifier, got {name!r}")
-    if name in _TABLE:
+    if name in _REGISTRY:
         raise OperationError(f"there is an operation named {name!r} already; choose another name")
     given = tuple(derivatives) if isinstance(derivatives, (tuple, list)) else (derivatives,)
     if not 1 <= len(given) <= len(OPERANDS):
@@ -225,11 +228,11 @@ def register(
         if isinstance(equation, str):
             _check_equation(name, equation, ("g", *OPERANDS[: len(given)], "out"))
     op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
-    _TABLE[name] = op
+    _REGISTRY[name] = op
     return op
 
 
-_MAY_STAND_IN_EQUATIONS = (
+_EQUATION_SYNTAX = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Call,
     ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.UnaryOp, ast.USub,
 )  # fmt: skip
@@ -240,7 +243,7 @@ def _check_equation(name: str, equation: str, variables: tuple[str, ...]) -> Non
         tree = ast.parse(equation, mode="eval")
     except SyntaxError as error:
         raise OperationError(f"{name}: {equation!r} is not an expression: {error.msg}") from None
-    other = [node for node in ast.walk(tree) if not isinstance(node, _MAY_STAND_IN_EQUATIONS)]
+    other = [node for node in ast.walk(tree) if not isinstance(node, _EQUATION_SYNTAX)]
     if other:
         raise OperationError(
             f"{name}: the equation {equation!r} has a {type(other[0]).__name__}; equations are "
@@ -248,12 +251,12 @@ def _check_equation(name: str, equation: str, variables: tuple[str, ...]) -> Non
             "where and lt for a choice"
         )
     used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    unknown = [word for word in used if word not in (*variables, *_TABLE, name)]
+    unknown = [word for word in used if word not in (*variables, *_REGISTRY, name)]
     if unknown:
         raise OperationError(
-            f"{name}: the equation {equation!r} mentions {unknown[0]!r}, which is neither one of "
-            f"{', '.join(variables)} nor an operation; a function of yours can be the derivative "
-            "itself: rule(g, *operands, out)"
+            f"{name}: the equation {equation!r} contains {unknown[0]!r}, which is neither one of "
+            f"{', '.join(variables)} nor an operation; to use a Python function, give it as the "
+            "derivative: rule(g, *operands, out)"
         )
 
 
@@ -268,12 +271,13 @@ def declare(
     not_smooth: str = "",
     emit: Callable[..., Any] | None = None,
 ) -> Op:
-    """Put a record into the table: `register` for `talweg.ops` alone.
+    """Declare an operation of talweg itself; only `talweg.ops` does so.
 
-    Nothing is checked, so equations may mention operations that are declared later.
+    Unlike `register` it checks nothing, so that equations may contain operations that are
+    declared later.
     """
     op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
-    _TABLE[name] = op
+    _REGISTRY[name] = op
     _BUILT_IN.append(op)
     return op
 
@@ -305,28 +309,29 @@ def _record(
 
 
 def unregister(name: str) -> None:
-    """Forget an operation added with `register`.
+    """Remove an operation that was added by `register`.
 
     Raises:
         OperationError: if there is no such operation, or it is one of talweg's own.
     """
     if lookup(name) in _BUILT_IN:
         raise OperationError(f"{name} is one of talweg's own operations; they cannot be removed")
-    del _TABLE[name]
+    del _REGISTRY[name]
 
 
-EQUATION_NAMES: dict[str, Any] = {"__builtins__": _TABLE}
-"""The globals of equations: their only built-ins are the operations of the table."""
+EQUATION_NAMES: dict[str, Any] = {"__builtins__": _REGISTRY}
+"""The globals of equations: their only built-ins are the registered operations."""
 
 
-# ---- not operations: how a graph begins -------------------------------------------------
+# ---- records that are not in the registry -----------------------------------------------
 
 LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
-CONSTANT = Op("constant", "", to_float, (), (), "A bare number that met a Value in arithmetic.")
+CONSTANT = Op("constant", "", to_float, (), (), "A bare number as the operand of an operation.")
 
 GATHER = Op(
-    "take", "[]", to_float, ("g", "0.0", "0.0"), (lambda g, *_: g, lambda *_: 0.0, lambda *_: 0.0),
-    "The number in a row of a table that is known only when a compiled program runs: take(first, "
-    "row, columns) is the number row * columns places after the first.",
+    "gather", "[]", to_float, ("g", "0.0", "0.0"),
+    (lambda g, *_: g, lambda *_: 0.0, lambda *_: 0.0),
+    "An entry of an embedding in a row that is given when a compiled program runs: gather(first, "
+    "row, columns) is the parameter at index row * columns after the first.",
 )  # fmt: skip
-"""Only in compiled programs: what `Table[i]` is for an i that may be another one at each call."""
+"""`Embedding[i]` in a compiled program, where i may differ from call to call."""

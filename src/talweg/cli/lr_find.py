@@ -96,9 +96,9 @@ def lr_find(
     )
     saved = None
     if path is not None and test.losses:
-        from talweg.plotting import curves
+        from talweg.plotting import figure
 
-        saved = curves.save(test.plot(), path)
+        saved = figure.save(test.plot(), path)
     if output.as_json:
         print_json(_document(problem, test, optimizer, run.steps, saved))
     else:

@@ -40,7 +40,7 @@ from talweg.cli.options import (
 from talweg.cli.output_files import output_file
 from talweg.cli.training_problem import TrainingProblem, problem_of, published_problem
 from talweg.errors import ArgumentError
-from talweg.explore.trainability.axes import Axis, axis
+from talweg.explore.trainability.axes import Axis, parse_axis
 from talweg.explore.trainability.result import TrainabilityMap
 from talweg.explore.trainability.trainability import trainability_map
 
@@ -231,7 +231,7 @@ def _axis(which: str, text: str) -> Axis:
     if len(scale) > 1:
         raise ArgumentError(f"--{which} takes NAME,LOW,HIGH,SCALE and no more, got {text!r}")
     try:
-        return axis(values, which)
+        return parse_axis(values, which)
     except ArgumentError as error:
         if error.got is not values:
             raise
@@ -309,11 +309,11 @@ def _save(
     result: TrainabilityMap, picture: Path | None, zoom: _Zoom, colours: str
 ) -> tuple[list[Path], Path | None]:
     """Save the picture and the animation, if their points were computed."""
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
     plots = []
     if picture is not None and result.finished > 0.0:
-        plots = [curves.save(result.plot(colours=colours), picture)]
+        plots = [figure.save(result.plot(colours=colours), picture)]
     if zoom.animate is None or result.finished < 1.0:
         return plots, None
     try:

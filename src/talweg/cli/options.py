@@ -23,7 +23,7 @@ from talweg.cli.defaults import ACTIVATION
 from talweg.cli.option_values import layer_sizes, names
 from talweg.cli.output_files import FIGURES, output_file
 from talweg.errors import ArgumentError
-from talweg.training.loop import Engine, Mode
+from talweg.training.settings import Engine, Mode
 
 Kind: TypeAlias = Literal["auto", "regression", "classification"]
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw", "rmsprop"]

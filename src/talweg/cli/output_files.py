@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from talweg.errors import ArgumentError
-from talweg.plotting.style import checked_suffix
+from talweg.plotting.figure import checked_suffix
 
 FIGURES = (".png", ".svg", ".pdf")
 

@@ -34,8 +34,8 @@ from talweg.errors import ArgumentError
 from talweg.explore.sharpness import Sharpness, SharpnessCallback
 from talweg.explore.sharpness import sharpness as sharpness_of
 from talweg.optim import Optimizer as Rule
-from talweg.training.eager_executor import Model
 from talweg.training.history import History
+from talweg.training.objective import Model
 from talweg.training.train import train
 
 
@@ -118,9 +118,9 @@ def sharpness(
             **settings,
         )
         if path is not None and history.sharpness:
-            from talweg.plotting import curves
+            from talweg.plotting import figure
 
-            saved = curves.save(history.plot_stability(), path)
+            saved = figure.save(history.plot_stability(), path)
     if output.as_json:
         print_json(_document(problem, network, optimizer, start, history, saved))
     elif history is not None:

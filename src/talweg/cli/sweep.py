@@ -176,13 +176,13 @@ def _save(
     result: SweepResult, picture: Path | None, csv: Path | None, parquet: Path | None
 ) -> tuple[list[Path], list[Path]]:
     """Save the pictures and the tables; the paths of those that were saved."""
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
     saved = [] if csv is None else [result.to_csv(csv)]
     saved += [] if parquet is None else [result.to_parquet(parquet)]
     plots = []
     if picture is not None and len(result):
-        plots = [curves.save(result.plot(), picture)]
+        plots = [figure.save(result.plot(), picture)]
     return plots, saved
 
 

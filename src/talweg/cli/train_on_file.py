@@ -176,12 +176,12 @@ def _draw(result: FitResult, path: Path | None) -> list[Path]:
     """Save the loss, and in a second picture the predictions, unless the training diverged."""
     if path is None or not result.history.losses:
         return []
-    from talweg.plotting import curves
+    from talweg.plotting import figure
 
-    saved = [curves.save(result.history.plot(), path)]
+    saved = [figure.save(result.history.plot(), path)]
     if not diverged(result.history):
         second = path.with_name(f"{path.stem}-predictions{path.suffix}")
-        saved.append(curves.save(_draw_predictions(result), second))
+        saved.append(figure.save(_draw_predictions(result), second))
     return saved
 
 

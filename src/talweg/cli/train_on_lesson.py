@@ -98,9 +98,9 @@ def _save(
         data = asked.data
         saved = Predictor(asked.model, data.input_names, data.target_name).save(model_file)
     if picture is not None and history.losses:
-        from talweg.plotting import curves
+        from talweg.plotting import figure
 
-        plot = curves.save(history.plot(), picture)
+        plot = figure.save(history.plot(), picture)
     return plot, saved
 
 

@@ -23,8 +23,8 @@ from talweg.errors import ArgumentError
 from talweg.explore.trainability.mean_field import default_problem
 from talweg.losses import LOSSES
 from talweg.nn import MLP
-from talweg.training.eager_executor import Model
-from talweg.training.loop import Reduction
+from talweg.training.objective import Model
+from talweg.training.settings import Reduction
 
 
 @dataclass(frozen=True)

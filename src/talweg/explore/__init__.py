@@ -1,1 +1,1 @@
-"""Learning rates: many runs side by side, one whose rate grows, and how large a rate may be."""
+"""Learning rates: sweeps, range tests, trainability maps, and the largest stable rate."""

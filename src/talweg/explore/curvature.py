@@ -1,7 +1,7 @@
-"""The curvature of a training loss: exact Hessian products, and the largest eigenvalue.
+"""The curvature of a training loss: exact Hessian-vector products, and the largest eigenvalue.
 
-Nothing here makes the Hessian of a large model, and nothing is approximated by differences.
-Start reading at `Curvature.largest`.
+Derivatives are exact: no differences are taken. The Hessian of a model with many parameters is
+never computed as a whole. Start reading at `Curvature.largest_eigenvalue`.
 """
 
 from __future__ import annotations
@@ -9,44 +9,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from talweg import losses
+from talweg._util.arrays import Array
 from talweg.autodiff.higher_order import gradients
 from talweg.errors import ArgumentError, CompilerError
-from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.loop import Reduction
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Reduction
 from talweg.training.train import samples_of
 from talweg.value import Value
 
-if TYPE_CHECKING:
-    import numpy as np
+SampleProduct: TypeAlias = Callable[[Sample, Array], Sequence[float]]
+"""The product of the Hessian of one sample's loss and a vector."""
 
-    Array: TypeAlias = np.ndarray[Any, Any]
-    Way: TypeAlias = Callable[[Sample, Array], Sequence[float]]
-
-_FEW = 20
-"""Up to this many parameters the whole Hessian is made, of as many products as Lanczos would
-begin with."""
+_FEW_PARAMETERS = 20
+"""Up to this many parameters the Hessian is computed, with as many products as Lanczos needs."""
 
 
 class Curvature:
-    """The second derivatives of the loss that `train` sees, at the model's present weights.
+    """The second derivatives of the training loss at the present weights of a model.
 
     Args:
-        model: the model; it is only looked at.
+        model: the model; it is not changed.
         data: the samples.
         loss: a function (prediction, target) of one sample.
         reduction: "sum" or "mean" over the samples.
-        tolerance: the relative error that an eigenvalue may have.
-        seed: where the first vector of Lanczos is drawn.
+        tolerance: the largest relative error of an eigenvalue.
+        seed: the seed of the vector that the Lanczos method starts from.
 
     Attributes:
-        parameters: the model's parameters, in order.
-        products: how many products were computed so far.
+        parameters: the parameters of the model, in order.
+        products: the number of products computed so far.
 
     Raises:
-        ArgumentError: if a setting makes no sense, or the model has no parameters.
+        ArgumentError: if a setting is not valid, or the model has no parameters.
         DataError: if there are no samples.
     """
 
@@ -64,19 +61,19 @@ class Curvature:
         self.parameters = parameters_of(model)
         if len(set(self.parameters)) < len(self.parameters):
             raise ArgumentError("parameters() of the model returns the same Value twice")
-        for name, (expected, holds) in _RULES.items():
-            setting = {"loss": loss, "reduction": reduction, "tolerance": tolerance, "seed": seed}
-            if not holds(setting[name]):
-                raise ArgumentError(argument=name, expected=expected, got=setting[name])
+        settings = {"loss": loss, "reduction": reduction, "tolerance": tolerance, "seed": seed}
+        for name, (expected, is_valid) in _RULES.items():
+            if not is_valid(settings[name]):
+                raise ArgumentError(argument=name, expected=expected, got=settings[name])
         self.samples = samples_of(data, "data")
         self.weight = 1.0 / len(self.samples) if reduction == "mean" else 1.0
         self.model, self.loss = model, loss
         self.tolerance, self.seed = tolerance, seed
         self.products = 0
-        self.ways = self._ways()
+        self.methods = self._methods()
 
     def gradient(self) -> Array:
-        """The gradient of the loss; nothing is written into the parameters.
+        """The gradient of the loss; `grad` of the parameters is not changed.
 
         Raises:
             ArgumentError: if the loss or the gradient is not finite.
@@ -84,20 +81,20 @@ class Curvature:
         import numpy as np
 
         total, gradient = 0.0, np.zeros(len(self.parameters))
-        with np.errstate(all="ignore"):  # inf - inf is found below
+        with np.errstate(all="ignore"):  # inf - inf is an error below
             for x, y in self.samples:
-                part = self._part(x, y)
+                part = self._loss_of(x, y)
                 total += part.data
                 gradient += [g.data for g in gradients(part, self.parameters)]
         if not math.isfinite(total):
             raise ArgumentError(
-                f"the loss at these weights is {total!r}, so it has no curvature; look at the "
-                "data and the weights"
+                f"the loss at these weights is {total!r}, so it has no curvature; check the data "
+                "and the weights"
             )
-        return self._finite(gradient * self.weight, "gradient")
+        return self._require_finite(gradient * self.weight, "gradient")
 
-    def times(self, vector: Array) -> Array:
-        """The Hessian of the loss times a vector.
+    def product(self, vector: Array) -> Array:
+        """The product of the Hessian of the loss and a vector.
 
         Raises:
             ArgumentError: if the product is not finite.
@@ -105,52 +102,54 @@ class Curvature:
         import numpy as np
 
         self.products += 1
-        shares = [self._of_sample(sample, vector) for sample in self.samples]
+        parts = [self._sample_product(sample, vector) for sample in self.samples]
         with np.errstate(all="ignore"):
-            return self._finite(self.weight * np.sum(shares, axis=0), "Hessian")
+            return self._require_finite(self.weight * np.sum(parts, axis=0), "Hessian")
 
-    def _of_sample(self, sample: Sample, vector: Array) -> Sequence[float]:
+    def _sample_product(self, sample: Sample, vector: Array) -> Sequence[float]:
+        """The product for one sample, by the first method that is possible."""
         try:
-            return self.ways[0](sample, vector)
+            return self.methods[0](sample, vector)
         except CompilerError:
             raise
-        except Exception:  # whatever a program says that cannot be compiled so
-            if len(self.ways) == 1:
+        except Exception:  # any error: the program cannot be compiled by this method
+            if len(self.methods) == 1:
                 raise
-            self.ways.pop(0)
-            return self._of_sample(sample, vector)
+            self.methods.pop(0)
+            return self._sample_product(sample, vector)
 
-    def largest(self, scale: Array | None = None, decay: float = 0.0) -> float:
+    def largest_eigenvalue(self, scale: Array | None = None, decay: float = 0.0) -> float:
         """The largest eigenvalue of S (H + decay I) S, with the Hessian H.
 
-        What rounding may have made of 0 is 0: an eigenvalue 1e13 times smaller than the matrix.
+        An eigenvalue that is 1e13 times smaller than the matrix is a rounding error of 0, and the
+        result is 0.
 
         Args:
-            scale: the diagonal matrix S, one number a parameter; I unless given.
-            decay: weight decay, which adds a parabola to the loss.
+            scale: the diagonal of S, one number per parameter; S = I unless given.
+            decay: the weight decay, which adds a parabola to the loss.
 
         Raises:
-            ArgumentError: if a product is not finite, or Lanczos does not come to an end.
+            ArgumentError: if a product is not finite, or the Lanczos method does not converge.
         """
         import numpy as np
 
         count = len(self.parameters)
         s = np.ones(count) if scale is None else scale
-        size = 0.0
+        norm = 0.0
 
-        def scaled(vector: Array) -> Array:
-            nonlocal size
+        def scaled_product(vector: Array) -> Array:
+            nonlocal norm
             v = s * vector.ravel()
-            product: Array = s * (self.times(v) + decay * v)
-            size = max(size, float(np.linalg.norm(product) / np.linalg.norm(vector)))
-            return product
+            result: Array = s * (self.product(v) + decay * v)
+            norm = max(norm, float(np.linalg.norm(result) / np.linalg.norm(vector)))
+            return result
 
-        if count <= _FEW:
-            matrix = np.array([scaled(row) for row in np.eye(count)])
+        if count <= _FEW_PARAMETERS:
+            matrix = np.array([scaled_product(row) for row in np.eye(count)])
             found = float(np.linalg.eigvalsh((matrix + matrix.T) / 2.0)[-1])
         else:
-            found = self._lanczos(scaled)
-        return found if abs(found) > 1e-13 * size else 0.0
+            found = self._lanczos(scaled_product)
+        return found if abs(found) > 1e-13 * norm else 0.0
 
     def _lanczos(self, product: Callable[[Array], Array]) -> float:
         import numpy as np
@@ -163,10 +162,10 @@ class Curvature:
         count = len(self.parameters)
         rng = np.random.default_rng(self.seed)
         start = rng.standard_normal(count)
-        if not product(start).any():  # all zeros, which Lanczos cannot begin with
+        if not product(start).any():  # the matrix is 0, and Lanczos cannot start
             return 0.0
         operator = LinearOperator((count, count), matvec=product, dtype=np.float64)
-        # The generator draws new vectors where the products span a part of the space only.
+        # SciPy draws new vectors from `rng` if the products span only a part of the space.
         settings: dict[str, Any] = {"v0": start, "tol": self.tolerance, "rng": rng}
         try:
             found = eigsh(operator, k=1, which="LA", return_eigenvectors=False, **settings)
@@ -177,19 +176,18 @@ class Curvature:
             ) from None
         return float(found[0])
 
-    def _finite(self, numbers: Array, what: str) -> Array:
-        """The numbers, if all of them are finite."""
+    def _require_finite(self, numbers: Array, what: str) -> Array:
         import numpy as np
 
         wrong = np.flatnonzero(~np.isfinite(numbers))
         if len(wrong):
             raise ArgumentError(
                 f"the {what} at these weights is {float(numbers[wrong[0]])!r} at parameter "
-                f"{wrong[0]}; it must be finite, so look for a root at 0 or numbers that overflow"
+                f"{wrong[0]}; it must be finite: check for a root at 0 or numbers that overflow"
             )
         return numbers
 
-    def _part(self, x: Any, y: Any) -> Value:
+    def _loss_of(self, x: Any, y: Any) -> Value:
         """The loss of one sample."""
         part = self.loss(self.model(x), y)
         if not isinstance(part, Value):
@@ -199,11 +197,12 @@ class Curvature:
             )
         return part
 
-    def _ways(self) -> list[Way]:
-        """Ways to compute the product for one sample, the fastest first.
+    def _methods(self) -> list[SampleProduct]:
+        """Methods to compute the product for one sample, the fastest first.
 
-        Machine code for all samples; machine code for each class, if the loss picks by the
-        target (a `Dataset` has it as a float); the eager engine, which computes everything.
+        The first is machine code for all samples, with targets as inputs. The second is machine
+        code for each class, for a loss that uses the target as an index (the target of a `Dataset`
+        is a float). The last is the eager engine, which computes everything.
         """
         from talweg.compiler.derivatives import hvp
         from talweg.compiler.frontend.pytree import tree_map
@@ -213,21 +212,21 @@ class Curvature:
         def with_floats(thing: Any) -> Any:
             return tree_map(thing, on_integer=float)
 
-        def of_floats(sample: Sample, vector: Array) -> Sequence[float]:
+        def compiled_once(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = with_floats(list(sample))
             return list(native(self.model, x, y, vector.tolist()))
 
-        def of_classes(sample: Sample, vector: Array) -> Sequence[float]:
+        def compiled_by_class(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = sample
             classes = tree_map(y, on_float=lambda t: int(t) if t.is_integer() else t)
             return list(native(self.model, with_floats(x), classes, vector.tolist()))
 
         def eager(sample: Sample, vector: Array) -> Sequence[float]:
-            first = gradients(self._part(*sample), self.parameters)
+            first = gradients(self._loss_of(*sample), self.parameters)
             along = losses.add_up(g * v for g, v in zip(first, vector.tolist(), strict=True))
             return [second.data for second in gradients(along, self.parameters)]
 
-        return [of_floats, of_classes, eager]
+        return [compiled_once, compiled_by_class, eager]
 
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -238,8 +237,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda x: isinstance(x, float) and 0.0 < x < 1.0,
     ),
     "seed": (
-        "a whole number of at least 0",
+        "an integer of at least 0",
         lambda x: isinstance(x, Integral) and int(x) >= 0,
     ),
 }
-"""For each setting: what it must be, in words and as a test."""
+"""For each setting what it must be, in words and as a test."""

@@ -1,8 +1,10 @@
-"""The largest stable learning rate at the first weights of a run, where it can be had cheaply.
+"""The largest stable learning rate at the first weights of a run, where it is cheap to compute.
 
-It is the limit of `talweg.explore.sharpness.sharpness`. A sweep has runs of many seeds and
-settings, each with a limit of its own, and whoever looks at its table does not want to wait for
-them: beyond `_MOST` work the limit counts as unknown.
+It is that of `talweg.explore.sharpness.sharpness`. The runs of a sweep have many seeds and
+settings, each with a largest stable rate of its own. A table of the runs should not take minutes
+for them: above a certain amount of work the rate counts as unknown.
+
+Start reading at `limit_at_start`.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from talweg import losses
 from talweg.errors import TalwegError
 from talweg.explore.sharpness import sharpness
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
-from talweg.training.loop import Reduction
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Reduction
 
 _MOST = 250_000
-"""Parameters times samples that all limits of a sweep may take: some seconds."""
+"""How much work all rates of a sweep may be, in parameters times samples: some seconds."""
 
 _OF_EACH = 1_000
-"""What a limit takes besides, in the same unit: compiled programs are looked up, Lanczos begins."""
+"""The constant part of the work for each rate, in the same unit: programs from the cache, and the
+first steps of Lanczos."""
 
 
 def limit_at_start(
@@ -39,12 +42,12 @@ def limit_at_start(
         samples: all of them, also where steps take batches.
         loss: see `train`.
         reduction: see `train`.
-        optimizer: whose limit it is; its rate does not matter.
-        among: how many such limits the sweep needs.
+        optimizer: the optimiser; its own learning rate does not matter.
+        among: how many such rates the sweep needs.
 
     Returns:
-        The limit, inf where nothing curves upward; None where it is unknown: the optimiser has
-        no known limit, the loss has no finite second derivative here, or it is too costly.
+        The rate, inf where no curvature is positive; None where it is unknown: the optimiser has
+        no known limit, the loss has no finite second derivative here, or the work is too much.
 
     Example:
         >>> import random
@@ -61,6 +64,6 @@ def limit_at_start(
         return None
     try:
         found = sharpness(model, samples, loss=loss, reduction=reduction, optimizer=optimizer)
-    except TalwegError:  # it says why there is none; the runs of the sweep went on all the same
+    except TalwegError:  # there is no such rate here; the runs of the sweep do not need one
         return None
     return found.max_stable_lr

@@ -1,6 +1,7 @@
-"""The learning-rate range test: one short run on a copy, its rate growing at every step.
+"""The learning-rate range test: a short run on a copy of the model, with a growing learning rate.
 
-Start reading at `lr_range_test`; what its losses mean is decided in `talweg.explore.range_rules`.
+The status and the suggestions follow from the losses by the rules of `talweg.explore.range_rules`.
+Start reading at `lr_range_test`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from talweg import losses
 from talweg._util.atomic_files import write_whole
@@ -27,52 +28,58 @@ from talweg.error_fields import PYTHON, Notation
 from talweg.errors import ArgumentError
 from talweg.explore import range_rules
 from talweg.explore.limits import limit_at_start
-from talweg.explore.range_rules import Average, Status, smooth, too_high, warm_up
+from talweg.explore.range_rules import (
+    ExponentialMovingAverage,
+    Status,
+    smooth,
+    too_high,
+    warm_up_steps,
+)
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
+from talweg.plotting.figure import Axes
+from talweg.training.callbacks import Step
 from talweg.training.history import History
-from talweg.training.loop import Engine, Mode, Reduction
-from talweg.training.train import Step, train
+from talweg.training.objective import Model, Sample, parameters_of
+from talweg.training.settings import Engine, Mode, Reduction
+from talweg.training.train import train
 from talweg.value import Value
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test saw. The three lists have one entry a step, in order.
+    """The result of a range test. The three lists have one entry per step.
 
-    The suggestions are rates to begin with, by three rules. None is applied anywhere; try them
-    with `tw.sweep`. They look at the smoothed losses up to the bottom: where 98 % of the fall to
-    the lowest were made first. The first round(2 s / (1 - s)) are left out as means of too few;
-    s is the smoothing.
+    The suggestions are learning rates to try first, for example with `tw.sweep`; none is applied.
+    They are found by three rules from the smoothed losses, where s is the smoothing. The first
+    round(2 s / (1 - s)) smoothed losses are left out, because they are means of few losses. The
+    descent ends at the first step at which 98 % of the fall to the lowest smoothed loss have been
+    made.
 
-    * "steepest": where the lowest smoothed loss so far falls most within
-      round(1 / (1 - s)) steps, in the middle of them, rounded down; with smoothing, after
-      the last step at which less than a quarter of the fall had been made. Steps are equal on a
-      logarithmic axis of rates, so this is the steepest descent against log rate; without
-      smoothing it is the rate whose update brought the largest fall.
-    * "minimum / 10": a tenth of the rate at the bottom.
-    * "valley": of the steps at which the smoothed loss was at a new low, from the first one
-      looked at to the bottom, the one two thirds of the way, rounded down.
+    * "steepest": the rate at the steepest fall of the lowest smoothed loss so far, over
+      round(1 / (1 - s)) steps: that of the middle step, rounded down. With smoothing, only steps
+      after the last one at which less than a quarter of the fall had been made are considered. The
+      distance of steps is constant on a logarithmic axis of rates, so this is the steepest descent
+      over log rate; without smoothing it is the rate whose update gave the largest fall.
+    * "minimum / 10": a tenth of the rate at the end of the descent.
+    * "valley": of the steps of the descent at which the smoothed loss reached a new minimum, the
+      one at two thirds of their number, rounded down.
 
-    A smoothed loss lags behind by about s / (1 - s) steps, so with batches the rates lie that
-    many steps high; more steps make this less. Noise can still pass for a fall, about once in
-    ten tests in which nothing can be learnt, and hide one: another seed shows whether it did.
+    A smoothed loss lags about s / (1 - s) steps behind, so with batches the rates are that many
+    steps too high; with more steps the error is smaller. If nothing can be learnt, noise is taken
+    for a fall in about one of ten tests; it can also hide a fall. Repeat a test with another seed.
 
     Attributes:
         learning_rates: the rate of each update.
         losses: the loss before each update.
-        smoothed: the running mean of the losses, see `range_rules.Average`.
+        smoothed: the exponential moving average of the losses.
         suggestions: rates by the name of their rule; empty unless the status is "found".
         status: "found", "still falling at lr_max", "never fell", "diverged at once" or
             "interrupted"; the rules are in `talweg.explore.range_rules`.
-        summary: the same in a sentence: why the test ended, and without suggestions also why
-            there are none and what to try.
-        limit_of: finds the limit.
+        summary: one sentence: why the test stopped, and without suggestions also why there are
+            none and what to try.
+        limit_of: computes `max_stable_lr`; None if it is not known how.
         summary_of: writes the summary in a notation, see `describe`.
 
     Example:
@@ -94,9 +101,9 @@ class RangeTest:
 
     @cached_property
     def max_stable_lr(self) -> float | None:
-        """The largest stable rate at the weights that the test began with; None if unknown.
+        """The largest stable rate at the weights before the test; None if it is unknown.
 
-        It is that of `tw.sharpness` for the test's optimiser, and is found when it is asked for.
+        It is that of `tw.sharpness` for the optimiser of the test, computed on first access.
         """
         return None if self.limit_of is None else self.limit_of()
 
@@ -109,16 +116,17 @@ class RangeTest:
         return self.summary if self.summary_of is None else self.summary_of(notation)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the losses over the learning rate, with the suggestions and the limit.
+        """Draw the losses over the learning rate, with the suggestions and `max_stable_lr`.
 
         Args:
-            ax: the matplotlib Axes to draw into; a new figure if None.
+            ax: the matplotlib Axes to draw on; those of a new figure if None.
 
         Returns:
-            The Axes; `test.plot().figure.savefig("range.png")` saves it.
+            The Axes; `test.plot().figure.savefig("range.png")` writes the figure.
 
         Raises:
-            ArgumentError: if there are no losses: the test was interrupted before its first.
+            ArgumentError: if there are no losses, because the test was interrupted before the
+                first step.
         """
         from talweg.plotting import range_test
 
@@ -134,10 +142,10 @@ class RangeTest:
         )
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one line a step: step, learning rate, loss, smoothed loss.
+        """Write a line for each step: step, learning rate, loss, smoothed loss.
 
         Args:
-            path: the file to write; it is replaced in one piece.
+            path: the file to write; it is replaced in one step.
 
         Returns:
             The path written.
@@ -182,46 +190,46 @@ def lr_range_test(
     mode: Mode = "default",
     progress: bool = False,
 ) -> RangeTest:
-    """Find a learning rate: train a copy while the rate grows, and look at the loss.
+    """Find learning rates: train a copy of the model while the rate grows, and record the loss.
 
     At step k = 0, 1, ..., steps - 1 the rate is lr_min**(1 - t) lr_max**t with
-    t = k / (steps - 1): each is the same multiple of the one before. The test ends early when
-    the smoothed loss is over `stop_factor` times the lowest so far, or a loss or gradient is
-    not finite. The model, the optimiser and Python's `random` are left as they were, whatever
-    happens, and nothing found is applied.
+    t = k / (steps - 1): the ratio of successive rates is constant. The test stops early if the
+    smoothed loss exceeds `stop_factor` times the lowest smoothed loss so far, or a loss or gradient
+    is not finite. The model, the optimiser and the state of Python's `random` are not changed,
+    also if an error is raised.
 
     Args:
         model: the model; a copy of it is trained.
         data: the samples, see `train`.
         loss: a function (prediction, target) of one sample, see `talweg.losses`.
-        reduction: "sum" or "mean" over the samples of a batch. A rate that is right for one
-            is not for the other: take what you will train with.
-        optimizer: how parameters move; SGD unless given. Only its rate is replaced, and it
-            begins without memory, as in `train`.
+        reduction: "sum" or "mean" over the samples of a batch, as for the training to come: the
+            suitable rates differ.
+        optimizer: the rule of the update; SGD unless given. Its rate is replaced, and it starts
+            from its initial state, as in `train`.
         lr_min: the first rate, above 0.
         lr_max: the rate of the last step, above lr_min.
-        steps: how many updates it takes from lr_min to lr_max; at least 10, and three
-            times as many as are needed for a running mean: 27 with a smoothing of 0.8.
-        batch_size: how many samples a step takes; None for all of them.
-        seed: where shuffling starts; None for Python's own `random`.
-        smoothing: how much of the running mean of the losses is kept at each step, from 0 up
-            to but not including 1. None for 0 with whole batches, which have no noise, and
-            0.8 with smaller ones.
-        stop_factor: the multiple of the lowest smoothed loss that ends the test, above 1.
+        steps: the number of updates from lr_min to lr_max; at least 10, and at least three times
+            as many as the moving average needs: 27 with a smoothing of 0.8.
+        batch_size: the number of samples of a step; None for all of them.
+        seed: the seed of the shuffling; None for Python's global `random`.
+        smoothing: the weight of the moving average in its next value, from 0 up to but not
+            including 1. None means 0 with all samples in a step, and 0.8 with smaller batches,
+            whose losses are noisy.
+        stop_factor: the multiple of the lowest smoothed loss above which the test stops, above 1.
         clip_norm: see `train`.
-        engine: see `train`; the rates and the rules are the same by either.
+        engine: see `train`; rates and rules do not depend on it.
         mode: see `train`.
-        progress: show a progress bar if this is a terminal.
+        progress: show a progress bar if the output is a terminal.
 
     Returns:
-        The `RangeTest`, always; after Ctrl-C, of the steps so far.
+        The `RangeTest`; after Ctrl-C that of the steps so far.
 
     Raises:
-        ArgumentError: if a setting makes no sense, the model cannot be copied, or the loss
-            reads the model itself, which a copy could not stand in for.
+        ArgumentError: if a setting is not valid, the model cannot be copied, or the loss reads the
+            model's own parameters, which the copy does not have.
         DataError: if there are no samples.
         ShapeError: if a sample does not fit the model or the loss.
-        NativeError: if native code is asked for, and is not possible.
+        NativeError: if `engine` is "native" and native code is not possible.
 
     Source: Smith, Cyclical learning rates, arXiv 1506.01186, section 3.3, with rates that grow
     exponentially, not linearly.
@@ -236,17 +244,16 @@ def lr_range_test(
     if smoothing is None:
         smoothing = 0.0 if batch_size is None else 0.8
     _refuse_bad_settings(lr_min, lr_max, steps, smoothing, stop_factor)
-    samples = list(data) if isinstance(data, Iterable) else data  # train says what is wrong
-    drawn = random.getstate()
+    samples = list(data) if isinstance(data, Iterable) else data  # train raises the error
+    random_state = random.getstate()
     try:
         copied, start = _copy(model, "model"), _copy(model, "model")
         _refuse_shared_parameters(model, copied, loss, samples)
-        random.setstate(drawn)
+        random.setstate(random_state)
         rates = geometric(float(lr_min), float(lr_max), int(steps))
         growing = _copy(SGD(lr=0.0) if optimizer is None else optimizer, "optimizer")
-        if isinstance(growing, Optimizer):  # if not, train says so
+        if isinstance(growing, Optimizer):  # else train raises the error
             growing.lr = rates.__getitem__
-        watch = _Watch(smoothing, stop_factor)
         history = train(
             copied,
             samples,
@@ -259,11 +266,11 @@ def lr_range_test(
             engine=engine,
             mode=mode,
             clip_norm=clip_norm,
-            callbacks=[watch],
+            callbacks=[_StopWhenTooHigh(smoothing, stop_factor)],
             progress=progress,
         )
     finally:
-        random.setstate(drawn)
+        random.setstate(random_state)
     found = _result(history, smoothing, steps, stop_factor)
     chosen = growing if isinstance(growing, Optimizer) else SGD(lr=0.0)
     return replace(
@@ -275,31 +282,31 @@ def lr_range_test(
 
 
 def _result(history: History, smoothing: float, steps: int, stop_factor: float) -> RangeTest:
-    """What the history of the copy's training shows."""
-    rates, seen = history.learning_rates, history.losses
-    smoothed = smooth(seen, smoothing)
+    """The result, from the history of the copy's training."""
+    rates, recorded = history.learning_rates, history.losses
+    smoothed = smooth(recorded, smoothing)
     stopped = history.status in ("stopped early", "diverged")
     kind: Status = "interrupted"
     if history.status != "interrupted":
-        kind = range_rules.status(seen, smoothed, smoothing, steps, stopped)
+        kind = range_rules.status(recorded, smoothed, smoothing, steps, stopped)
     found = range_rules.suggestions(rates, smoothed, smoothing) if kind == "found" else {}
     ending = ""
-    if history.status == "diverged" and math.isfinite(seen[-1]):
+    if history.status == "diverged" and math.isfinite(recorded[-1]):
         ending = f"a gradient or an update was not finite at {rates[-1]:.3g}"
     elif history.status == "diverged":
-        ending = f"the loss was {seen[-1]:g} at {rates[-1]:.3g}"
+        ending = f"the loss was {recorded[-1]:g} at {rates[-1]:.3g}"
     elif stopped:
         ending = f"the loss rose over {stop_factor:g} times its lowest at {rates[-1]:.3g}"
     summary = partial(range_rules.summary, kind, rates, smoothed, smoothing, found, ending)
-    return RangeTest(rates, seen, smoothed, found, kind, summary(), summary_of=summary)
+    return RangeTest(rates, recorded, smoothed, found, kind, summary(), summary_of=summary)
 
 
-class _Watch:
-    """The callback that ends the test when the smoothed loss is too high."""
+class _StopWhenTooHigh:
+    """The callback that stops the test when the smoothed loss is too high."""
 
     def __init__(self, smoothing: float, stop_factor: float) -> None:
-        self.average = Average(smoothing)
-        self.skipped = warm_up(smoothing)
+        self.average = ExponentialMovingAverage(smoothing)
+        self.skipped = warm_up_steps(smoothing)
         self.stop_factor = stop_factor
         self.best = math.inf
 
@@ -312,24 +319,24 @@ class _Watch:
 
 
 def geometric(first: float, last: float, count: int) -> list[float]:
-    """Rates with one ratio between neighbours; the ends are exact, and nothing overflows.
+    """Rates with a constant ratio; the ends are exact, and no intermediate result overflows.
 
     Args:
         first: the first rate, above 0.
         last: the last rate, above 0.
-        count: how many, at least 2.
+        count: the number of rates, at least 2.
 
     >>> geometric(1.0, 4.0, 3)
     [1.0, 2.0, 4.0]
     """
-    ways = [k / (count - 1) for k in range(count)]
-    return [math.pow(first, 1.0 - t) * math.pow(last, t) for t in ways]
+    fractions = [k / (count - 1) for k in range(count)]
+    return [math.pow(first, 1.0 - t) * math.pow(last, t) for t in fractions]
 
 
 def _copy(thing: T, what: str) -> T:
     try:
         return deepcopy(thing)
-    except Exception as error:  # whatever a class of the user's holds: a lock, a file
+    except Exception as error:  # any error: a class of the user may hold a lock or a file
         raise ArgumentError(
             f"the test trains a copy of the {what}, but {type(thing).__name__} cannot be copied: "
             f"{type(error).__name__}: {error}; give it a __deepcopy__ method"
@@ -339,7 +346,7 @@ def _copy(thing: T, what: str) -> T:
 def _refuse_shared_parameters(
     model: Model, copied: Model, loss: losses.Loss, samples: list[Sample]
 ) -> None:
-    """A copy is tested; neither it nor the loss may lead back to the model's own parameters."""
+    """Refuse a copy or a loss that uses the parameters of the model itself."""
     own = set(parameters_of(model))
     if own.intersection(parameters_of(copied)):
         raise ArgumentError(
@@ -349,7 +356,7 @@ def _refuse_shared_parameters(
     try:
         x, y = samples[0]
         part = loss(deepcopy(copied)(x), y)
-    except Exception:  # whatever it is, train will meet it again, and report it
+    except Exception:  # train raises the same error
         return
     nodes = inner_nodes(part) if isinstance(part, Value) else []
     if any(own.intersection(node._prev) for node in nodes):
@@ -372,18 +379,18 @@ def _refuse_bad_settings(
         )
     if not (_is_number(smoothing) and 0.0 <= smoothing < 1.0):
         raise ArgumentError(f"smoothing must be at least 0 and below 1, got {smoothing!r}")
-    fewest = max(10, 3 * (warm_up(smoothing) + 1))
-    if not _is_whole(steps) or steps < fewest:
+    fewest = max(10, 3 * (warm_up_steps(smoothing) + 1))
+    if not _is_integer(steps) or steps < fewest:
         raise ArgumentError(
             argument="steps",
-            expected=f"a whole number of at least {fewest} at a smoothing of {smoothing:g}",
+            expected=f"an integer of at least {fewest} at a smoothing of {smoothing:g}",
             got=steps,
         )
     if not (_is_number(stop_factor) and stop_factor > 1.0):
         raise ArgumentError(f"stop_factor must be a finite number above 1, got {stop_factor!r}")
 
 
-def _is_whole(x: object) -> bool:
+def _is_integer(x: object) -> bool:
     return isinstance(x, Integral)
 
 

@@ -1,11 +1,12 @@
-"""How large a learning rate may be: the largest curvature of the loss.
+"""The sharpness: the largest curvature of the loss, and the largest stable learning rate.
 
-Near some weights the loss is a parabola in every direction of the weights. A step of gradient
-descent along a direction of curvature h multiplies the distance to its lowest point by
-1 - lr h: beyond lr = 2/h every step lands further away than the last. The largest curvature,
-the largest eigenvalue of the Hessian of the training loss, sets the limit: the *sharpness*.
+Near given weights the loss is approximately a parabola along every direction. A step of gradient
+descent along a direction of curvature h multiplies the distance to the minimum of the parabola by
+1 - lr h: if lr > 2 / h the distance grows with each step. So the largest curvature, which is the
+largest eigenvalue of the Hessian of the training loss and is called the sharpness, limits the
+learning rate.
 
-Start reading at `sharpness`; `SharpnessCallback` follows the number along a training run.
+Start reading at `sharpness`. `SharpnessCallback` records the sharpness along a training run.
 """
 
 from __future__ import annotations
@@ -13,22 +14,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from talweg import losses
+from talweg._util.arrays import Array
 from talweg._util.deprecation import RenamedAttribute
 from talweg.errors import ArgumentError
 from talweg.explore.curvature import Curvature
 from talweg.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from talweg.schedules import rate_at
-from talweg.training.eager_executor import Model, Sample
-from talweg.training.loop import Reduction, Step
+from talweg.training.callbacks import Step
+from talweg.training.objective import Model, Sample
+from talweg.training.settings import Reduction
 
-if TYPE_CHECKING:
-    from talweg.explore.curvature import Array
-
-Known: TypeAlias = SGD | Adam | RMSprop
-"""The optimisers whose limits are known; AdamW is an Adam."""
+SupportedOptimizer: TypeAlias = SGD | Adam | RMSprop
+"""The optimisers whose limits are known; AdamW is a subclass of Adam."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Sharpness:
 
     Attributes:
         largest: the largest eigenvalue of the Hessian, in units of loss / weight**2.
-        max_stable_lr: the largest learning rate at which steps of the optimiser are stable in every
-            direction; inf where nothing curves upward.
-        gradient_norm: the length of the gradient.
-        products: how many products of the Hessian and a vector it took.
+        max_stable_lr: the largest learning rate at which steps of the optimiser are stable along
+            every direction; inf if no curvature is positive.
+        gradient_norm: the Euclidean norm of the gradient.
+        products: the number of Hessian-vector products that were computed.
     """
 
     largest: float
@@ -52,7 +52,7 @@ class Sharpness:
     limit = RenamedAttribute("max_stable_lr")
 
     def summary(self, lr: float) -> str:
-        """What to expect of a learning rate at these weights.
+        """Compare a learning rate with the largest stable one, in words.
 
         Args:
             lr: the learning rate, at least 0.
@@ -61,7 +61,7 @@ class Sharpness:
             One sentence without a full stop.
 
         Raises:
-            ArgumentError: if it is not a number of at least 0.
+            ArgumentError: if `lr` is not a finite number of at least 0.
 
         Example:
             >>> found = Sharpness(20.0, max_stable_lr=0.1, gradient_norm=1.0, products=8)
@@ -70,7 +70,7 @@ class Sharpness:
         """
         if not (isinstance(lr, (int, float)) and 0.0 <= lr < math.inf):
             raise ArgumentError(argument="lr", expected="a finite number of at least 0", got=lr)
-        return beside_limit(lr, self.max_stable_lr, "at these weights")
+        return compare_with_limit(lr, self.max_stable_lr, "at these weights")
 
     def __repr__(self) -> str:
         return (
@@ -79,21 +79,21 @@ class Sharpness:
         )
 
 
-def beside_limit(lr: float, limit: float, where: str) -> str:
-    """What to expect of a learning rate, in one sentence without a full stop.
+def compare_with_limit(lr: float, limit: float, where: str) -> str:
+    """Compare a learning rate with the largest stable one, in one sentence without a full stop.
 
     Args:
         lr: the learning rate.
-        limit: the largest stable one, above 0; inf where nothing curves upward.
-        where: at which weights that is.
+        limit: the largest stable learning rate, above 0; inf if no curvature is positive.
+        where: the weights at which that is the limit, in words.
 
     Example:
-        >>> beside_limit(0.18, 0.1, "at the start")
+        >>> compare_with_limit(0.18, 0.1, "at the start")
         '0.18 is 1.8 times the limit at the start, 0.1: expect a spike first'
     """
     if math.isinf(limit):
         return (
-            f"nothing curves upward {where}, so {lr:g} is below any limit here; "
+            f"no curvature is positive {where}, so {lr:g} is below any limit here; "
             "a step may change that"
         )
     ratio, name = lr / limit, f"the limit {where}, {limit:.3g}"
@@ -112,12 +112,12 @@ def sharpness(
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> Sharpness:
-    """The largest eigenvalue of the training loss's Hessian, and the learning rate it allows.
+    """The largest eigenvalue of the Hessian of the training loss, and the largest stable rate.
 
-    The loss is that of a step of `train` with all samples. Its Hessian H is never made (unless
-    there are few parameters): the Lanczos method finds the largest eigenvalue λ from exact
-    products of H and a vector. On a parabola of curvature λ the steps of the optimiser come
-    closer to the lowest point only below the limit:
+    The loss is that of a step of `train` with all samples. The Lanczos method finds the largest
+    eigenvalue λ of its Hessian H from exact products of H and vectors; only for few parameters is
+    H itself computed. On a parabola of curvature λ the steps of the optimiser converge to the
+    minimum only below the limit:
 
         SGD                        2 / λ
         SGD with momentum m        (2 + 2m) / λ
@@ -125,36 +125,37 @@ def sharpness(
         Adam, AdamW                (2 + 2 beta1) / ((1 - beta1) λ')
         RMSprop                    2 / λ'
 
-    where λ' is the largest eigenvalue of D^(-1/2) H D^(-1/2): the Hessian as an optimiser sees
-    it that divides each gradient g_i by D_i. What D will be depends on the run; here it is
+    where λ' is the largest eigenvalue of D^(-1/2) H D^(-1/2), the Hessian preconditioned by an
+    optimiser that divides each derivative g_i by D_i. In a run D depends on all steps so far; here
     D_i = |g_i| + epsilon with the gradient at these weights, as if it had been the same in all
-    steps so far. That is exactly what Adam divides by in its first step from here, when
-    v / (1 - beta2) is g**2. Left out is what fades in the first steps: Adam's m / (1 - beta1**t),
-    which the paper counts into D, and the small s that RMSprop begins with.
+    steps. That is exactly the divisor of Adam's first step from here, in which v / (1 - beta2) is
+    g**2. Terms that vanish after the first steps are left out: Adam's m / (1 - beta1**t), which
+    the paper includes in D, and the small initial s of RMSprop.
 
-    Weight decay w belongs to what is limited: read H + w I for H, or for AdamW, whose decay is
-    apart from the gradient, λ' + w (1 + beta1) / (1 - beta1) for λ'. The limit knows nothing of
-    batches and of `clip_norm`.
+    Weight decay w changes the curvature: H + w I takes the place of H. For AdamW, whose decay is
+    not part of the gradient, λ' + w (1 + beta1) / (1 - beta1) takes the place of λ'. The limit
+    does not take account of batches and of `clip_norm`.
 
-    The limit is that of these weights. Along a run λ changes, and often grows until it meets the
+    The limit holds at these weights. Along a run λ changes, and often grows until it reaches the
     limit (Cohen et al.): see `SharpnessCallback`.
 
     Args:
-        model: see `train`; it is only looked at.
+        model: see `train`; it is not changed.
         data: the samples, see `train`.
         loss: a function (prediction, target) of one sample.
         reduction: "sum" or "mean" over the samples.
-        optimizer: whose limit is wanted; SGD without momentum unless given. Its learning rate
-            does not matter.
-        tolerance: the relative error that λ may have, above 0.
-        seed: where the vector that Lanczos starts from is drawn: the same seed, the same bits.
+        optimizer: the optimiser whose limit is computed; SGD without momentum unless given. Its
+            learning rate has no effect.
+        tolerance: the largest relative error of λ, above 0.
+        seed: the seed of the vector that the Lanczos method starts from; equal seeds give equal
+            bits.
 
     Returns:
         The `Sharpness`.
 
     Raises:
-        ArgumentError: if a setting makes no sense, the optimiser is not one of the above, or
-            the loss or a derivative at these weights is not finite.
+        ArgumentError: if a setting is not valid, the optimiser is not one of the above, or the
+            loss or a derivative at these weights is not finite.
         DataError: if there are no samples.
         ShapeError: if a sample does not fit the model or the loss.
         OperationError: if an operation has no second derivative.
@@ -171,30 +172,30 @@ def sharpness(
         >>> found.summary(0.05)
         '0.05 is 0.144 of the limit at these weights, 0.348: steps are stable here'
     """
-    chosen = _known(SGD(lr=0.05) if optimizer is None else optimizer)
+    supported = _require_supported(SGD(lr=0.05) if optimizer is None else optimizer)
     curvature = Curvature(model, data, loss, reduction, tolerance, seed)
     gradient = curvature.gradient()
-    largest = curvature.largest()
-    felt = largest + _decay(chosen)
-    if not isinstance(chosen, SGD):
-        felt = _preconditioned(chosen, curvature, gradient)
-    limit = _factor(chosen) / felt if felt > 0.0 else math.inf
+    largest = curvature.largest_eigenvalue()
+    effective = largest + _decay(supported)
+    if not isinstance(supported, SGD):
+        effective = _preconditioned(supported, curvature, gradient)
+    limit = _factor(supported) / effective if effective > 0.0 else math.inf
     return Sharpness(largest, limit, math.hypot(*gradient.tolist()), curvature.products)
 
 
 class SharpnessCallback:
-    """A callback for `train` that follows the sharpness along a run.
+    """A callback for `train` that records the sharpness along a run.
 
-    It appends to `history.sharpness` the sharpness λ of the weights that a step starts from,
-    for step 1 and then every so many steps, and to `history.sharpness_limits` the sharpness
-    above which that step's learning rate is unstable: 2/lr for gradient descent. With a fixed
-    rate λ typically grows until it meets that line, and then stays about there: progressive
-    sharpening, and the edge of stability. `history.plot_stability()` draws both.
+    For step 1 and then every `steps` steps it appends to `history.sharpness` the sharpness λ at the
+    weights that the step starts from, and to `history.sharpness_limits` the largest sharpness at
+    which the learning rate of that step is stable: 2 / lr for gradient descent. With a constant
+    rate λ typically grows until it reaches that limit (progressive sharpening), and then stays near
+    it (the edge of stability). `history.plot_stability()` draws both.
 
     Args:
-        model: the model, before it is trained: the sharpness of step 1 is taken now.
+        model: the model, before it is trained: the sharpness for step 1 is computed at once.
         data: the samples, see `train`.
-        steps: how many steps lie between two looks.
+        steps: the number of steps from one record to the next.
         loss: the same as for `train`.
         reduction: the same as for `train`.
         optimizer: the same as for `train`, an SGD; SGD(lr=0.05) unless given.
@@ -202,8 +203,8 @@ class SharpnessCallback:
         seed: see `sharpness`.
 
     Raises:
-        ArgumentError: see `sharpness`; or if the optimiser is not SGD, because the limits of
-            others depend on what they remember, which a callback is not told.
+        ArgumentError: see `sharpness`; or if the optimiser is not SGD, because the limit of another
+            depends on its state, which a callback does not know.
 
     Source: Cohen et al., arXiv 2103.00065.
 
@@ -211,8 +212,8 @@ class SharpnessCallback:
         >>> import random
         >>> from talweg import MLP, lesson_data, train
         >>> model = MLP(3, [4, 4, 1], rng=random.Random(42))
-        >>> follow = SharpnessCallback(model, lesson_data(), steps=25)
-        >>> history = train(model, lesson_data(), steps=50, callbacks=[follow])
+        >>> callback = SharpnessCallback(model, lesson_data(), steps=25)
+        >>> history = train(model, lesson_data(), steps=50, callbacks=[callback])
         >>> [(step, round(largest, 3)) for step, largest in history.sharpness]
         [(1, 5.753), (26, 4.547), (51, 1.748)]
         >>> history.sharpness_limits[0]
@@ -232,41 +233,41 @@ class SharpnessCallback:
         seed: int = 0,
     ) -> None:
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ArgumentError(f"steps must be a whole number of at least 1, got {steps!r}")
+            raise ArgumentError(f"steps must be an integer of at least 1, got {steps!r}")
         self.steps = steps
-        self.optimizer = SGD(lr=0.05) if optimizer is None else _plain(optimizer)
+        self.optimizer = SGD(lr=0.05) if optimizer is None else _require_sgd(optimizer)
         self.curvature = Curvature(model, data, loss, reduction, tolerance, seed)
-        self.curvature.gradient()  # refuses what has none
-        self.start = self.curvature.largest()
+        self.curvature.gradient()  # raises an error if the loss has no finite gradient
+        self.start = self.curvature.largest_eigenvalue()
 
     def __call__(self, step: Step) -> None:
-        """Look at the weights after a step, if it is time to."""
+        """Record the sharpness after a step, if it is one of those to record."""
         history = step.history
         if step.number == 1:
-            self._note(step, 1, self.start)
+            self._record(step, 1, self.start)
         if step.number % self.steps == 0 and history.status == "running":
-            self._note(step, step.number + 1, self._largest())
+            self._record(step, step.number + 1, self._sharpness())
 
-    def _largest(self) -> float:
-        """The sharpness now, or nan: a run that is about to diverge is not to end by an error."""
+    def _sharpness(self) -> float:
+        """The sharpness now; nan in place of an error, which would end a run that diverges."""
         try:
-            return self.curvature.largest()
+            return self.curvature.largest_eigenvalue()
         except ArgumentError:
             return math.nan
 
-    def _note(self, step: Step, number: int, largest: float) -> None:
+    def _record(self, step: Step, number: int, largest: float) -> None:
         lr = rate_at(self.optimizer.lr, number - 1)
-        most = _factor(self.optimizer) / lr - _decay(self.optimizer) if lr else math.inf
+        limit = _factor(self.optimizer) / lr - _decay(self.optimizer) if lr else math.inf
         step.history.sharpness.append((number, largest))
-        step.history.sharpness_limits.append((number, most))
+        step.history.sharpness_limits.append((number, limit))
 
 
 # ---- the equations of the limits ---------------------------------------------------------------
 
 
-def _known(optimizer: Optimizer) -> Known:
-    # A class of the user's may have other equations, though it is derived from one of these.
-    if isinstance(optimizer, Known) and type(optimizer) in (SGD, Adam, AdamW, RMSprop):
+def _require_supported(optimizer: Optimizer) -> SupportedOptimizer:
+    # A subclass of one of these may have other equations, and is not supported.
+    if isinstance(optimizer, SupportedOptimizer) and type(optimizer) in (SGD, Adam, AdamW, RMSprop):
         return optimizer
     raise ArgumentError(
         "optimizer must be tw.SGD, tw.Adam, tw.AdamW or tw.RMSprop, whose limits are known, "
@@ -274,21 +275,20 @@ def _known(optimizer: Optimizer) -> Known:
     )
 
 
-def _plain(optimizer: Optimizer) -> SGD:
+def _require_sgd(optimizer: Optimizer) -> SGD:
     if isinstance(optimizer, SGD) and type(optimizer) is SGD:
         return optimizer
     raise ArgumentError(
-        f"along a run the sharpness has a limit for tw.SGD only, got {type(optimizer).__name__}; "
-        "that of other optimisers depends on what they remember: look at it before the run with "
-        "tw.sharpness"
+        f"SharpnessCallback computes the limit for tw.SGD only, got {type(optimizer).__name__}; "
+        "that of another optimiser depends on its state: call tw.sharpness before the run"
     )
 
 
-def _factor(optimizer: Known) -> float:
-    """The product of learning rate and curvature at which steps just do not come closer.
+def _factor(optimizer: SupportedOptimizer) -> float:
+    """The product of learning rate and curvature at the limit of stability.
 
-    Along a direction of curvature h, a step maps (distance, memory) linearly. With the trace T
-    and determinant D of that map, it has the eigenvalue -1 where 1 + T + D = 0. For momentum
+    Along a direction of curvature h, a step maps (distance, optimiser state) linearly. With the
+    trace T and determinant D of that map, it has the eigenvalue -1 if 1 + T + D = 0. For momentum
     T = 1 - lr h + m and D = m; with nesterov T = 1 - lr (1 + m) h + m and D = m (1 - lr h); for
     Adam T = 1 - lr (1 - b) h + b and D = b.
     """
@@ -302,13 +302,13 @@ def _factor(optimizer: Known) -> float:
     return 2.0
 
 
-def _decay(optimizer: Known) -> float:
-    """The weight decay that is a part of the gradient."""
+def _decay(optimizer: SupportedOptimizer) -> float:
+    """The weight decay, if it is part of the gradient; else 0."""
     return 0.0 if isinstance(optimizer, AdamW) else optimizer.weight_decay
 
 
 def _preconditioned(optimizer: Adam | RMSprop, curvature: Curvature, gradient: Array) -> float:
-    """The largest curvature seen by an optimiser that divides gradients by their size."""
+    """The largest eigenvalue of the preconditioned Hessian, with weight decay; see `sharpness`."""
     import numpy as np
 
     weights = np.array([p.data for p in curvature.parameters])
@@ -319,7 +319,7 @@ def _preconditioned(optimizer: Adam | RMSprop, curvature: Curvature, gradient: A
             f"the gradient of parameter {int(np.argmin(sizes))} is 0, and so is the epsilon of "
             f"{optimizer!r}: the step would be 0/0; give an epsilon above 0"
         )
-    largest = curvature.largest(1.0 / np.sqrt(sizes), decay)
+    largest = curvature.largest_eigenvalue(1.0 / np.sqrt(sizes), decay)
     if isinstance(optimizer, AdamW):  # T is smaller by lr w, and D is b (1 - lr w)
         largest += optimizer.weight_decay * (1.0 + optimizer.beta1) / (1.0 - optimizer.beta1)
     return largest

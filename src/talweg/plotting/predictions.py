@@ -1,7 +1,7 @@
-"""Figures of what a model says: against targets, over two inputs, and where it confuses.
+"""Figures of predictions: against targets, over a plane of two inputs, and by class.
 
 Each function takes plain numbers, draws on the axes that it is given or on new ones, and
-returns the axes; `talweg.plotting.curves.save` writes them. Start reading at `predictions`.
+returns the axes. Start reading at `predictions`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from talweg.errors import ArgumentError, ShapeError
+from talweg.plotting.figure import Axes, new_axes
 from talweg.plotting.style import (
     BLACK,
     BLUE,
@@ -18,20 +19,18 @@ from talweg.plotting.style import (
     DASHES,
     GREY,
     MARKERS,
-    dress,
-    new_axes,
-    plain,
+    label_axes,
+    plain_text,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
 
 _GRID = 60
-"""Points along each side of the grid on which a boundary is computed."""
+"""The number of points along each axis of the grid on which a model is evaluated."""
 
 _BELOW, _ABOVE = "#6FAFD6", "#EBA277"
-"""Light relatives of the blue and vermillion of the points, which stand on them."""
+"""Lighter tones of the blue and vermillion of the points, which are drawn on them."""
 
 # ---- predicted against target ---------------------------------------------------------------
 
@@ -43,23 +42,23 @@ def predictions(
     target_name: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw each prediction against its target; a perfect model lies on the diagonal.
+    """Draw each prediction against its target; a point on the diagonal is a perfect prediction.
 
-    The title has the coefficient of determination
-    R² = 1 - sum((target - prediction)²) / sum((target - mean)²).
+    The title is the coefficient of determination
+    R² = 1 - sum((target - prediction)²) / sum((target - mean of targets)²).
 
     Args:
-        targets: the true numbers, one a sample.
-        predictions: what the model says, in the same order.
+        targets: the target of each sample.
+        predictions: the prediction for each sample.
         target_name: the name of the target, with its unit.
-        ax: where to draw; a new figure of 5.2 by 5 inches unless given.
+        ax: the axes to draw on; a new figure of 5.2 by 5 inches unless given.
 
     Returns:
         The axes.
 
     Raises:
         ShapeError: if the lists have different lengths.
-        ArgumentError: if there is nothing finite to draw.
+        ArgumentError: if no prediction is finite.
 
     Example:
         >>> ax = predictions([1.0, 2.0, 3.0], [1.1, 1.9, 3.0], target_name="price")
@@ -77,25 +76,25 @@ def predictions(
     ax = ax or new_axes(5.2, 5.0)
     x, y = [t for t, _ in shown], [p for _, p in shown]
     low, high = _with_margin([*x, *y])
-    ax.plot([low, high], [low, high], color=GREY, ls=DASHES[1], lw=1.2, label="perfect")
-    # With many points the light ones beneath show where they are dense.
+    ax.plot([low, high], [low, high], color=GREY, ls=DASHES[1], lw=1.2, label="prediction = target")
+    # Many points are transparent, so that dense regions are darker.
     alpha = max(0.2, min(0.8, 150.0 / len(shown)))
     ax.scatter(x, y, s=26, color=BLUE, alpha=alpha, linewidths=0, label="samples")
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.locator_params(nbins=5)  # room for labels of six digits
-    name = plain(target_name, 40)
-    dress(ax, f"target: {name}", f"predicted: {name}", _r2_title(shown, len(pairs)))
+    name = plain_text(target_name, 40)
+    label_axes(ax, f"target: {name}", f"predicted: {name}", _r2_title(shown, len(pairs)))
     ax.legend(frameon=False, fontsize=10, loc="upper left")
     return ax
 
 
 def _r2_title(shown: Sequence[tuple[float, float]], samples: int) -> str:
-    # Products and plain sums, for `**` and `fsum` raise where a huge prediction overflows.
+    # Products and plain sums: `**` and `fsum` raise if a huge prediction overflows.
     mean = sum(t for t, _ in shown) / len(shown)
     spread = sum((t - mean) * (t - mean) for t, _ in shown)
-    left = sum((t - p) * (t - p) for t, p in shown)
-    # One target, or all targets equal: there is nothing to explain.
-    title = f"R² = {1.0 - left / spread:.4f}" if spread > 0.0 else "R² undefined: equal targets"
+    error = sum((t - p) * (t - p) for t, p in shown)
+    # With a single target, or equal targets, the denominator is 0.
+    title = f"R² = {1.0 - error / spread:.4f}" if spread > 0.0 else "R² undefined: equal targets"
     if len(shown) < samples:
         return f"{samples - len(shown)} of {samples} predictions are not finite"
     return title
@@ -113,25 +112,25 @@ def boundary(
     class_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what a model says over the plane of its two inputs, and the samples on it.
+    """Draw the predictions of a model over the plane of its two inputs, with the samples.
 
-    With `class_names` the model gives the index of a class, and each class has a region
-    and a marker. Without, it gives a number: the colour is its value, and a line runs
-    where it is zero, which is the boundary between targets of -1 and 1.
+    With `class_names` the model returns the index of a class, and each class has the colour of a
+    region and a marker. Without them it returns a number: the colour shows the number, and a line
+    shows where it is zero, which is the boundary between targets of -1 and 1.
 
     Args:
         predict: the model, called as `predict(x1, x2)` on a grid of 60 by 60 points.
-        inputs: the samples, two numbers each.
-        classes_or_targets: the class index or the target of each sample.
+        inputs: the inputs of the samples, two numbers each.
+        classes_or_targets: the index of the class, or the target, of each sample.
         names: the names of the two inputs.
         class_names: the names of the classes; None if targets are numbers.
-        ax: where to draw; a new figure of 6.4 by 4.8 inches unless given.
+        ax: the axes to draw on; a new figure of 6.4 by 4.8 inches unless given.
 
     Returns:
         The axes.
 
     Raises:
-        ShapeError: if a sample has not two inputs, or a list has another length.
+        ShapeError: if a sample does not have two inputs, or two lists differ in length.
         ArgumentError: if there are no samples.
 
     Example:
@@ -151,11 +150,11 @@ def boundary(
         _class_regions(ax, *_refined(predict, *sides, z), len(class_names))
         for k, name in enumerate(class_names):
             at = [i for i, c in enumerate(classes_or_targets) if c == k]
-            _points(ax, [x1[i] for i in at], [x2[i] for i in at], k, plain(name))
-    dress(ax, plain(names[0], 40), plain(names[1], 40))
+            _points(ax, [x1[i] for i in at], [x2[i] for i in at], k, plain_text(name))
+    label_axes(ax, plain_text(names[0], 40), plain_text(names[1], 40))
     ax.set(xlim=(sides[0][0], sides[0][-1]), ylim=(sides[1][0], sides[1][-1]))
     ax.grid(visible=False)
-    # Above the axes: inside, any corner may hold samples.
+    # Above the axes: there may be samples in every corner.
     ax.legend(
         frameon=False, fontsize=10, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1.0),
         handletextpad=0.4, columnspacing=1.4,
@@ -191,21 +190,21 @@ def _axis(numbers: Sequence[float]) -> Side:
 def _refined(
     predict: Callable[[float, float], float], x1: Side, x2: Side, z: Rows
 ) -> tuple[Side, Side, Rows]:
-    """The classes on a grid four times as fine, so that boundaries show no stairs.
+    """The classes on a grid four times as fine, so that boundaries are drawn without steps.
 
-    The model is asked again only in cells whose corners differ: a few in a hundred.
+    The model is evaluated again only in cells whose corners differ: a few in a hundred.
     """
     last, fine = _GRID - 2, range(4 * (_GRID - 1) + 1)
-    places = [(min(i // 4, last), i / 4 - min(i // 4, last)) for i in fine]
-    f1 = [x1[c] + part * (x1[c + 1] - x1[c]) for c, part in places]
-    f2 = [x2[c] + part * (x2[c + 1] - x2[c]) for c, part in places]
+    cells = [(min(i // 4, last), i / 4 - min(i // 4, last)) for i in fine]
+    f1 = [x1[c] + part * (x1[c + 1] - x1[c]) for c, part in cells]
+    f2 = [x2[c] + part * (x2[c + 1] - x2[c]) for c, part in cells]
     rows = []
-    for b, (r, _) in zip(f2, places, strict=True):
+    for b, (r, _) in zip(f2, cells, strict=True):
         same = [z[r][c] == z[r][c + 1] == z[r + 1][c] == z[r + 1][c + 1] for c in range(last + 1)]
         rows.append(
             [
                 z[r][c] if same[c] else float(predict(a, b))
-                for a, (c, _) in zip(f1, places, strict=True)
+                for a, (c, _) in zip(f1, cells, strict=True)
             ]
         )
     return f1, f2, rows
@@ -219,7 +218,7 @@ def _class_regions(ax: Axes, x1: Side, x2: Side, z: Rows, classes: int) -> None:
         if not inside.any():
             continue
         colour = COLOURS[k % len(COLOURS)]
-        # One region at a time: a contour of the indices would pass 1 between 0 and 2.
+        # Each class by itself: a contour of the indices would draw class 1 between 0 and 2.
         ax.contourf(x1, x2, inside, levels=[0.5, 1.5], colors=[colour], alpha=0.22)
         if not inside.all():
             ax.contour(x1, x2, inside, levels=[0.5], colors=[BLACK], linewidths=0.9)
@@ -230,7 +229,7 @@ def _number_regions(
 ) -> tuple[Colormap, Normalize]:
     """Colour by value: blue below zero, orange above, and a line between them.
 
-    Where all numbers have one sign, zero has no meaning: then from dark to light.
+    If no number is below zero, or none above, the colours go from dark to light.
     """
     import numpy as np
     from matplotlib import colormaps
@@ -244,7 +243,7 @@ def _number_regions(
     else:
         colours = colormaps["viridis"]
     norm = Normalize(low, high)
-    h1, h2 = (x1[1] - x1[0]) / 2, (x2[1] - x2[0]) / 2  # a point is the middle of its cell
+    h1, h2 = (x1[1] - x1[0]) / 2, (x2[1] - x2[0]) / 2  # points are the centres of pixels
     image = ax.imshow(
         np.ma.masked_invalid(z), cmap=colours.with_extremes(bad="#BBB"), norm=norm,
         origin="lower", aspect="auto",
@@ -297,10 +296,10 @@ def _with_margin(numbers: Sequence[float]) -> tuple[float, float]:
 
 
 _MOST_PERCENTAGES = 15
-"""With more classes the cells are too small for a second line; a colour bar replaces it."""
+"""With more classes the cells have no percentages; there is a colour bar instead."""
 
 _MOST_COUNTED = 40
-"""With more classes the cells are too small for any text."""
+"""With more classes the cells have no text."""
 
 
 def confusion(
@@ -308,12 +307,13 @@ def confusion(
 ) -> Axes:
     r"""Draw a confusion matrix: for each true class, how often each class was predicted.
 
-    A cell has its count and, beneath, its share of the row; the colour is that share.
+    A cell shows its count and its fraction of the row; the colour is that fraction.
 
     Args:
         matrix: one row for each true class, one column for each predicted class.
-        class_names: the names of the classes, in that order.
-        ax: where to draw; a new figure that grows with the number of classes unless given.
+        class_names: the names of the classes, in the order of rows and columns.
+        ax: the axes to draw on; a new figure, whose size depends on the number of classes, unless
+            given.
 
     Returns:
         The axes.
@@ -324,7 +324,7 @@ def confusion(
     Example:
         >>> ax = confusion([[9, 1], [0, 10]], ["no", "yes"])
         >>> ax.get_title(loc="left")
-        'accuracy 95.0%\n19 of 20 right'
+        'accuracy 95.0%\n19 of 20 correct'
     """
     n = len(class_names)
     if n == 0 or len(matrix) != n or any(len(row) != n for row in matrix):
@@ -332,51 +332,51 @@ def confusion(
         raise ShapeError(f"a confusion matrix of {n} classes is {n} x {n}, found {found}")
     cell = 0.62 if n <= 12 else 0.4
     ax = ax or new_axes(min(24.0, max(4.0, cell * n + 2.0)), min(22.0, max(3.6, cell * n + 1.4)))
-    shares = [[count / (sum(row) or 1) for count in row] for row in matrix]
-    image = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    fractions = [[count / (sum(row) or 1) for count in row] for row in matrix]
+    image = ax.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     size = 11 if n <= 5 else 9 if n <= 12 else 7
     if n <= _MOST_COUNTED:
-        _write_counts(ax, matrix, shares, size)
+        _write_counts(ax, matrix, fractions, size)
     if n > _MOST_PERCENTAGES:
-        _share_bar(ax, image)
+        _fraction_bar(ax, image)
     _name_classes(ax, class_names, size)
     ax.set_title(_accuracy(matrix), fontsize=12, loc="left")
     return ax
 
 
 def _write_counts(
-    ax: Axes, matrix: Sequence[Sequence[int]], shares: Sequence[Sequence[float]], size: int
+    ax: Axes, matrix: Sequence[Sequence[int]], fractions: Sequence[Sequence[float]], size: int
 ) -> None:
     for i, row in enumerate(matrix):
         for j, count in enumerate(row):
             text = f"{count:,}"
-            if count and len(matrix) <= _MOST_PERCENTAGES:  # of zeros, they would hide the rest
-                text += f"\n{_percent(shares[i][j])}"
-            # Black and white have the same contrast to the map's blue at a share of 0.71.
-            colour = "white" if shares[i][j] > 0.71 else BLACK if count else GREY
+            if count and len(matrix) <= _MOST_PERCENTAGES:  # zeros have none: they hide the rest
+                text += f"\n{_percent(fractions[i][j])}"
+            # Black and white have the same contrast to the colour of a fraction of 0.71.
+            colour = "white" if fractions[i][j] > 0.71 else BLACK if count else GREY
             ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
 
 
-def _percent(share: float) -> str:
-    """A share that rounds to none or all says that it is not quite that."""
-    if 0.0 < share < 0.005:
+def _percent(fraction: float) -> str:
+    """A fraction in percent; only 0 is 0% and only 1 is 100%."""
+    if 0.0 < fraction < 0.005:
         return "<1%"
-    return ">99%" if 0.995 <= share < 1.0 else f"{share:.0%}"
+    return ">99%" if 0.995 <= fraction < 1.0 else f"{fraction:.0%}"
 
 
 def _accuracy(matrix: Sequence[Sequence[int]]) -> str:
-    right, total = sum(row[i] for i, row in enumerate(matrix)), sum(map(sum, matrix))
+    correct, total = sum(row[i] for i, row in enumerate(matrix)), sum(map(sum, matrix))
     if total == 0:
         return "no samples"
-    share = 1.0 if right == total else min(right / total, 0.999)  # not 100.0% with an error
-    return f"accuracy {share:.1%}\n{right:,} of {total:,} right"
+    accuracy = 1.0 if correct == total else min(correct / total, 0.999)  # no 100.0% with errors
+    return f"accuracy {accuracy:.1%}\n{correct:,} of {total:,} correct"
 
 
 def _name_classes(ax: Axes, class_names: Sequence[str], size: int) -> None:
-    names = [plain(name, 18) for name in class_names]
+    names = [plain_text(name, 18) for name in class_names]
     crowded = max(map(len, names)) > (10 if len(names) <= 5 else 5)
-    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    ax.set_xticks(range(len(names)), names, fontsize=max(9, size), **(turned if crowded else {}))
+    rotated: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    ax.set_xticks(range(len(names)), names, fontsize=max(9, size), **(rotated if crowded else {}))
     ax.set_yticks(range(len(names)), names, fontsize=max(9, size))
     ax.set_xlabel("predicted class", fontsize=11)
     ax.set_ylabel("true class", fontsize=11)
@@ -388,8 +388,8 @@ def _name_classes(ax: Axes, class_names: Sequence[str], size: int) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _share_bar(ax: Axes, image: Any) -> None:
+def _fraction_bar(ax: Axes, image: Any) -> None:
     figure: Any = ax.get_figure()
     bar = figure.colorbar(image, ax=ax, pad=0.02, format="{x:.0%}")
-    bar.set_label("share of the true class", fontsize=11)
+    bar.set_label("fraction of the true class", fontsize=11)
     bar.outline.set_visible(False)

@@ -1,27 +1,22 @@
-"""How all pictures look, and where a new figure comes from.
+"""The appearance of all figures: colours, dashes, markers, axis labels and text.
 
-Colours are those of Okabe and Ito (Color Universal Design, 2008), which people with any
-kind of colour vision can tell apart. Colour is never the only difference: lines also
-differ by their dashes and points by their markers. Start reading at `new_axes`.
+The colours are those of Okabe and Ito (Color Universal Design, 2008), which can be told apart
+with any kind of colour vision. No difference is shown by colour alone: lines also differ in
+their dashes, and points in their markers. Start reading at `label_axes`.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable
+from typing import Any
 
-from talweg.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from talweg.plotting.figure import Axes
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#666666"
 
-# Okabe and Ito's yellow cannot be seen as a thin line on white; grey stands in for it.
+# Grey replaces the yellow of Okabe and Ito, which is too pale for a thin line on white.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 DASHES: tuple[Any, ...] = (
     "-",
@@ -36,40 +31,15 @@ DASHES: tuple[Any, ...] = (
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
 
-def new_axes(width: float = 7.0, height: float = 4.0) -> Axes:
-    """Axes on a new figure of that size in inches.
+def label_axes(ax: Axes, x: str, y: str, title: str | None = None) -> None:
+    """Label axes, put a pale grid behind the data, and remove the upper and right edge.
 
-    A figure made here belongs to the caller alone: it is freed with its last reference,
-    and no window system is looked for. Only pyplot's figures appear by themselves,
-    though: a notebook shows those that pyplot knows when a cell ends (the Axes that a
-    plot function returns would appear as a line of text), and `plt.show()` opens windows
-    for them. So pyplot makes the figure where it is there to show it: in a notebook, and
-    in a program that has loaded it with a backend that can show something.
+    Args:
+        ax: the axes.
+        x: the label of the x axis.
+        y: the label of the y axis.
+        title: the title, at the left; None for no title.
     """
-    if _pyplot_shows_figures():
-        from matplotlib import pyplot as plt
-
-        axes: Axes = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
-        return axes
-    return hidden_axes(width, height)
-
-
-def hidden_axes(width: float, height: float) -> Axes:
-    """`new_axes` that nothing shows by itself."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
-
-
-def _pyplot_shows_figures() -> bool:
-    if "inline" in os.environ.get("MPLBACKEND", ""):  # set by the kernel of a notebook
-        return True
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    return pyplot is not None and pyplot.get_backend().lower() != "agg"
-
-
-def dress(ax: Axes, x: str, y: str, title: str | None = None) -> None:
-    """Give axes their labels, a pale grid behind the data, and no box around it."""
     ax.set_xlabel(x, fontsize=11)
     ax.set_ylabel(y, fontsize=11)
     if title:
@@ -80,53 +50,57 @@ def dress(ax: Axes, x: str, y: str, title: str | None = None) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def short(text: object, longest: int = 24) -> str:
-    """Text on one line, cut with an ellipsis where it is longer than that.
+def format_step_ticks(ax: Axes) -> None:
+    """Put the ticks of an x axis of steps at integers, and format those of the y axis.
 
-    >>> short("sepal length, measured twice", 12)
+    A logarithmic y axis of few decades is labelled with decimal numbers such as 0.01 in place of
+    powers of ten.
+    """
+    from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+
+    steps = MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+    ax.xaxis.set_major_locator(steps)
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log" and low >= 1e-5 and high <= 1e5:
+        ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+
+
+def with_gaps(numbers: Iterable[float]) -> list[float]:
+    """Replace what is not finite by nan, at which matplotlib interrupts a line.
+
+    >>> with_gaps([1.0, math.inf])
+    [1.0, nan]
+    """
+    return [y if math.isfinite(y) else math.nan for y in numbers]
+
+
+def shorten(text: object, longest: int = 24) -> str:
+    """Write text on one line, with an ellipsis in place of what is too long.
+
+    Args:
+        text: anything; its `str` is written.
+        longest: the largest number of characters.
+
+    >>> shorten("sepal length, measured twice", 12)
     'sepal lengt…'
     """
     line = " ".join(str(text).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def plain(text: object, longest: int = 24) -> str:
-    r"""`short` text as it is, which matplotlib leaves alone.
+def plain_text(text: object, longest: int = 24) -> str:
+    r"""Shorten text and escape it, so that matplotlib draws it as it is.
 
-    No `$` starts a formula, and no `_` at the beginning keeps it out of a legend.
-
-    >>> print(plain("price in $ or US$"))
-    price in \$ or US\$
-    >>> plain("_other")
-    ' _other'
-    """
-    escaped = short(text, longest).replace("$", r"\$")
-    return f" {escaped}" if escaped.startswith("_") else escaped
-
-
-def checked_suffix(path: str | os.PathLike[str], known: Sequence[str], what: str) -> str:
-    """The suffix of a picture's path in small letters.
+    A `$` starts no formula, and a `_` at the beginning does not hide an entry of a legend.
 
     Args:
-        path: where the picture is to be written.
-        known: the suffixes that can be written, each with its dot.
-        what: what is being saved, for the message.
+        text: anything; its `str` is written.
+        longest: the largest number of characters.
 
-    Returns:
-        One of `known`.
-
-    Raises:
-        ArgumentError: if the suffix is another.
-
-    Example:
-        >>> checked_suffix("plots/loss.PNG", (".png", ".svg"), "a figure")
-        '.png'
+    >>> print(plain_text("price in $ or US$"))
+    price in \$ or US\$
+    >>> plain_text("_other")
+    ' _other'
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in known:
-        found = f"ends in {suffix!r}" if suffix else "has no suffix"
-        raise ArgumentError(
-            f"{os.fspath(path)!r} {found}; {what} is saved as {', '.join(known)}, "
-            f"for example {Path(path).stem + known[0]!r}"
-        )
-    return suffix
+    escaped = shorten(text, longest).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

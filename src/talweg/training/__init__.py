@@ -1,1 +1,1 @@
-"""Training: the loop around every run, its executors, and what is recorded."""
+"""Training: the objective, the loop, its executors, and the record of a run."""

@@ -1,192 +1,118 @@
-"""A training run, step by step, by the eager engine.
+"""Training steps by the eager engine: each operation is a node of a graph of Values.
 
 Start reading at `EagerExecutor.step`: forward, loss, backward, update.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
 
-from talweg import losses, ops
+from talweg import losses
 from talweg.errors import ArgumentError
-from talweg.optim import Optimizer
+from talweg.optim import Optimizer, finite_update
 from talweg.schedules import rate_at
-from talweg.training.history import ADVICE, History, Status
+from talweg.training.batches import Batch
+from talweg.training.history import RunRecord
+from talweg.training.objective import Objective
+from talweg.training.outcome import explain_divergence
 from talweg.value import Value
-
-Sample: TypeAlias = tuple[Sequence[float], Any]
-
-Batch: TypeAlias = Sequence[int] | None
-"""The samples of a step, by number; None for all of them."""
-
-
-class Model(Protocol):
-    """What `train` asks of a model: to be called on inputs, and to name its parameters."""
-
-    def __call__(self, x: Sequence[float], /) -> Any:
-        """The prediction for one sample."""
-
-    def parameters(self) -> Sequence[Value]:
-        """All Values that training may change, in a fixed order."""
 
 
 class EagerExecutor:
-    """The state of a training run: the parameters, what the optimiser remembers, the record.
+    """Takes the steps of a run with graphs of Values; see `talweg.training.executor.Executor`.
 
     Args:
-        model: what is trained.
-        samples: what it is trained on.
-        f: the loss of one sample, a function of it.
-        mean: whether a batch's loss is the mean of its samples' losses, or their sum.
-        optimizer: how parameters move.
-        clip_norm: the length to which gradients are cut, or None.
+        objective: what is minimised.
+        optimizer: the rule of the update.
+        clip_norm: the largest length of a gradient; a longer one is scaled to it. None: no limit.
+        own_rates: learning rates of single parameters, in place of the optimiser's.
+
+    Attributes:
+        states: the optimiser's state of each parameter.
     """
+
+    engine = "eager"
 
     def __init__(
         self,
-        model: Model,
-        samples: Sequence[Sample],
-        f: Callable[[Any], Any],
-        mean: bool,
+        objective: Objective,
         optimizer: Optimizer,
-        clip_norm: float | None,
+        clip_norm: float | None = None,
+        *,
+        own_rates: Mapping[Value, float] | None = None,
     ) -> None:
-        self.model = model
-        self.samples = samples
-        self.f = f
-        self.mean = mean
+        self.objective = objective
         self.optimizer = optimizer
         self.clip_norm = clip_norm
-        self.parameters = parameters_of(model)
-        self.states = [optimizer.initial_state() for _ in self.parameters]
-        self.history = History()
-        self.start = time.perf_counter()
+        self.own_rates = own_rates
+        self.states = [optimizer.initial_state() for _ in objective.parameters]
 
-    def steps_at_once(self, most: int) -> int:
-        """How many steps to take before looking up again: one."""
-        return min(1, most)
+    def steps_per_call(self, limit: int) -> int:
+        """How many steps the next call of `take_steps` takes: one."""
+        return min(1, limit)
 
-    def take(self, batches: Sequence[Batch]) -> None:
-        """Take a step for each batch, until one diverges."""
+    def take_steps(self, batches: Sequence[Batch], record: RunRecord) -> None:
+        """Take a step for each batch and record it; stop if one diverges."""
         for batch in batches:
-            if self.history.status == "running":
-                self.step(batch)
+            if record.is_running:
+                self.step(batch, record)
 
-    def step(self, batch: Batch) -> None:
-        """Forward, loss, backward, update."""
-        number = self.history.steps + 1
-        chosen = self.samples if batch is None else [self.samples[i] for i in batch]
-        loss = self.loss_and_gradient(chosen)
-        gradient = [p.grad for p in self.parameters]
+    def step(self, batch: Batch, record: RunRecord) -> None:
+        """Take one step: forward, loss, backward, update."""
+        objective, number = self.objective, record.history.steps + 1
+        loss = loss_and_gradient(objective, batch)
         lr = rate_at(self.optimizer.lr, number - 1)
-        now = zip(self.parameters, self.clipped(gradient), self.states, strict=True)
-        moved = [self.optimizer.update(p.data, g, state, lr, float(number)) for p, g, state in now]
-        numbers = [number for number, _ in moved]
-        if all(map(math.isfinite, [loss, *gradient, *numbers])):
-            self.assign(numbers)
-            self.states = [state for _, state in moved]
-        else:
-            self.end("diverged", self.why_diverged(number, loss))
-        self.history.learning_rates.append(lr)
-        self.history.seconds.append(time.perf_counter() - self.start)
-        self.history.losses.append(loss)
-
-    def loss_and_gradient(self, batch: Sequence[Sample]) -> float:
-        """The loss of a batch; its gradient is left in the parameters.
-
-        Each sample has a graph of its own, so that memory does not grow with the batch.
-        They go backward from the last to the first, which is the order in which one graph
-        of the whole batch would: the gradients are the same to the last bit.
-        """
-        weight = 1.0 / len(batch) if self.mean else 1.0
-        for p in self.parameters:
-            p.grad = 0.0
-        parts = []
-        for sample in reversed(batch):
-            part = self.f(sample)
-            if not isinstance(part, Value):
-                raise ArgumentError(
-                    f"the loss of a sample is the bare number {part!r}, so nothing can be learnt "
-                    "from it; compute it from the model's Values without reading .data"
-                )
-            parts.append(part.data)
-            (part * weight).backward()
-        total: float = losses.add_up(reversed(parts))
-        return total * weight
-
-    def mean_loss(self, samples: Sequence[Sample]) -> float:
-        """The loss of samples that are only looked at, reduced as in training."""
-        total: float = losses.add_up(ops.to_float(self.f(sample)) for sample in samples)
-        return total / len(samples) if self.mean else total
-
-    def clipped(self, gradient: list[float]) -> list[float]:
-        """The gradient, scaled down to `clip_norm` if it is longer."""
-        if self.clip_norm is None:
-            return gradient
-        length = math.hypot(*gradient)
-        if length <= self.clip_norm:
-            return gradient
-        return [g * (self.clip_norm / length) for g in gradient]
-
-    def assign(self, numbers: Sequence[float]) -> None:
-        """Set all parameters; a Ctrl-C in between does not leave half of them old."""
-        try:
-            for p, x in zip(self.parameters, numbers, strict=True):
-                p.data = x
-        except KeyboardInterrupt:
-            self.assign(numbers)
-            raise
-
-    def why_diverged(self, number: int, loss: float) -> str:
-        """One sentence: the step, what became of the loss, the largest gradient, what to try."""
-        sizes = [(math.inf if math.isnan(p.grad) else abs(p.grad)) for p in self.parameters]
-        largest = max(range(len(sizes)), key=sizes.__getitem__)
-        before = f" after {self.history.losses[number - 2]:.6g}" if number > 1 else ""
-        overflows = math.isfinite(loss) and math.isfinite(sizes[largest])
-        return (
-            f"diverged at step {number}: the loss is {loss:.6g}{before}, the largest gradient "
-            f"{self.parameters[largest].grad:.6g} ({self.name_of(largest)})"
-            f"{', and the update is not finite' if overflows else ''}; {ADVICE}"
+        updated = finite_update(
+            self.optimizer.update,
+            [p.data for p in objective.parameters],
+            [p.grad for p in objective.parameters],
+            self.states,
+            self._rates(lr),
+            float(number),
+            loss=loss,
+            clip_norm=self.clip_norm,
         )
+        if updated is not None:
+            numbers, states = updated
+            objective.assign(numbers)
+            self.states = states
+        record.add([loss], [lr], [time.perf_counter() - record.start])
+        if updated is None:
+            record.stop("diverged", explain_divergence(objective, record.history.losses))
 
-    def name_of(self, index: int) -> str:
-        """The name of a parameter, or its number in a model without names."""
-        named = getattr(self.model, "named_parameters", None)
-        return list(named())[index][0] if named else f"parameter {index}"
+    def _rates(self, lr: float) -> float | list[float]:
+        """The learning rate of a step, or that of each parameter if some have their own."""
+        if self.own_rates is None:
+            return lr
+        return [self.own_rates.get(p, lr) for p in self.objective.parameters]
 
-    def end(self, status: Status, verdict: str) -> None:
-        """Note how the run ended, unless it had ended already."""
-        if self.history.status == "running":
-            self.history.status, self.history.verdict = status, verdict
+    def evaluate(self, examples: Sequence[object]) -> float:
+        """The loss of some examples at the present parameters, without a gradient."""
+        return self.objective.evaluate(examples)
 
 
-def parameters_of(model: Any) -> list[Value]:
-    """The parameters of a model, or of a list or dictionary of models and Values.
+def loss_and_gradient(objective: Objective, batch: Batch) -> float:
+    """The loss of a batch; its gradient is left in `grad` of the parameters.
 
-    Raises:
-        ArgumentError: if there are none.
+    Each example has a graph of its own, so that memory does not grow with the batch. They go
+    backward from the last to the first, which is the order in which one graph of the whole batch
+    would: the gradients are the same to the last bit.
     """
-    parameters = list(_parameters_in(model))
-    if not parameters or not all(isinstance(p, Value) for p in parameters):
-        raise ArgumentError(
-            "the model must have parameters(), which returns a list of Values, "
-            f"got {type(model).__name__} {model!r}"
-        )
-    return parameters
-
-
-def _parameters_in(model: Any) -> Iterator[Any]:
-    method = getattr(model, "parameters", None)
-    if isinstance(model, Value):
-        yield model
-    elif callable(method):
-        yield from method()
-    elif isinstance(model, (list, tuple)):
-        for part in model:
-            yield from _parameters_in(part)
-    elif isinstance(model, dict):
-        for part in model.values():
-            yield from _parameters_in(part)
+    examples = objective.examples
+    chosen = examples if batch is None else [examples[i] for i in batch]
+    weight = 1.0 / len(chosen) if objective.mean else 1.0
+    for p in objective.parameters:
+        p.grad = 0.0
+    parts = []
+    for example in reversed(chosen):
+        part = objective.loss(example)
+        if not isinstance(part, Value):
+            raise ArgumentError(
+                f"the loss of a sample is the bare number {part!r}, which has no gradient; "
+                "compute it from the model's Values without reading .data"
+            )
+        parts.append(part.data)
+        (part * weight).backward()
+    total: float = losses.add_up(reversed(parts))
+    return total * weight

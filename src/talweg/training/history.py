@@ -1,4 +1,8 @@
-"""History: what happened in a training run, step by step."""
+"""History: the record of a training run, step by step.
+
+`train` returns a `History`; while the run goes on, a `RunRecord` writes it. Start reading at
+`History`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import html
 import io
 import math
 import os
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,32 +25,33 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
 
+
 ADVICE = "try a smaller learning rate or clip_norm"
 """What to try after a run that diverged; its verdict ends with it."""
 
 
 @dataclass
 class History:
-    """The record of a training run. All lists have one entry a step, in order.
+    """The record of a training run.
 
     Attributes:
-        losses: the training loss before each update.
-        learning_rates: the learning rate of each update.
-        seconds: the time from the start of the run to the end of each step.
-        validation_losses: (step, loss) for each time the validation data were tried; the
-            step counts from 1, and the loss is that of the weights before its update. The
-            last entry, at `steps` + 1, is that of the weights after the last update.
-        metrics: for each metric by name, (step, number) likewise.
-        sharpness: (step, largest curvature of the loss at the weights that the step starts
-            from), if a `SharpnessCallback` looked.
-        sharpness_limits: for each of these (step, curvature above which the step's learning
-            rate is unstable).
+        losses: the training loss of each step, before its update.
+        learning_rates: the learning rate of each step.
+        seconds: the time from the start of the run to the end of each step, in seconds.
+        validation_losses: (step, loss) of each evaluation of the validation data. Steps are
+            counted from 1, and the loss is that of the weights before the update of the step; the
+            entry at `steps` + 1 belongs to the weights after the last update.
+        metrics: (step, number) of each evaluation of a metric, by the name of the metric.
+        sharpness: (step, largest curvature of the loss at the weights before the update of the
+            step), if recorded by a `SharpnessCallback`.
+        sharpness_limits: (step, largest curvature at which the learning rate of the step is
+            stable), for the same steps.
         status: how the run ended: "finished", "stopped early", "diverged" or "interrupted".
-        verdict: the same in a sentence, with the reason.
-        engine: what computed it: "eager", "native" or "native, exact".
-        fallback_reason: why it was not native code, if the choice was left to `train`.
+        verdict: how and why it ended, in a sentence.
+        engine: what computed the steps: "eager", "native" or "native, exact".
+        fallback_reason: why it was not native code, with engine="auto"; else "".
         best_step: the step with the lowest validation loss, or training loss without
-            validation data; None before the first.
+            validation data; None without any finite loss.
 
     Example:
         >>> history = History(losses=[4.0, 2.0, 1.0])
@@ -68,7 +75,7 @@ class History:
 
     @property
     def steps(self) -> int:
-        """How many losses were recorded."""
+        """The number of steps recorded."""
         return len(self.losses)
 
     @property
@@ -78,23 +85,19 @@ class History:
 
     @property
     def best_step(self) -> int | None:
-        """The step, from 1, whose weights had the lowest loss (validation loss if there is one)."""
+        """The step, counted from 1, before which the loss was lowest; see the class."""
         candidates = self.validation_losses or list(enumerate(self.losses, 1))
         finite = [(loss, step) for step, loss in candidates if math.isfinite(loss)]
         return min(finite)[1] if finite else None
 
-    def drop_half_a_step(self) -> None:
-        """Forget what was noted of a step that was broken off before its loss was noted."""
-        del self.learning_rates[self.steps :], self.seconds[self.steps :]
-
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the loss over the steps.
+        """Plot the loss over the steps.
 
         Args:
-            ax: the matplotlib Axes to draw into; a new figure if None.
+            ax: the matplotlib Axes; None for a new figure.
 
         Returns:
-            The Axes; `history.plot().figure.savefig("loss.png")` saves it.
+            The Axes; `history.plot().figure.savefig("loss.png")` saves the figure.
         """
         from talweg.plotting import curves
 
@@ -102,10 +105,10 @@ class History:
         return curves.loss(self.losses, self.validation_losses or None, best_step=marked, ax=ax)
 
     def plot_stability(self, ax: Axes | None = None) -> Axes:
-        """Draw the sharpness over the steps, beside the limit that the learning rate sets.
+        """Plot the sharpness over the steps, and the largest stable one at the learning rate.
 
         Args:
-            ax: the matplotlib Axes to draw into; a new figure if None.
+            ax: the matplotlib Axes; None for a new figure.
 
         Returns:
             The Axes.
@@ -118,16 +121,16 @@ class History:
         return sharpness.sharpness(self.sharpness, self.sharpness_limits, ax=ax)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one line a step: step, loss, learning rate, seconds, and what else was recorded.
+        """Write a table of the steps: step, loss, learning rate, seconds, and evaluations.
 
-        That is the validation loss, the sharpness with its limit, and the metrics. A last line
-        has those after the last update, if recorded.
+        Evaluations are the validation loss, the sharpness with its limit, and the metrics, as far
+        as they were recorded. Those after the last update are in a line of their own.
 
         Args:
-            path: the file to write; it is replaced in one piece.
+            path: the file; if writing fails, an existing file is unchanged.
 
         Returns:
-            The path written.
+            The path.
 
         Raises:
             OSError: if the folder does not exist or cannot be written to.
@@ -171,3 +174,48 @@ class History:
         ]
         cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{v}</td></tr>" for k, v in rows)
         return f"<table>{cells}</table><p>{html.escape(self.verdict)}</p>"
+
+
+class RunRecord:
+    """The history of a run in progress, with its clock.
+
+    Attributes:
+        history: what was recorded so far.
+        start: when the run started, in seconds of `time.perf_counter`.
+    """
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.start = time.perf_counter()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on."""
+        return self.history.status == "running"
+
+    def add(
+        self, losses: Sequence[float], learning_rates: Sequence[float], seconds: Sequence[float]
+    ) -> None:
+        """Record some steps.
+
+        The losses are written last: they are what counts as recorded, see `drop_unfinished`.
+
+        Args:
+            losses: the training loss of each step, before its update.
+            learning_rates: the learning rate of each step.
+            seconds: the time from the start of the run to the end of each step.
+        """
+        history = self.history
+        history.learning_rates += learning_rates
+        history.seconds += seconds
+        history.losses += losses
+
+    def drop_unfinished(self) -> None:
+        """Remove what a Ctrl-C in `add` left of steps whose loss was not recorded."""
+        history = self.history
+        del history.learning_rates[history.steps :], history.seconds[history.steps :]
+
+    def stop(self, status: Status, verdict: str) -> None:
+        """Record how the run ended, unless that is recorded already."""
+        if self.is_running:
+            self.history.status, self.history.verdict = status, verdict

@@ -1,7 +1,8 @@
-"""Training: forward, loss, backward, update, and a record of it.
+"""train and minimize: training by gradient descent.
 
-`train` is the lesson's loop with everything around it that people ask for, `minimize` the same
-for any scalar program. Start reading at `train`; the loop itself is in `talweg.training.loop`.
+`train` fits a model to samples with a loss function, `minimize` minimises any scalar program over
+examples. Both check their arguments and make an `Objective`; the loop is in
+`talweg.training.loop`. Start reading at `train`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Any
 from talweg import losses
 from talweg.errors import ArgumentError, DataError, ShapeError, TalwegError
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample
+from talweg.training.callbacks import Callback, Step
 from talweg.training.early_stopping import EarlyStopping
 from talweg.training.history import History
-from talweg.training.loop import Engine, Metric, Mode, Reduction, Settings, Step, descend
+from talweg.training.loop import run_training
+from talweg.training.objective import Model, Objective, Sample
+from talweg.training.settings import Engine, Mode, Reduction, Settings
+from talweg.training.validation import Metric
 
 __all__ = ["Step", "minimize", "train"]
 
@@ -37,54 +41,57 @@ def train(
     early_stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
     metrics: dict[str, Metric] | None = None,
-    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> History:
     """Train a model by gradient descent: forward, loss, backward, update.
 
-    Each step takes the samples of one batch, adds up their losses (`reduction="sum"`, the
-    lesson's way) or takes the mean, and moves every parameter once. The model is changed in
-    place. A loss or gradient that becomes inf or nan ends the run with a verdict, not with
-    an exception; Ctrl-C ends it too, and the history so far is returned.
+    With parameters w, inputs x_i and targets t_i a step computes the loss of a batch B,
+    L(w) = sum over i in B of loss(model(x_i), t_i) (`reduction="sum"`, as in the lesson), or its
+    mean, and the optimiser updates w by the gradient of L. The model is changed in place. A run
+    whose loss, gradient or update becomes inf or nan stops, without an exception: the status in
+    its history is "diverged", and the model has the weights before that step. Ctrl-C stops a run
+    too, and the history so far is returned.
 
     Args:
-        model: anything with `parameters()` that can be called on a sample's inputs.
+        model: an object with `parameters()` that can be called on the inputs of a sample.
         data: the samples, a `Dataset` or pairs (inputs, target).
         loss: a function (prediction, target) of one sample, see `talweg.losses`.
         reduction: "sum" or "mean" over the samples of a batch.
-        optimizer: how parameters move; SGD(lr=0.05) unless given. Its state is not kept
-            between runs.
-        steps: how many updates to make.
-        batch_size: how many samples a step takes; None for all of them. Each pass over the
+        optimizer: the update of the parameters; by default SGD(lr=0.05). Each run starts with
+            a new state.
+        steps: the number of updates, at least 0.
+        batch_size: the number of samples of a step; None for all of them. Each pass over the
             data is shuffled anew; the last batch of a pass may be smaller.
-        seed: where shuffling starts; None for Python's own `random`. Full batches are not
-            shuffled and need none.
-        engine: "eager", "native" for machine code, or "auto" for native code where that can
-            run the model and the run is long enough to be worth compiling. It is the same
-            training by either; `history.engine` says which it was.
-        mode: what native code promises. "default": numbers that agree to rounding errors, as
-            fast as possible. "exact": the same bits as the eager engine.
-        threads: how many threads of native code may share a batch of 2,048 samples or more; None
-            for one for each core. Their number does not change a bit of the result. In exact
-            mode samples go one after the other, by one thread.
-        validation: samples that are only looked at: their loss is recorded before each pass
+        seed: the seed of the shuffling; None for Python's own `random`. It has no effect
+            without batches.
+        engine: "eager" for Python, "native" for machine code, or "auto" for machine code if the
+            model can be compiled and the run is long enough to be worth compiling. The engine in
+            use is in `history.engine`.
+        mode: the accuracy of native code. "default": results agree with those of the eager engine
+            up to rounding errors. "exact": they are equal to the last bit; this is slower.
+        threads: the number of threads that native code uses for a batch of 2,048 samples or more;
+            None for one for each core. It does not change a bit of the result. Exact mode uses
+            one thread.
+        validation: samples that are not trained on. Their loss is recorded before each pass
             over the data, and after the last update.
-        early_stopping: when to stop before `steps`.
-        clip_norm: scale the gradient down to this length (over all parameters) if longer.
-        metrics: numbers to record with the validation loss, by name: functions of (model,
-            samples), see `talweg.metrics`. They see the validation data if there are any.
-        callbacks: functions called with a `Step` after each step; one that returns True
-            ends the run.
-        progress: show a progress bar if this is a terminal.
+        early_stopping: when to stop before `steps`; None for never.
+        clip_norm: the largest Euclidean length of the gradient over all parameters; a longer one
+            is scaled to it. None for no limit.
+        metrics: functions (model, samples) by name, see `talweg.metrics`. Their results for the
+            validation data, or else the training data, are recorded with the validation loss.
+        callbacks: functions that are called with a `Step` after each step. If one returns True,
+            the run stops.
+        progress: whether to show a progress bar, if standard error is a terminal.
 
     Returns:
-        The `History`; `history.verdict` says in words how the run ended.
+        The record of the run; `history.verdict` describes how it ended.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
         DataError: if there are no samples.
         ShapeError: if a sample does not fit the model or the loss.
-        NativeError: if native code is asked for, and is not possible.
+        NativeError: with engine="native", if the run cannot be compiled.
 
     Example:
         >>> import random
@@ -116,12 +123,13 @@ def train(
         metrics=metrics,
     )
     samples = samples_of(data, "data")
-    watched = None if validation is None else samples_of(validation, "validation")
+    validation_samples = None if validation is None else samples_of(validation, "validation")
 
-    def of_sample(sample: Sample) -> Any:
+    def loss_of(sample: Sample) -> Any:
         return loss(model(sample[0]), sample[1])
 
-    return descend(model, of_sample, samples, settings, watched, as_floats=True)
+    objective = Objective(model, loss_of, samples, mean=reduction == "mean")
+    return run_training(objective, settings, validation=validation_samples, as_floats=True)
 
 
 def minimize(
@@ -138,43 +146,42 @@ def minimize(
     mode: Mode = "default",
     threads: int | None = None,
     clip_norm: float | None = None,
-    callbacks: Sequence[Callable[[Step], bool | None]] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> History:
-    """Minimise any scalar program over examples by gradient descent.
+    """Minimise a scalar program over examples by gradient descent.
 
-    `train` is this with f(model, (x, y)) = loss(model(x), y). Here an example may be anything
-    made of numbers, lists, tuples, dictionaries and text, and examples may differ in shape:
-    native code compiles f once for each shape. Whole numbers in an example that only pick a row
-    of a `Table` or an entry by `pick` may differ without that; any other use of one, and all
-    text, makes another shape.
+    The objective is the sum over examples e of f(model, e), or its mean. `train` is the case
+    f(model, (x, t)) = loss(model(x), t). An example is any structure of numbers, lists, tuples,
+    dictionaries and text. Examples may differ in shape: native code compiles f once for each
+    shape. The shape of an example is its structure, its text, and its integers, except integers
+    that are used only as an index of an `Embedding` or of `gather`.
 
     Args:
-        f: the loss of one example, a function (model, example) of numbers that returns a Value.
-        model: anything with `parameters()`, which are changed; or a list or dictionary of such
-            things and of Values.
+        f: the loss of one example, a function (model, example) that returns a Value.
+        model: an object with `parameters()`, which are changed; or a list or dictionary of such
+            objects and of Values.
         examples: at least one.
         reduction: "sum" or "mean" over the examples of a batch.
-        optimizer: how parameters move; SGD(lr=0.05) unless given.
-        steps: how many updates to make.
-        batch_size: how many examples a step takes, shuffled anew in each pass; None for all of
-            them. Native code takes examples of several shapes one at a time: `batch_size=1`.
-        seed: where shuffling starts; None for Python's own `random`.
+        optimizer: the update of the parameters; by default SGD(lr=0.05).
+        steps: the number of updates, at least 0.
+        batch_size: the number of examples of a step, shuffled anew in each pass; None for all of
+            them. Native code needs `batch_size=1` for examples of several shapes.
+        seed: the seed of the shuffling; None for Python's own `random`.
         engine: see `train`.
         mode: see `train`.
         threads: see `train`.
-        clip_norm: scale the gradient down to this length (over all parameters) if longer.
-        callbacks: functions called with a `Step` after each step; one that returns True ends
-            the run.
-        progress: show a progress bar if this is a terminal.
+        clip_norm: see `train`.
+        callbacks: see `train`.
+        progress: see `train`.
 
     Returns:
-        The `History`; `history.verdict` says in words how the run ended.
+        The record of the run; `history.verdict` describes how it ended.
 
     Raises:
-        ArgumentError: if a setting makes no sense.
+        ArgumentError: if a setting is not valid.
         DataError: if there are no examples.
-        NativeError: if native code is asked for, and is not possible.
+        NativeError: with engine="native", if the run cannot be compiled.
 
     Example:
         >>> from talweg import Value, Module
@@ -183,11 +190,11 @@ def minimize(
         ...         self.stiffness = Value(1.0)
         ...     def named_parameters(self):
         ...         yield "stiffness", self.stiffness
-        >>> def misfit(spring, seen):
-        ...     return (spring.stiffness * seen["length"] - seen["force"]) ** 2
+        >>> def squared_residual(spring, observation):
+        ...     return (spring.stiffness * observation["length"] - observation["force"]) ** 2
         >>> spring = Spring()
-        >>> seen = [{"length": 1.0, "force": 2.9}, {"length": 2.0, "force": 6.1}]
-        >>> history = minimize(misfit, spring, seen, steps=100)
+        >>> observations = [{"length": 1.0, "force": 2.9}, {"length": 2.0, "force": 6.1}]
+        >>> history = minimize(squared_residual, spring, observations, steps=100)
         >>> round(spring.stiffness.data, 4)
         3.02
     """
@@ -209,20 +216,25 @@ def minimize(
     given = list(examples)
     if not given:
         raise DataError("there are no examples")
-    return descend(model, lambda example: f(model, example), given, settings)
+    objective = Objective(model, lambda example: f(model, example), given, mean=reduction == "mean")
+    return run_training(objective, settings)
 
 
 def samples_of(data: Iterable[Sample], what: str) -> list[Sample]:
-    """The samples of a data set or a list of pairs; `what` names them in a message.
+    """The samples of a data set or of pairs, as a list.
+
+    Args:
+        data: the data set or the pairs (inputs, target).
+        what: their name in messages.
 
     Raises:
         DataError: if there are none.
-        ShapeError: if they are no pairs.
+        ShapeError: if they are not pairs.
     """
     try:
         samples = [(x, y) for x, y in data]
     except TalwegError:
-        raise  # from a generator of the user's, which has said already what is wrong
+        raise  # the error of a generator that the user wrote, such as a reader of a file
     except (TypeError, ValueError):
         raise ShapeError(
             f"{what} must be a Dataset or pairs (inputs, target); for two lists use "

@@ -213,7 +213,7 @@ def updated(request):
     factor = step.values.broadcast(f.parameters["x"])
     failed = step.update(f.i64(1), f.parameters["first"], factor)
     ones, zeros = step.values.constant(1.0), step.values.constant(0.0)
-    step.store("reached", step.values.select(failed, ones, zeros))
+    step.store("alive", step.values.select(failed, ones, zeros))
     f.ret()
     native = NativeFunction(f)
 
@@ -250,7 +250,7 @@ def test_the_update_is_that_of_optim_for_every_strategy(updated):
         expected = apply_update(tw.Adam(0.1).update, *given, 5.0)
         found = [(x[k], (y[k], z[k])) for x, y, z in zip(*after, strict=True)]
         assert found == list(expected)
-    assert not memory["reached"].any()
+    assert not memory["alive"].any()
 
 
 def test_parameters_that_are_not_trained_stay(updated):
@@ -268,9 +268,9 @@ def test_a_number_that_is_not_finite_fails_the_update_of_its_model(updated, name
         numbers(spec, array)[parameter, -1] = bad
 
     spec, memory = updated(spoil, 4, 1.0)
-    assert memory["reached"][0].tolist() == [0.0] * (spec.models - 1) + [1.0]
+    assert memory["alive"][0].tolist() == [0.0] * (spec.models - 1) + [1.0]
     _, memory = updated(lambda *given: spoil(*given, parameter=3), 4, 1.0)
-    assert not memory["reached"].any()  # that parameter is not trained
+    assert not memory["alive"].any()  # that parameter is not trained
 
 
 def test_native_code_applies_an_optimisers_equation_in_one_place():

@@ -41,25 +41,25 @@ def here():
     return result
 
 
-def test_processes(here):
+def test_a_process_pool_gives_the_bits_of_one_process(here):
     with ProcessPoolExecutor(2) as pool:
         same(here, tw.sweep(Network(), LESSON, RATES, engine="native", executor=pool, **ASKED))
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_joblib(here, backend):
+def test_joblib_gives_the_bits_of_one_process(here, backend):
     joblib = pytest.importorskip("joblib")
     with joblib.Parallel(n_jobs=2, backend=backend) as parallel:
         same(here, tw.sweep(Network(), LESSON, RATES, engine="native", executor=parallel, **ASKED))
 
 
-def test_dask_with_a_worker_that_is_killed(here, client, tmp_path):
+def test_dask_gives_the_same_bits_although_a_worker_is_killed(here, client, tmp_path):
     network = Network(os.getpid(), str(tmp_path / "a worker was killed"))
     same(here, tw.sweep(network, LESSON, RATES, engine="native", executor=client, **ASKED))
     assert (tmp_path / "a worker was killed").exists()
 
 
-def test_dask_streams_to_disk(here, client, tmp_path):
+def test_dask_writes_results_to_a_store(here, client, tmp_path):
     asked = {"engine": "native", **ASKED}
     result = tw.sweep(Network(), LESSON, RATES, executor=client, store=tmp_path / "runs", **asked)
     same(here, result)
@@ -67,7 +67,7 @@ def test_dask_streams_to_disk(here, client, tmp_path):
     same(here, again)
 
 
-def test_dask_trains_one_by_one_too(client):
+def test_dask_trains_runs_one_by_one(client):
     asked = {"steps": 4, "clip_norm": 1.0, "seeds": [1, 2]}
     alone = tw.sweep(Network(), LESSON, RATES[:5], **asked)
     far = tw.sweep(Network(), LESSON, RATES[:5], executor=client, **asked)
@@ -76,7 +76,7 @@ def test_dask_trains_one_by_one_too(client):
     assert [run.history.losses for run in alone.runs] == [run.history.losses for run in far.runs]
 
 
-def test_a_map_by_dask(client):
+def test_dask_computes_a_map(client):
     make_model, data = default_problem(width=2)
     axes = {"x": ("learning_rate", 1e-2, 1e3), "y": ("momentum", 0.0, 1.0)}
     asked = {"resolution": 64, "steps": 20, "engine": "native", **axes}
@@ -85,6 +85,6 @@ def test_a_map_by_dask(client):
     assert alone.measure.tolist() == far.measure.tolist()
 
 
-def test_what_is_no_executor_is_refused():
+def test_an_object_that_is_no_executor_is_refused():
     with pytest.raises(ArgumentError, match=r"executor must be None, a dask"):
         tw.sweep(Network(), LESSON, RATES, executor="dask", **ASKED)

@@ -12,7 +12,9 @@ from talweg import MLP, lesson_data, sweep, train
 from talweg.compiler import pipeline
 from talweg.compiler.frontend.trace import trace
 from talweg.errors import ArgumentError, NativeError
-from talweg.training.lane_executor import Family, LaneExecutor, family_of
+from talweg.training.lane_executor import LaneExecutor
+from talweg.training.model_program import ModelProgram
+from talweg.training.optimizer_family import Family, family_of
 
 LESSON = lesson_data()
 MOONS = [([math.cos(k), math.sin(2.0 * k)], (-1.0) ** k * 0.8) for k in range(23)]
@@ -23,6 +25,10 @@ def network(rng, width=3, gain=1.0):
     for p in model.parameters():
         p.data *= gain
     return model
+
+
+def squared_error(model, sample):
+    return tw.losses.squared_error(model(sample[0]), sample[1])
 
 
 def alone(settings, optimizer, steps, *, data=MOONS, scale=1.0, **given):
@@ -71,10 +77,10 @@ def test_grid_varies_slowest_then_rate_then_seed():
         ({"reduction": ["mean"]}, "reduction is given twice"),
         ({"momentum": [0.5, 1.5]}, "momentum must be at least 0 and below 1, got 1.5"),
         ({"initial_scale": ["a"]}, "initial_scale must be a number, got 'a'"),
-        ({"batch_size": [0]}, "batch_size must be None or a whole number of at least 1"),
+        ({"batch_size": [0]}, "batch_size must be None or an integer of at least 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):
+def test_invalid_grids_are_refused_before_any_run(grid, complaint):
     def never(prediction, target):
         raise AssertionError("a run was made")
 
@@ -82,7 +88,7 @@ def test_what_makes_no_sense_is_refused_before_any_run(grid, complaint):
         sweep(network, MOONS, [0.1], grid=grid, reduction="sum", loss=never)
 
 
-def test_an_optimizer_must_be_one():
+def test_optimizer_must_make_an_optimiser_and_stop_at_be_finite():
     with pytest.raises(ArgumentError, match="optimizer must make an optimiser"):
         sweep(network, MOONS, [0.1], optimizer=lambda lr: lr)
     with pytest.raises(ArgumentError, match="stop_at must be None or a finite number"):
@@ -93,7 +99,7 @@ def test_an_optimizer_must_be_one():
 
 
 @pytest.mark.parametrize("engine", ["native", "eager"])
-def test_momentum_width_and_scale(engine):
+def test_momentum_width_and_initial_scale_give_the_runs_of_train(engine):
     grid = {"width": [2, 3], "momentum": [0.0, 0.5, 0.9], "initial_scale": [1.0, 0.25]}
     result = sweep(
         network, MOONS, [0.01, 0.03, 1e308], seeds=[1, 2], grid=grid, steps=7, engine=engine,
@@ -113,7 +119,7 @@ def test_momentum_width_and_scale(engine):
 
 
 @pytest.mark.parametrize("optimizer", [tw.Adam, tw.RMSprop, tw.AdamW])
-def test_other_numbers_of_optimisers(optimizer):
+def test_other_settings_of_optimisers_give_the_runs_of_train(optimizer):
     varied = {"decay": [0.9, 0.5]} if optimizer is tw.RMSprop else {"beta1": [0.9, 0.5, 0.0]}
     grid = {**varied, "weight_decay": [0.0, 0.1, 0.3]}
     result = sweep(
@@ -125,7 +131,7 @@ def test_other_numbers_of_optimisers(optimizer):
         same(run, alone(run.settings, optimizer(run.learning_rate, **own), 6))
 
 
-def test_whole_numbers_truth_values_and_a_scale_that_the_model_takes():
+def test_integers_booleans_and_a_scale_that_the_model_takes():
     def scaled(rng, initial_scale):
         model = network(rng)
 
@@ -166,7 +172,7 @@ def test_batches_are_those_of_train(mode, reduction):
             np.testing.assert_allclose(run.history.losses, history.losses, rtol=1e-9)
 
 
-def test_batches_can_have_a_seed_of_their_own():
+def test_batches_can_be_seeded_separately_from_the_weights():
     given = {"batch_size": 4, "seed": 99}
     result = sweep(
         network, MOONS, [0.01, 0.02], seeds=[1, 2], steps=9, engine="native", mode="exact", **given
@@ -175,7 +181,7 @@ def test_batches_can_have_a_seed_of_their_own():
         same(run, alone(run.settings, tw.SGD(run.learning_rate), 9, **given))
 
 
-def test_settings_of_train_that_lanes_do_not_know_are_trained_one_by_one():
+def test_settings_that_lanes_do_not_support_are_trained_one_by_one():
     asked = {"grid": {"clip_norm": [0.1, 1.0]}, "steps": 5}
     with pytest.raises(NativeError, match="clip_norm is set"):
         sweep(network, MOONS, [0.1], engine="native", **asked)
@@ -211,7 +217,7 @@ def test_a_width_that_native_code_refuses_is_trained_one_by_one(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["native", "eager"])
-def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
+def test_runs_that_reach_the_target_stop_and_other_lanes_continue(engine):
     def make(rng):
         return MLP(3, [4, 4, 1], rng=rng)
 
@@ -238,14 +244,12 @@ def test_runs_that_reach_the_target_end_and_their_neighbours_go_on(engine):
             same(run, other.history)
 
 
-def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step():
-    lanes = LaneExecutor(
-        network(random.Random(1)), Family(tw.SGD(0.1)), MOONS[:5],
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=False, mode="exact",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(network(random.Random(k))) for k in range(3)])
+def test_a_target_can_stop_all_lanes_and_weights_are_those_after_the_last_step():
+    program = ModelProgram(network(random.Random(1)), MOONS[:5], squared_error, mean=False)
+    lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="exact")
+    weights = np.array([program.weights_of(network(random.Random(k))) for k in range(3)])
     rates = [0.01, 0.02, 0.03]
-    swept = lanes.train(weights, [tw.SGD(r) for r in rates], 30, target=1e9)
+    swept = lanes.train(weights, np.array(rates), 30, target=1e9)
     assert swept.steps.tolist() == [1, 1, 1]
     assert swept.reached.all()
     assert not swept.diverged.any()
@@ -255,11 +259,11 @@ def test_a_target_stops_a_whole_group_and_weights_are_those_after_the_last_step(
         assert swept.weights[k].tolist() == [p.data for p in model.parameters()]
 
 
-# ---- ranges of parameters with rates of their own --------------------------------------------
+# ---- ranges of parameters with separate rates ------------------------------------------------
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
+def test_ranges_of_parameters_have_separate_learning_rates(scheduled):
     model, steps, models = network(random.Random(3)), 6, 11
     numbers = [p.data for p in model.parameters()]
     traced = trace(lambda x: tw.losses.squared_error(model(x[:2]), x[2]), [0.1, 0.2, 0.3])
@@ -274,7 +278,7 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
     shape = (steps, 3, models) if scheduled else (3, models)
     rates = rng.uniform(0.001, 0.1, size=shape)
     swept = made.run(np.tile(numbers, (models, 1)), rates, steps)
-    for k in range(models):  # by the blackboard
+    for k in range(models):  # by the equations
         for p, number in zip(model.parameters(), numbers, strict=True):
             p.data = number
         v = [0.0] * len(numbers)
@@ -294,21 +298,19 @@ def test_ranges_of_parameters_have_rates_of_their_own(scheduled):
         assert swept.weights[k].tolist() == [p.data for p in model.parameters()]
 
 
-# ---- a program serves several threads --------------------------------------------------------
+# ---- threads, and stopping -------------------------------------------------------------------
 
 
-def test_several_threads_run_one_program_at_once():
-    lanes = LaneExecutor(
-        network(random.Random(1)), family_of([tw.SGD(0.1), tw.SGD(0.2)]), MOONS,
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(network(random.Random(k))) for k in range(20)])
-    optimizers = [tw.SGD(0.01 * (k + 1)) for k in range(20)]
-    once = lanes.train(weights, optimizers, 30)
+def test_several_threads_can_train_with_one_executor():
+    program = ModelProgram(network(random.Random(1)), MOONS, squared_error, mean=True)
+    lanes = LaneExecutor(program, family_of([tw.SGD(0.1), tw.SGD(0.2)]), mode="default")
+    weights = np.array([program.weights_of(network(random.Random(k))) for k in range(20)])
+    rates = np.array([0.01 * (k + 1) for k in range(20)])
+    once = lanes.train(weights, rates, 30)
     found = []
 
     def work():
-        found.extend(lanes.train(weights, optimizers, 30).losses for _ in range(5))
+        found.extend(lanes.train(weights, rates, 30).losses for _ in range(5))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -319,12 +321,11 @@ def test_several_threads_run_one_program_at_once():
     assert all((losses == once.losses).all() for losses in found)
 
 
-def test_asked_to_stop_it_comes_back_and_says_so():
-    lanes = LaneExecutor(
-        network(random.Random(1)), Family(tw.SGD(0.1)), MOONS,
-        lambda m, s: tw.losses.squared_error(m(s[0]), s[1]), mean=True, mode="default",
-    )  # fmt: skip
-    weights = np.array([lanes.weights_of(lanes.model)])
-    swept = lanes.train(weights, [tw.SGD(0.1)], 50, stopped=lambda: True)
+def test_training_that_is_stopped_returns_and_reports_it():
+    model = network(random.Random(1))
+    program = ModelProgram(model, MOONS, squared_error, mean=True)
+    lanes = LaneExecutor(program, Family(tw.SGD(0.1)), mode="default")
+    weights, rates = np.array([program.weights_of(model)]), np.array([0.1])
+    swept = lanes.train(weights, rates, 50, stopped=lambda: True)
     assert not swept.whole
-    assert lanes.train(weights, [tw.SGD(0.1)], 50).whole
+    assert lanes.train(weights, rates, 50).whole

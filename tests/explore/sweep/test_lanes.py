@@ -1,4 +1,4 @@
-"""The sweep with models in SIMD lanes: what each lane does is what training it alone does."""
+"""Sweeps with a model in each SIMD lane: each run is the same as if it is trained alone."""
 
 import math
 import random
@@ -92,7 +92,7 @@ def test_exact_mode_gives_the_bits_of_the_eager_engine(name, reduction):
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
-def test_runs_that_diverge_leave_their_neighbours_alone(name):
+def test_runs_that_diverge_do_not_change_other_lanes(name):
     settings = {"seeds": [1, 2], "steps": 40, "optimizer": OPTIMIZERS[name]}
     result = sweep(line, LINE, WILD, engine="native", mode="exact", **settings)
     expected = alone(line, LINE, WILD, **settings)
@@ -107,7 +107,7 @@ def test_runs_that_diverge_leave_their_neighbours_alone(name):
     assert result.verdicts == [Run({}, h).verdict for h in expected]
 
 
-def test_all_lanes_of_a_group_may_end():
+def test_all_lanes_of_a_lane_batch_may_diverge():
     result = sweep(line, LINE, [1e308] * 9, engine="native", steps=30)
     assert result.verdicts == ["diverged"] * 9
     assert result.best is None
@@ -116,7 +116,7 @@ def test_all_lanes_of_a_group_may_end():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_default_mode_agrees_to_rounding_errors(name):
-    # Not at rates at which a run leaps about, so that any difference grows from step to step.
+    # Not at rates at which the loss oscillates, so that any difference grows from step to step.
     settings = {"seeds": [1, 2], "steps": 50, "optimizer": OPTIMIZERS[name]}
     result = sweep(lesson_model, LESSON, RATES[:13], engine="native", **settings)
     expected = alone(lesson_model, LESSON, RATES[:13], **settings)
@@ -150,7 +150,7 @@ def sweeper_of_line(**settings):
     )
 
 
-def test_a_picked_row_of_a_table_is_each_models_own():
+def test_rows_gathered_from_an_embedding_are_those_of_each_model():
     class Rows:
         def __init__(self, rng):
             self.table = tw.Embedding(5, 2, rng=rng)
@@ -170,7 +170,7 @@ def test_a_picked_row_of_a_table_is_each_models_own():
         np.testing.assert_allclose(result.losses, expected, rtol=0 if mode == "exact" else 1e-9)
 
 
-# ---- threads, slices and blocks of samples change nothing ---------------------------------
+# ---- threads, slices and blocks of samples change nothing ------------------------------------
 
 
 def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
@@ -183,7 +183,7 @@ def test_threads_and_slices_do_not_change_a_bit(monkeypatch):
         again = sweeper_of_line().run(weights, rates, 30)
         for name in ("losses", "steps", "diverged", "weights", "gradients"):
             np.testing.assert_array_equal(getattr(once, name), getattr(again, name), name)
-    for steps in (1, 3, 4, 5):  # fewer, or as many, as the first call tries
+    for steps in (1, 3, 4, 5):  # fewer, or as many, as the first call makes
         fewer = sweeper_of_line().run(weights, rates, steps)
         np.testing.assert_array_equal(fewer.losses, once.losses[:, :steps])
     settings = {"seeds": [1, 2, 3], "steps": 20, "engine": "native"}
@@ -214,10 +214,10 @@ def test_large_programs_work_in_memory_instead_of_on_the_stack(monkeypatch):
     np.testing.assert_allclose(by_default.losses, again.losses, rtol=1e-12)
 
 
-# ---- when ------------------------------------------------------------------------------------
+# ---- where native code is used ---------------------------------------------------------------
 
 
-def test_auto_takes_lanes_where_it_pays():
+def test_auto_takes_native_code_for_long_sweeps_only():
     many_rates = sweep(lesson_model, LESSON, RATES, steps=50)
     assert many_rates.fallback_reason == ""
     assert many_rates.runs[3].history.engine == "native"
@@ -315,7 +315,7 @@ class Named(tw.SGD):
         (line, {"optimizer": lambda lr: Named(lr, str(lr))}, "differ in name, which is not a num"),
     ],
 )
-def test_what_does_not_fit_is_refused_or_made_one_by_one(make, settings, reason, monkeypatch):
+def test_unsupported_sweeps_are_refused_or_trained_one_by_one(make, settings, reason, monkeypatch):
     asked = {"seeds": [1, 2, 3, 4], "steps": 3, **settings}
     with pytest.raises(NativeError, match=reason):
         sweep(make, LINE, [0.01, 0.03], engine="native", **asked)
@@ -348,23 +348,23 @@ class ByName:
 
 def test_samples_of_several_programs_are_refused_also_one_at_a_time():
     named = [(("a", 1.0), 0.3), (("b", 2.0), 0.4)]
-    with pytest.raises(NativeError, match=r"example 1 has another shape .* picked by; allow"):
+    with pytest.raises(NativeError, match=r"example 1 has another shape .* as an index; allow"):
         sweep(ByName, named, [0.1, 0.2], batch_size=1, steps=3, engine="native")
 
 
-def test_weights_are_what_they_were_after_a_model_was_tried():
-    from talweg.training.lane_executor import LaneExecutor, family_of
+def test_weights_are_unchanged_after_a_model_was_compared():
+    from talweg.training.model_program import ModelProgram
 
     def loss(model, sample):
         return tw.losses.squared_error(model(sample[0]), sample[1])
 
     first, other = line(random.Random(1)), line(random.Random(2))
     drawn = [p.data for p in other.parameters()]
-    lanes = LaneExecutor(first, family_of([tw.SGD(0.1)]), LINE, loss, mean=False, mode="exact")
-    assert lanes.weights_of(other) == drawn == [p.data for p in other.parameters()]
+    program = ModelProgram(first, LINE, loss, mean=False)
+    assert program.weights_of(other) == drawn == [p.data for p in other.parameters()]
 
 
-def test_settings_that_make_no_sense():
+def test_invalid_settings_are_refused():
     for bad in ({"engine": "fast"}, {"mode": "quick"}, {"threads": 0}):
         with pytest.raises(ArgumentError, match=next(iter(bad))):
             sweep(line, LINE, [0.1], **bad)
@@ -376,11 +376,11 @@ def test_settings_that_make_no_sense():
         with pytest.raises(ArgumentError, match="learning_rates must be numbers, got "):
             sweep(line, LINE, [0.1, rate])
     for seed in (2.5, None, "a"):
-        with pytest.raises(ArgumentError, match="seeds must be whole numbers, got "):
+        with pytest.raises(ArgumentError, match="seeds must be integers, got "):
             sweep(line, LINE, [0.1], seeds=[1, seed])
 
 
-def test_whole_numbers_of_numpy():
+def test_numpy_integers_are_settings():
     plain = {"steps": 5, "batch_size": 2, "seed": 3}
     of_numpy = {name: np.int64(x) for name, x in plain.items()}
     for engine in ("native", "eager"):
@@ -395,7 +395,7 @@ def test_whole_numbers_of_numpy():
     )
 
 
-def test_empty_settings_do_not_count():
+def test_empty_settings_do_not_prevent_native_code():
     result = sweep(
         line, LINE, [0.01, 0.03], engine="native", batch_size=None, callbacks=(), metrics={}
     )
@@ -405,7 +405,7 @@ def test_empty_settings_do_not_count():
 # ---- the result ------------------------------------------------------------------------------
 
 
-def test_runs_are_made_when_they_are_asked_for():
+def test_runs_are_made_on_demand():
     result = sweep(lesson_model, LESSON, RATES, engine="native", steps=7)
     assert len(result.runs) == 19
     assert result.runs[-1].learning_rate == RATES[-1]
@@ -456,6 +456,6 @@ def test_ctrl_c_before_the_first_step_leaves_no_runs():
 
 
 @pytest.mark.parametrize("engine", ["auto", "native", "eager"])
-def test_no_samples_are_refused_alike_by_every_engine(engine):
+def test_every_engine_refuses_a_sweep_without_samples(engine):
     with pytest.raises(tw.errors.DataError, match="data"):
         tw.sweep(lambda rng: tw.MLP(3, [1], rng=rng), [], [0.1], engine=engine)

@@ -1,4 +1,4 @@
-"""A sweep on disk: what was put comes back to the last bit, whoever is killed meanwhile."""
+"""Stores of runs: arrays are read as they were put, also after a process was killed."""
 
 import gc
 import json
@@ -60,10 +60,10 @@ def full(folder):
     return folder
 
 
-# ---- there and back --------------------------------------------------------------------------
+# ---- writing and reading ---------------------------------------------------------------------
 
 
-def test_what_was_put_is_read(folder):
+def test_arrays_that_were_put_are_read(folder):
     with RunStore(folder, ABOUT, **ASKED) as store:
         assert store.missing() == [0, 1, 2]
         for k in (2, 0, 1):
@@ -90,14 +90,14 @@ def test_any_zarr_reader_opens_it(folder):
     assert group.attrs["talweg"]["description"] == ABOUT
 
 
-def test_rows_that_are_not_there_yet_are_nan(folder):
+def test_rows_that_are_not_written_yet_are_nan(folder):
     with RunStore(folder, ABOUT, **ASKED) as store:
         assert np.isnan(store.array("losses")[:]).all()
         with pytest.raises(ArgumentError, match=r"^chunk 1 of .* is not finished$"):
             store.read(1)
 
 
-def test_resuming(folder):
+def test_a_store_is_resumed(folder):
     with RunStore(folder, ABOUT, **ASKED) as store:
         store.put(1, chunk_of(1))
     with RunStore(folder, ABOUT, **ASKED) as store:
@@ -115,7 +115,7 @@ def test_a_chunk_of_zeros_counts(folder):
     assert StoredRuns(folder).missing() == [2]
 
 
-def test_threads_put_at_once(folder):
+def test_threads_put_at_the_same_time(folder):
     asked = {"runs": 64, "steps": 3, "chunk": 2}
     with RunStore(folder, ABOUT, **asked) as store:
         each = [threading.Thread(target=store.put, args=(k, chunk_of(k, asked))) for k in range(32)]
@@ -139,7 +139,7 @@ def test_more_chunks_than_entries_in_a_file(folder):
     assert stored.read(9999)["losses"].tolist() == [[9999.0]]
 
 
-# ---- killed ----------------------------------------------------------------------------------
+# ---- processes that are killed ---------------------------------------------------------------
 
 WRITER = """
 import sys
@@ -154,7 +154,7 @@ with RunStore(sys.argv[2], ABOUT, **asked) as store:
 """
 
 
-def test_a_process_that_is_killed_loses_nothing_that_was_finished(folder):
+def test_a_killed_process_loses_no_finished_chunk(folder):
     """SIGKILL, wherever the process happens to be; the next one goes on."""
     rng = random.Random(5)
     finished, kills = [], 0
@@ -219,9 +219,9 @@ def test_an_entry_without_a_file_does_not_count(folder, name):
 # ---- one writer ------------------------------------------------------------------------------
 
 
-def test_one_writes_at_a_time(folder):
+def test_one_process_writes_at_a_time(folder):
     with RunStore(folder, ABOUT, **ASKED) as store:
-        with pytest.raises(ArgumentError, match=r"is being written to already; wait"):
+        with pytest.raises(ArgumentError, match=r"is in use: .*; wait"):
             RunStore(folder, ABOUT, **ASKED)
         assert StoredRuns(folder).missing() == [0, 1, 2]  # reading is allowed
     with pytest.raises(ArgumentError, match="is closed; open it again"):
@@ -256,7 +256,7 @@ def test_a_forked_child_does_not_hold_the_lock(folder):
         os.close(writing)
 
 
-# ---- what is refused -------------------------------------------------------------------------
+# ---- invalid arguments -----------------------------------------------------------------------
 
 OTHERS = {
     "seeds[1] is 2 there, and 3 was asked for": {**ABOUT, "seeds": [1, 3]},
@@ -286,7 +286,7 @@ def test_other_counts_are_refused(folder, name):
     if name != "chunk":
         with pytest.raises(ArgumentError, match=line):
             RunStore(folder, ABOUT, **{**ASKED, name: 5})
-    with pytest.raises(ArgumentError, match=f"^{name} must be a whole number of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match=f"^{name} must be an integer of at least 1, got 0"):
         RunStore(folder, ABOUT, **{**ASKED, name: 0})
 
 
@@ -304,7 +304,7 @@ def test_tuples_are_lists_in_a_description(folder):
 
 
 @pytest.mark.parametrize("entry", [object(), float("nan"), {1, 2}], ids=type)
-def test_a_description_that_is_no_plain_data_is_refused(folder, entry):
+def test_a_description_that_is_not_plain_data_is_refused(folder, entry):
     with pytest.raises(ArgumentError, match=r"^the description must be plain data, as in JSON: "):
         RunStore(folder, {"entry": entry}, **ASKED)
     assert not folder.exists()
@@ -365,7 +365,7 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path):
         StoredRuns(tmp_path / "nothing")
 
 
-def test_an_empty_folder_is_taken(folder):
+def test_an_empty_folder_becomes_a_store(folder):
     folder.mkdir()
     (folder / ".zarr.json.1a2b3c4d").write_text("{")  # of a process killed at its first file
     assert StoredRuns(full(folder)).missing() == []
@@ -391,7 +391,7 @@ DAMAGED = {
     "half of it": ("zarr.json", lambda text: text[:90], "zarr.json is damaged: "),
     "no object": ("zarr.json", lambda text: "[1]", "zarr.json is damaged: it holds no object"),
     "bytes": ("zarr.json", lambda text: "\0\1", "zarr.json is damaged: "),
-    "runs": ("zarr.json", talweg_says(runs="10"), "damaged: it does not say what was run"),
+    "runs": ("zarr.json", talweg_says(runs="10"), "damaged: it does not describe runs"),
     "newer": ("zarr.json", talweg_says(format=2), "has the format 2, and this talweg reads 1; "),
     "array": ("losses/zarr.json", lambda text: text[:90], "losses/zarr.json is damaged: "),
     "no codecs": ("losses/zarr.json", lambda text: "{}", "damaged: KeyError: 'codecs'"),
@@ -415,7 +415,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_damaged_description_is_told_in_one_line(folder, case):
+def test_a_damaged_description_is_reported_in_one_line(folder, case):
     name, damage, line = DAMAGED[case]
     file = full(folder) / name
     write_whole(file, damage(file.read_text()))
@@ -435,12 +435,12 @@ def test_a_damaged_description_is_told_in_one_line(folder, case):
 
 
 @pytest.mark.parametrize("place", [0, 20, -1])
-def test_a_changed_byte_is_noticed_and_can_be_repaired(folder, place):
+def test_a_changed_byte_is_detected_and_can_be_repaired(folder, place):
     file = full(folder) / "losses" / "c.1.0"
     raw = bytearray(file.read_bytes())
     raw[place] ^= 4
     write_whole(file, bytes(raw))
-    line = r"losses/c\.1\.0 is damaged: [^\n]*; delete that file and begin again"
+    line = r"losses/c\.1\.0 is damaged: [^\n]*; delete that file and call the sweep again"
     with pytest.raises(DataError, match=line):
         StoredRuns(folder).read(1)
     same(StoredRuns(folder).read(2), chunk_of(2))
@@ -451,7 +451,7 @@ def test_a_changed_byte_is_noticed_and_can_be_repaired(folder, place):
     same(StoredRuns(folder).read(1), chunk_of(1))
 
 
-def test_damaged_entries_are_told_and_can_be_repaired(folder):
+def test_damaged_entries_are_reported_and_can_be_repaired(folder):
     import shutil
 
     (full(folder) / "finished" / "c.0").write_bytes(b"nothing of the kind")

@@ -1,4 +1,4 @@
-"""A sweep on disk: it goes on where it ended, however it ended, and is the same to the last bit."""
+"""Sweeps on disk: they are resumed after any interruption, with the same bits."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def test_losses_on_disk_are_those_in_memory(tmp_path, small_tasks):
     assert repr(other) == repr(one)
 
 
-def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monkeypatch):
+def test_a_finished_sweep_is_read_and_not_trained_again(tmp_path, small_tasks, monkeypatch):
     first = tw.sweep(network, LESSON, RATES, store=tmp_path / "runs", **asked())
 
     def never(self, task):
@@ -54,9 +54,7 @@ def test_a_finished_sweep_is_read_and_not_made_again(tmp_path, small_tasks, monk
     assert not again.interrupted
 
 
-def test_ctrl_c_leaves_what_was_finished_and_the_next_call_goes_on(
-    tmp_path, small_tasks, monkeypatch
-):
+def test_ctrl_c_keeps_finished_chunks_and_the_next_call_resumes(tmp_path, small_tasks, monkeypatch):
     from talweg.explore.sweep.lane_batch import LaneBatch
 
     whole = tw.sweep(network, LESSON, RATES, **asked())
@@ -97,7 +95,7 @@ def test_ctrl_c_before_anything_was_finished_leaves_no_runs(tmp_path, monkeypatc
     assert again.losses.tolist() == whole.losses.tolist()
 
 
-def test_ctrl_c_loses_few_of_the_runs_that_are_made_one_by_one(tmp_path):
+def test_ctrl_c_loses_few_of_the_runs_that_are_trained_one_by_one(tmp_path):
     seen = []
 
     def interrupted_late(prediction, target):
@@ -112,7 +110,7 @@ def test_ctrl_c_loses_few_of_the_runs_that_are_made_one_by_one(tmp_path):
     assert len(result) == 16
 
 
-def test_another_engine_goes_on_with_the_chunks_that_are_there(tmp_path, small_tasks, monkeypatch):
+def test_another_engine_resumes_a_store(tmp_path, small_tasks, monkeypatch):
     runs = {"mode": "exact", "store": tmp_path / "runs"}
     whole = tw.sweep(network, LESSON, RATES, **asked(mode="exact"))
     seen = []
@@ -133,7 +131,7 @@ def test_another_engine_goes_on_with_the_chunks_that_are_there(tmp_path, small_t
     assert engines == ["eager"] * 16 + ["native, exact"] * (len(engines) - 16)
 
 
-def test_arrays_that_differ_in_what_is_not_printed_are_other_data(tmp_path):
+def test_arrays_that_differ_in_entries_that_are_not_printed_are_other_data(tmp_path):
     class First:
         def __init__(self, rng):
             self.weight = tw.Value(0.5)
@@ -195,7 +193,7 @@ print("finished")
 """
 
 
-def test_killed_again_and_again_it_is_finished_in_the_end(tmp_path):
+def test_a_sweep_that_is_killed_repeatedly_is_finished_at_last(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(tw.__file__).parents[1])}
     kills = 0
     while True:
@@ -228,7 +226,7 @@ def wait_for_chunks(folder, count, process):
         pass
 
 
-def test_a_map_is_not_taken_for_runs(tmp_path):
+def test_the_store_of_a_map_is_refused(tmp_path):
     tw.trainability_map(resolution=8, steps=2, store=tmp_path / "map")
     with pytest.raises(DataError, match=r"not a store of runs: its zarr\.json describes someth"):
         tw.sweep(network, LESSON, RATES, store=tmp_path / "map", **asked())

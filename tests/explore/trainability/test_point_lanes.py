@@ -1,4 +1,4 @@
-"""Maps by native code: each point is what the eager engine finds there."""
+"""Runs of a map by native code, compared with the eager engine and with NumPy."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,24 +10,26 @@ from mean_field_runs import Runs
 import talweg as tw
 from talweg.compiler.runtime.lane_trainer import LaneTrainer
 from talweg.errors import NativeError
-from talweg.explore.trainability.axes import axis
+from talweg.explore.trainability import point_lanes
+from talweg.explore.trainability.axes import Plane, parse_axis
 from talweg.explore.trainability.mean_field import default_problem
 from talweg.explore.trainability.point_lanes import PointJob, PointLanes
-from talweg.explore.trainability.point_runs import Plan
+from talweg.explore.trainability.point_runs import run_measures
+from talweg.explore.trainability.specification import MapSpecification
 
 MAKE, DATA = default_problem(width=3)
 
 
-def plan(x, y, optimizer=None, reduction="mean", batch_size=None, make=MAKE, steps=12):
-    return Plan(
-        make, DATA, axis(x, "x"), axis(y, "y"), tw.losses.squared_error, reduction,
-        optimizer or tw.SGD(0.05), steps, batch_size, 7,
+def specification(x, y, optimizer=None, reduction="mean", batch_size=None, make=MAKE, steps=12):
+    return MapSpecification(
+        make, DATA, Plane(parse_axis(x, "x"), parse_axis(y, "y")), tw.losses.squared_error,
+        reduction, optimizer or tw.SGD(0.05), steps, batch_size, 7,
     )  # fmt: skip
 
 
 def points(of, n=8):
     level = n.bit_length() - 1
-    xs, ys = of.x.values(level, 0, n), of.y.values(level, 0, n)
+    xs, ys = of.plane.x.values(level, 0, n), of.plane.y.values(level, 0, n)
     return np.tile(xs, n), np.repeat(ys, n)
 
 
@@ -39,12 +41,12 @@ RATES = (1e-2, 1e3)
     ("x", "y", "given"),
     [
         (("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), {}),
-        (("learning_rate", *RATES), ("learning_rate[1]", *RATES), {}),  # the layer's own counts
+        (("learning_rate", *RATES), ("learning_rate[1]", *RATES), {}),  # that of the layer counts
         (("learning_rate[1]", *RATES), ("learning_rate", *RATES), {"reduction": "sum"}),
         (("learning_rate[0]", *RATES), ("initial_scale", 0.1, 10), {}),
         (("learning_rate", *RATES), ("initial_scale[1]", 0.0, 10), {}),
         (("initial_scale[1]", 0.1, 10), ("initial_scale", 0.1, 10), {"optimizer": tw.SGD(9.0)}),
-        (("learning_rate", *RATES), ("momentum", 0, 1), {}),  # 0 is another program
+        (("learning_rate", *RATES), ("momentum", 0, 1), {}),  # at 0 there is another program
         (("weight_decay", 0, 3), ("momentum", 0, 1), {"optimizer": tw.SGD(1.0)}),
         (("learning_rate", 1e-3, 10), ("beta1", 0, 1), {"optimizer": tw.Adam(0.1)}),
         (("learning_rate[0]", 1e-3, 10), ("epsilon", 0, 1), {"optimizer": tw.Adam(COSINE)}),
@@ -52,18 +54,18 @@ RATES = (1e-2, 1e3)
     ],
 )
 def test_exact_mode_gives_the_bits_of_the_eager_engine(x, y, given):
-    of = plan(x, y, **given)
-    where = points(of)
-    found = PointJob(of, "exact").prepare()(where)
-    eager = of.measures(*where)
+    of = specification(x, y, **given)
+    given_points = points(of)
+    found = PointJob(of, "exact").prepare()(given_points)
+    eager = run_measures(of, *given_points)
     assert found.tolist() == eager.tolist()
-    assert len(set(eager.tolist())) > 16  # both settings matter
-    default = PointJob(of, "default").prepare()(where)
+    assert len(set(eager.tolist())) > 16  # the measure depends on both settings
+    default = PointJob(of, "default").prepare()(given_points)
     np.testing.assert_array_equal(default < 0.0, eager < 0.0)
 
 
-def test_points_may_come_in_any_order_and_number():
-    of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
+def test_measures_do_not_depend_on_order_and_number_of_points():
+    of = specification(("learning_rate", *RATES), ("momentum", 0, 1))
     work = PointJob(of, "default").prepare()
     xs, ys = points(of, 16)
     whole = work((xs, ys))
@@ -74,8 +76,8 @@ def test_points_may_come_in_any_order_and_number():
     )
 
 
-def test_few_points_at_once_where_runs_are_long(monkeypatch):
-    of = plan(("learning_rate", *RATES), ("momentum", 0, 1))
+def test_long_runs_are_computed_in_small_batches(monkeypatch):
+    of = specification(("learning_rate", *RATES), ("momentum", 0, 1))
     whole = PointJob(of, "default").prepare()(points(of))
     counts, run = [], LaneTrainer.run
 
@@ -84,20 +86,20 @@ def test_few_points_at_once_where_runs_are_long(monkeypatch):
         return run(self, weights, *args, **more)
 
     monkeypatch.setattr(LaneTrainer, "run", counted)
-    monkeypatch.setattr("talweg.explore.trainability.point_lanes._LOSSES", 10 * of.steps)
+    monkeypatch.setattr(point_lanes, "_LOSSES_AT_ONCE", 10 * of.steps)
     assert PointJob(of, "default").prepare()(points(of)).tolist() == whole.tolist()
     assert sum(counts) == len(whole)
     assert max(counts) == 10
 
 
-def test_a_layer_that_is_not_trained_is_said():
+def test_a_layer_that_is_not_trained_is_an_error():
     def make(rng):
         model = MAKE(rng)
         model.parameters = model.layers[1].parameters
         return model
 
-    of = plan(("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), make=make)
-    with pytest.raises(NativeError, match=r"learning_rate\[0\] is of parameters that the model"):
+    of = specification(("learning_rate[0]", *RATES), ("learning_rate[1]", *RATES), make=make)
+    with pytest.raises(NativeError, match=r"learning_rate\[0\] applies to Values that"):
         PointJob(of, "exact").prepare()
 
 
@@ -113,21 +115,21 @@ class Doubled(tw.optim.Optimizer):
 
 
 @dataclass
-class Remembering(Doubled):
+class WithState(Doubled):
     def initial_state(self):
         return (self.half,)
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [(Doubled, r"\('half', 'whole'\)"), (Remembering, r"initial_state\(\)")]
+    ("kind", "reason"), [(Doubled, r"\('half', 'whole'\)"), (WithState, r"initial_state\(\)")]
 )
-def test_what_depends_on_a_setting_of_the_optimiser_is_said(kind, reason):
-    of = plan(("learning_rate", *RATES), ("half", 0.1, 0.9), optimizer=kind(0.1))
+def test_an_attribute_that_depends_on_a_setting_is_an_error(kind, reason):
+    of = specification(("learning_rate", *RATES), ("half", 0.1, 0.9), optimizer=kind(0.1))
     with pytest.raises(NativeError, match=reason):
         PointJob(of, "exact").prepare()
 
 
-def test_what_cannot_be_compiled_is_said():
+def test_a_model_that_cannot_be_compiled_is_an_error():
     class ReadsData:
         def __init__(self, rng):
             self.model = MAKE(rng)
@@ -136,7 +138,7 @@ def test_what_cannot_be_compiled_is_said():
         def __call__(self, x):
             return self.model(x) * (1.0 + self.model.parameters()[0].data)
 
-    of = plan(("learning_rate", *RATES), ("momentum", 0, 1), make=ReadsData)
+    of = specification(("learning_rate", *RATES), ("momentum", 0, 1), make=ReadsData)
     with pytest.raises(NativeError, match=r"reads \.data"):
         PointLanes(of, "default")
 
@@ -144,25 +146,25 @@ def test_what_cannot_be_compiled_is_said():
 # ---- whole maps ------------------------------------------------------------------------------
 
 
-def test_the_published_map_is_that_of_numpy():
+def test_the_published_map_equals_that_of_numpy():
     runs = Runs(width=8, steps=100)
     found = tw.trainability_map(resolution=64, engine="native")
     expected = runs.compute(np.tile(found.x, 64), np.repeat(found.y, 64)).reshape(64, 64)
     differ = found.converged != (expected < 0.0)
     assert 0.4 < found.converged.mean() < 0.6
-    assert differ.mean() <= 0.005  # next to the boundary the last bit decides
+    assert differ.mean() <= 0.005  # next to the boundary a run depends on the last bit
     near = np.zeros_like(differ)
     for rows in (slice(None, -1), slice(1, None)):
         other = slice(1, None) if rows == slice(None, -1) else slice(None, -1)
         near[rows] |= found.converged[rows] != found.converged[other]
         near[:, rows] |= found.converged[:, rows] != found.converged[:, other]
     assert (differ & ~near).sum() <= 2
-    calm = np.ix_(found.y < 1.0, found.x < 1.0)  # where runs do not leap about
-    np.testing.assert_allclose(found.measure[calm], expected[calm], rtol=1e-9)
+    stable = np.ix_(found.y < 1.0, found.x < 1.0)  # where no run is chaotic
+    np.testing.assert_allclose(found.measure[stable], expected[stable], rtol=1e-9)
 
 
 @pytest.mark.parametrize("how", ["threads=1", "threads=5", "pool", "coarse first", "two halves"])
-def test_the_bits_do_not_depend_on_who_computes_them(how, tmp_path):
+def test_the_bits_do_not_depend_on_how_points_are_computed(how, tmp_path):
     asked = {"steps": 30, "engine": "native", "x": ("learning_rate", 0.1, 1e4)}
     whole = tw.trainability_map(MAKE, DATA, y=("momentum", 0, 1), resolution=128, **asked)
     asked |= {"y": ("momentum", 0, 1), "store": tmp_path / "map"}
@@ -182,16 +184,16 @@ def test_the_bits_do_not_depend_on_who_computes_them(how, tmp_path):
     assert other.fallback_reason == ""
 
 
-def test_after_ctrl_c_the_same_map_can_be_zoomed(monkeypatch):
+def test_a_map_can_be_zoomed_after_ctrl_c(monkeypatch):
     call, done = PointLanes.__call__, []
 
-    def some(self, points):
+    def interrupted(self, points):
         done.append(len(points[0]))
         if len(done) == 3:
             raise KeyboardInterrupt
         return call(self, points)
 
-    monkeypatch.setattr(PointLanes, "__call__", some)
+    monkeypatch.setattr(PointLanes, "__call__", interrupted)
     part = tw.trainability_map(resolution=128, steps=10, engine="native", threads=1)
     assert 0.0 < part.finished < 1.0
     closer = part.zoom(x=10.0, y=10.0, factor=2)
@@ -201,7 +203,7 @@ def test_after_ctrl_c_the_same_map_can_be_zoomed(monkeypatch):
     assert closer.measure.tolist() == whole.zoom(x=10.0, y=10.0, factor=2).measure.tolist()
 
 
-def test_what_native_code_cannot_do_is_done_one_by_one_and_said():
+def test_the_eager_engine_computes_what_native_code_cannot_and_the_reason_is_given():
     class ReadsData:
         def __init__(self, rng):
             self.model = MAKE(rng)

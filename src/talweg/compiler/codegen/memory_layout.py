@@ -44,7 +44,7 @@ class Field:
 
     def sizes(self, dimensions: Mapping[str, int]) -> tuple[int, ...]:
         """The shape, with the named dimensions replaced by their sizes."""
-        return tuple([d if isinstance(d, int) else dimensions[d] for d in self.shape])
+        return tuple([dimensions[d] if isinstance(d, str) else d for d in self.shape])
 
 
 @dataclass(frozen=True)

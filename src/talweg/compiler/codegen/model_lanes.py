@@ -148,15 +148,21 @@ class ModelLanes(LaneStrategy):
     def accept(self, moved: Name, diverged: Name) -> None:
         """Exchange the arrays, after models that do not move got their old numbers back."""
         f = self.function
-        restore, swap = f.new_block("restore"), f.new_block("swap")
-        f.cond_br(self.values.any(self.values.mask_not(moved)), restore, swap)
-        f.start(restore)
-        self._restore(moved, diverged)
-        f.br(swap)
+        swap, done = f.new_block("swap"), f.new_block("accepted")
+        if self.spec.models == 1:
+            f.cond_br(moved, swap, done)
+        else:
+            restore = f.new_block("restore")
+            f.cond_br(self.values.any(self.values.mask_not(moved)), restore, swap)
+            f.start(restore)
+            self._restore(moved, diverged)
+            f.br(swap)
         f.start(swap)
         current, following = self.current(), self.following()
         f.store(following.pointer, self._current, PTR)
         f.store(current.pointer, self._following, PTR)
+        f.br(done)
+        f.start(done)
 
     def _restore(self, moved: Name, diverged: Name) -> None:
         """Copy the old numbers of models that do not move; note the gradient of the diverged."""

@@ -1,7 +1,7 @@
 """Training steps as a native function.
 
-    run(table, first_batch, end_batch, ...)   steps for some lane batches, one after the other
-      train(table, lane_batch, ...)           steps for one of them, until its models have ended
+    run(table, first_batch, end_batch, ...)   steps of some lane batches, one after the other
+      train(table, lane_batch, ...)           steps of one of them, until the runs have ended
         pack                                  copy the samples of a batch to where blocks read them
         accumulate                            forward and backward for the blocks of the batch
         loss                                  the sum or the mean of the samples' losses
@@ -10,8 +10,8 @@
         accept                                keep the new parameters, unless the step diverged
 
 A step is the same whether lanes hold the samples of one model or one model each. What differs is in
-a `LaneStrategy`: `sample_lanes.py` or `model_lanes.py`. A lane batch is the models that are trained
-at once: as many as a vector has lanes, or one.
+a `LaneStrategy`: `sample_lanes.py` or `model_lanes.py`. A lane batch is as many models as a vector
+has lanes; where one model is trained, `train` is the outermost function.
 
 Where a batch is divided into chunks, `pack`, `chunk` and `finish` are functions too, so that
 threads can share the chunks of a step.
@@ -31,18 +31,14 @@ from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, name_of
 from talweg.compiler.codegen.sample_lanes import SampleLanes
-from talweg.compiler.codegen.training_spec import TrainingSpec, training_layout
+from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.errors import OperationError
 from talweg.optim import Update
 
 _TABLE = Parameter("table", PTR, noalias=True)  # noalias: the table is never written to
-_STEPS = (
-    Parameter("begin", I64),
-    Parameter("end", I64),
-    Parameter("first", I64),
-    Parameter("steps", I64),
-)
+_STEP, _FIRST = Parameter("step", I64), Parameter("first", I64)
+_RANGE = (Parameter("begin", I64), Parameter("end", I64), _FIRST)
 
 
 def training_functions(spec: TrainingSpec) -> str:
@@ -52,10 +48,10 @@ def training_functions(spec: TrainingSpec) -> str:
         spec: the specification.
 
     Returns:
-        The text of a module. `run(table, first_batch, end_batch, begin, end, first, steps)` takes
-        the steps from `begin` to before `end` for the lane batches from `first_batch` to before
-        `end_batch`. The optimiser counts steps from `first` at step 0, and the arrays of the table
-        have the dimension `steps`.
+        The text of a module. `train(table, begin, end, first)` takes the steps from `begin` to
+        before `end` of one model; the optimiser counts them from `first`, which is step 0.
+        `run(table, first_batch, end_batch, begin, end, first, steps)` does so for the lane batches
+        from `first_batch` to before `end_batch`, where `steps` is a dimension of the layout.
         If batches have chunks: `pack(table, s)`, `chunk(table, s, k)` for each chunk k and
         `finish(table, s, first)` take step s.
     """
@@ -68,25 +64,28 @@ def training_functions(spec: TrainingSpec) -> str:
         f = module.function(name, [_TABLE, *parameters], internal=internal, inline=inline)
         return TrainStep(spec, f, strategy, blocks)
 
-    number, first = Parameter("step", I64), Parameter("first", I64)
     phases = []
     if spec.chunks > 1:
-        pack, chunk = step("pack", number), step("chunk", number, Parameter("chunk", I64))
-        finish = step("finish", number, first)
+        pack, chunk = step("pack", _STEP), step("chunk", _STEP, Parameter("chunk", I64))
+        finish = step("finish", _STEP, _FIRST)
         pack.append_pack()
         chunk.append_chunk()
         finish.append_finish()
         phases = [x.function for x in (pack, chunk, finish)]
-    train = step("train", Parameter("lane_batch", I64), *_STEPS, internal=True)
-    train.append_loop(phases)
-    _append_run(module, train.function)
+    if spec.models == 1:
+        step("train", *_RANGE).append_loop(phases)
+    else:
+        of_batch = (Parameter("lane_batch", I64), *_RANGE, Parameter("steps", I64))
+        train = step("train", *of_batch, internal=True)
+        train.append_loop(phases)
+        _append_run(module, train.function)
     return str(module)
 
 
 def _append_run(module: Module, train: FunctionBuilder) -> None:
     """The function that trains some lane batches."""
     batches = (Parameter("first_batch", I64), Parameter("end_batch", I64))
-    run = module.function("run", [_TABLE, *batches, *_STEPS])
+    run = module.function("run", [_TABLE, *batches, *_RANGE, Parameter("steps", I64)])
     table, first_batch, end_batch, *steps = run.parameters.values()
 
     def lane_batch(i: Name) -> None:
@@ -117,11 +116,12 @@ class TrainStep:
         known = {"steps": given["steps"]} if "steps" in given else {}
         self.spec = spec
         self.function = function
-        self.arrays = open_arrays(function, training_layout(spec), given["table"], known)
+        self.arrays = open_arrays(function, spec.layout, given["table"], known)
         self.lane_batch: Index = given.get("lane_batch", 0)
         self.lanes = strategy(spec, function, self.arrays, self.lane_batch, blocks)
         self.values = self.lanes.values
         self.rows = self.lanes.rows
+        self._records: dict[str, Name] = {}
 
     # ---- the functions --------------------------------------------------------------------------
 
@@ -145,7 +145,10 @@ class TrainStep:
             return self.values.any(self.alive())
 
         self.lanes.start()
+        if not phases:
+            self._load_records()
         f.for_range(f.isub(end, begin), take, condition=goes_on)
+        self._store_records()
         self.lanes.stop()
         f.ret()
 
@@ -199,11 +202,8 @@ class TrainStep:
         self.lanes.reduce_gradient()
         failed = b.mask_or(self.update(s, first, self.clip_factor()), b.not_finite(loss))
         moved = b.mask_and(alive, b.mask_not(failed))
-        target = b.broadcast(self.arrays["target"].load())
-        reached = b.mask_and(moved, b.mask_not(b.lt(target, loss)))
-        self.count("reached", reached)
         self.lanes.accept(moved, b.mask_and(alive, failed))
-        goes_on = b.mask_and(moved, b.mask_not(reached))
+        goes_on = self.above_target(moved, loss) if self.spec.has_target else moved
         self.store("alive", b.select(goes_on, b.constant(1.0), b.constant(0.0)))
 
     def batch(self, s: Name) -> Batch:
@@ -384,6 +384,20 @@ class TrainStep:
 
     # ---- what is recorded of each model ---------------------------------------------------------
 
+    def _load_records(self) -> None:
+        """Copy model values to the stack, where they become registers for as long as steps last."""
+        b = self.values
+        for name in ("alive", "recorded", *(["reached"] if self.spec.has_target else [])):
+            variable = self.function.alloca(b.number_type)
+            b.store(b.load(self.of_models(name)), variable)
+            self._records[name] = variable
+
+    def _store_records(self) -> None:
+        """Copy them back to memory."""
+        b = self.values
+        for name, variable in self._records.items():
+            b.store(b.load(variable), self.arrays[name].at(self.lane_batch).pointer)
+
     def alive(self) -> Name:
         """The mask of the models whose run has not ended."""
         b = self.values
@@ -396,6 +410,13 @@ class TrainStep:
         b.store(b.select(alive, loss, b.constant(math.nan)), place.pointer)
         self.count("recorded", alive)
 
+    def above_target(self, moved: Name, loss: Name) -> Name:
+        """Record which of the models that moved have reached the target; the mask of the others."""
+        b = self.values
+        above = b.lt(b.broadcast(self.arrays["target"].load()), loss)
+        self.count("reached", b.mask_and(moved, b.mask_not(above)))
+        return b.mask_and(moved, above)
+
     def count(self, name: str, mask: Name) -> None:
         """Add 1 for the models of a mask."""
         b = self.values
@@ -403,12 +424,12 @@ class TrainStep:
         self.store(name, b.add(b.load(self.of_models(name)), one))
 
     def store(self, name: str, x: Name) -> None:
-        """Set a model value in memory."""
+        """Set a model value."""
         self.values.store(x, self.of_models(name))
 
     def of_models(self, name: str) -> Name:
-        """The address of a model value in memory."""
-        return self.arrays[name].at(self.lane_batch).pointer
+        """The address of a model value."""
+        return self._records.get(name) or self.arrays[name].at(self.lane_batch).pointer
 
 
 class Setting(TracedNumber):

@@ -48,6 +48,7 @@ class TrainingSpec:
         settings: how many numbers of the optimiser, besides the learning rate, each model has for
             itself. None of them is zero, so an equation may branch on them.
         scheduled: whether each step has a learning rate of its own.
+        has_target: whether a run ends when its loss has reached a target.
         exact: whether every bit must be that of the eager engine.
         lanes_hold: "samples": one model, and the samples of a batch in the lanes of vectors;
             "models": each lane trains a model, on the same samples.
@@ -70,6 +71,7 @@ class TrainingSpec:
     clip_norm: float | None = None
     settings: int = 0
     scheduled: bool = True
+    has_target: bool = False
     exact: bool = False
     lanes_hold: Literal["samples", "models"] = "models"
     lanes: int = 1
@@ -117,6 +119,11 @@ class TrainingSpec:
         return -(-self.parameters // PARAMETERS_IN_ROW), PARAMETERS_IN_ROW
 
     @cached_property
+    def layout(self) -> MemoryLayout:
+        """The arrays of the training functions; see `training_layout`."""
+        return training_layout(self)
+
+    @cached_property
     def work(self) -> int:
         """How many numbers the arrays of a block need in memory; 0 if they are on the stack."""
         sizes, width = self.code.arrays.values(), self.lanes * self.blocks
@@ -142,10 +149,12 @@ def training_layout(spec: TrainingSpec) -> MemoryLayout:
         Field("losses", ("lane_batches", "steps", models)),
         Field("recorded", ("lane_batches", models)),  # how many losses
         Field("alive", ("lane_batches", models)),  # 1.0 until the run has ended, then 0.0
+    )
+    target = (
+        Field("target", (1,)),
         Field("reached", ("lane_batches", models)),  # 1.0 if the loss has reached the target
     )
     shared = (
-        Field("target", (1,)),
         Field("constants", (len(spec.code.constants),)),
         Field("packed", (spec.packed_samples * spec.inputs, models)),  # see `PackedSamples`
     )
@@ -170,5 +179,6 @@ def training_layout(spec: TrainingSpec) -> MemoryLayout:
             Field("sample_losses", (spec.batch, models)),
             Field("last_gradient", ("lane_batches", *rows)),  # of the step that diverged
         )
-    varying = () if spec.fixed_batch else batches
-    return MemoryLayout((*of_lane_batch, *shared, *varying, *to_work_in, *of_lanes))
+    optional = ((not spec.fixed_batch, batches), (spec.has_target, target))
+    chosen = [field for is_used, fields in optional if is_used for field in fields]
+    return MemoryLayout((*of_lane_batch, *shared, *chosen, *to_work_in, *of_lanes))

@@ -10,15 +10,17 @@ Start reading at `Memory`.
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from talweg.compiler.codegen.builder import CACHE_LINE, DOUBLE, I64, PTR
 from talweg.compiler.codegen.memory_layout import MemoryLayout
-from talweg.compiler.codegen.training_spec import TrainingSpec, training_layout
+from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.llvm import Library
 
@@ -40,25 +42,25 @@ class Memory:
     """
 
     def __init__(self, layout: MemoryLayout, dimensions: Mapping[str, int]) -> None:
-        end = _whole_lines(PTR.size * len(layout.fields))
-        shapes, self.slices = {}, {}
-        for field in layout.fields:
-            shapes[field.name] = field.sizes(dimensions)
-            size = field.type.size * int(np.prod(shapes[field.name]))
-            self.slices[field.name] = slice(end, end + size)
-            end += _whole_lines(size)
+        shapes = [field.sizes(dimensions) for field in layout.fields]
+        sizes = [
+            field.type.size * math.prod(shape)
+            for field, shape in zip(layout.fields, shapes, strict=True)
+        ]
+        ends = accumulate(map(_whole_lines, sizes), initial=_whole_lines(PTR.size * len(sizes)))
+        *starts, end = ends
         owner = np.zeros(end + CACHE_LINE, dtype=np.uint8)
-        skip = -owner.ctypes.data % CACHE_LINE
-        raw = owner[skip : skip + end]
-        self.bytes = raw.data
-        self.address = int(raw.ctypes.data)
-        self.arrays: dict[str, Array] = {
-            field.name: raw[self.slices[field.name]]
-            .view(_NUMPY[field.type])
-            .reshape(shapes[field.name])
-            for field in layout.fields
-        }
-        pointers = [self.address + self.slices[field.name].start for field in layout.fields]
+        allocated = int(owner.ctypes.data)
+        skip = -allocated % CACHE_LINE
+        self.bytes = owner.data[skip : skip + end]
+        self.address = allocated + skip
+        self.slices: dict[str, slice] = {}
+        self.arrays: dict[str, Array] = {}
+        for field, shape, start, size in zip(layout.fields, shapes, starts, sizes, strict=True):
+            self.slices[field.name] = slice(start, start + size)
+            kind = _NUMPY[field.type]
+            self.arrays[field.name] = np.ndarray(shape, kind, owner, skip + start)
+        pointers = [self.address + start for start in starts]
         struct.pack_into(f"={len(pointers)}Q", self.bytes, 0, *pointers)
 
     def __getitem__(self, name: str) -> Array:
@@ -99,7 +101,7 @@ def training_memory(
         order: how many samples the batches of these steps have together, if batches vary.
     """
     dimensions = {"lane_batches": lane_batches, "steps": steps}
-    memory = Memory(training_layout(spec), {**dimensions, "samples": len(samples), "order": order})
+    memory = Memory(spec.layout, {**dimensions, "samples": len(samples), "order": order})
     memory["constants"][:] = spec.code.constants
     if spec.fixed_batch:
         memory["packed"][:] = packed_samples(spec, samples)[:, None]

@@ -118,6 +118,7 @@ def spec_for(
         mean=mean,
         settings=settings,
         scheduled=scheduled,
+        has_target=True,
         exact=exact,
         lanes_hold="models",
         lanes=llvm.lanes(),

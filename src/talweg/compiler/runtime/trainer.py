@@ -142,8 +142,7 @@ class Trainer:
             steps=self.most_steps,
             order=self.most_steps * spec.batch,
         )
-        self.memory["target"][:] = -np.inf
-        self._run = native_function(library, "run", 6)
+        self._train = native_function(library, "train", 3)
 
     @property
     def parameters(self) -> Array:
@@ -189,12 +188,12 @@ class Trainer:
         if self.threads > 1:
             self._run_in_threads(steps, first)
         else:
-            self._run(memory.address, 0, 1, 0, steps, first, self.most_steps)
+            self._train(memory.address, 0, steps, first)
         recorded, alive = int(memory["recorded"][0, 0]), bool(memory["alive"][0, 0])
         return Taken(memory["losses"][0, :recorded, 0].tolist(), diverged=not alive)
 
     def _run_in_threads(self, steps: int, first: int) -> None:
-        """What the native function `run` does, with the chunks of a step shared by threads."""
+        """What the native function `train` does, with the chunks of a step shared by threads."""
         address, spec, alive = self.memory.address, self.spec, self.memory["alive"]
         pack, compute, finish = (
             native_function(self.library, name, numbers)

@@ -1,4 +1,4 @@
-"""What has come back from the tasks of a sweep, in memory or on disk, and the result of it.
+"""The results of the tasks of a sweep, in memory or on disk, and the result of the sweep.
 
 Start reading at `Collector`.
 """
@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from talweg import losses
-from talweg.explore.limits import limit_at_start
+from talweg.compiler.ir.tape import Array
 from talweg.explore.sweep.columns import crossed
-from talweg.explore.sweep.lane_batch import ENGINES, Trained, describe_reached, empty
-from talweg.explore.sweep.result import ENDS, SweepResult
-from talweg.training.eager_executor import EagerExecutor
-from talweg.training.history import History, Status
-from talweg.training.lane_executor import first_rates
-from talweg.training.loop import fall
-
-if TYPE_CHECKING:
-    from talweg.compiler.ir.tape import Array
-    from talweg.explore.sweep.specification import Specification
+from talweg.explore.sweep.records import RunRecords
+from talweg.explore.sweep.result import SweepResult
+from talweg.explore.sweep.specification import Specification
+from talweg.explore.sweep.task_result import TaskResult, empty_arrays
+from talweg.training.history import History
 
 
 class Collector:
     """The finished runs of a sweep. It is a context, which closes the store.
 
     Args:
-        asked: the sweep.
-        chunk: how many runs a task has, unless the store was begun with another number.
+        specification: of the sweep.
+        chunk: how many runs a task has, unless the store was created with another number.
         store: the folder to keep them in; None for memory.
-        why: why runs are trained one by one, if that is known already.
+        fallback_reason: why runs are trained one by one, if that is known already.
 
     Attributes:
         interrupted: whether Ctrl-C ended the sweep.
@@ -42,29 +36,35 @@ class Collector:
     """
 
     def __init__(
-        self, asked: Specification, chunk: int, store: str | os.PathLike[str] | None, why: str
+        self,
+        specification: Specification,
+        chunk: int,
+        store: str | os.PathLike[str] | None,
+        fallback_reason: str,
     ) -> None:
-        self.asked = asked
+        self.specification = specification
         self.chunk = chunk
-        self.why = why
+        self.fallback_reason = fallback_reason
         self.interrupted = False
         self.finished = 0
         self.last_loss = np.nan
         self.histories: dict[int, History] = {}
+        count, steps = specification.count, specification.steps
         if store is None:
             self.stored = None
-            self.columns = empty(asked.count, asked.steps)
-            self._missing = list(range(-(-asked.count // chunk)))
+            self.columns = empty_arrays(count, 1)
+            # Not filled with nan: only the rows of tasks that have returned are read.
+            self.columns["losses"] = np.empty((count, steps))
+            self._missing = list(range(-(-count // chunk)))
         else:
             from talweg.explore.sweep.store import RunStore
 
-            self.stored = RunStore(
-                store, asked.description(), runs=asked.count, steps=asked.steps, chunk=chunk
-            )
+            description = specification.description()
+            self.stored = RunStore(store, description, runs=count, steps=steps, chunk=chunk)
             self.chunk = chunk = self.stored.chunk
             self._missing = self.stored.missing()
-            done = -(-asked.count // chunk) - len(self._missing)
-            self.finished = min(asked.count, done * chunk)
+            done = -(-count // chunk) - len(self._missing)
+            self.finished = min(count, done * chunk)
 
     def __enter__(self) -> Collector:
         return self
@@ -84,63 +84,62 @@ class Collector:
 
     def runs_of(self, number: int) -> tuple[int, int]:
         """The first run of a task, and the one behind its last."""
-        begin = number * self.chunk
-        return begin, min(begin + self.chunk, self.asked.count)
+        start = number * self.chunk
+        return start, min(start + self.chunk, self.specification.count)
 
-    def put(self, number: int, trained: Trained) -> None:
-        """Keep what has become of the runs of a task; half a task only where it is not stored."""
-        self.why = self.why or trained.why
-        self.interrupted = self.interrupted or not trained.whole
-        begin, end = self.runs_of(number)
-        if self.stored is not None:
-            if not trained.whole:
-                return
-            self.stored.put(number, trained.arrays)
-        else:
+    def put(self, number: int, result: TaskResult) -> None:
+        """Keep the result of a task; that of half a task only in memory."""
+        self.fallback_reason = self.fallback_reason or result.fallback_reason
+        self.interrupted = self.interrupted or not result.complete
+        if self.stored is None:
+            rows = slice(*self.runs_of(number))
             for name, column in self.columns.items():
-                column[begin:end] = trained.arrays[name]
-            self.histories.update(trained.histories)
-        taken = trained.arrays["taken"]
+                column[rows] = result.arrays[name]
+            self.histories.update(result.histories)
+        elif result.complete:
+            self.stored.put(number, result.arrays)
+        else:
+            return
+        taken = result.arrays["taken"]
         self.finished += int((taken > 0).sum())
         if taken[-1]:
-            self.last_loss = float(trained.arrays["losses"][-1, taken[-1] - 1])
-
-    # ---- the result ---------------------------------------------------------------------------
+            self.last_loss = float(result.arrays["losses"][-1, taken[-1] - 1])
 
     def result(self) -> SweepResult:
-        """What was found, of the runs that are there."""
-        asked = self.asked
-        columns: dict[str, Any]
-        if self.stored is None:
-            columns = self.columns
-        elif not self.finished:  # it gets its arrays with the first task
-            columns = empty(0, asked.steps)
-        else:
-            columns = {name: self.stored.array(name) for name in self.stored.names}
+        """The result of the runs that are finished."""
+        specification, columns = self.specification, self._columns()
         small = {name: np.asarray(x[:]) for name, x in columns.items() if name != "losses"}
-        there = np.flatnonzero(small["taken"] > 0)
+        numbers = np.flatnonzero(small["taken"] > 0)
         curves = columns["losses"]
-        if len(there) < asked.count:
-            small = {name: column[there] for name, column in small.items()}
-            curves = curves[there] if isinstance(curves, np.ndarray) else Rows(curves, there)
-        settings = crossed(asked.choices)
-        names = ("learning_rate", "seed", *asked.grid)
-        records = _Records(asked, small, curves, there, self.histories)
+        settings = crossed(specification.choices)
+        if len(numbers) < specification.count:
+            small = {name: column[numbers] for name, column in small.items()}
+            settings = {name: column[numbers] for name, column in settings.items()}
+            in_memory = isinstance(curves, np.ndarray)
+            curves = curves[numbers] if in_memory else StoredRows(curves, numbers)
+        records = RunRecords(specification, numbers, small, curves, self.histories)
         return SweepResult(
-            {name: settings[name][there] for name in names},
-            asked.steps,
+            {name: settings[name] for name in ("learning_rate", "seed", *specification.grid)},
+            specification.steps,
             curves,
             small["taken"],
             small["ends"],
             records.history,
-            self.why,
-            self.interrupted or len(there) < asked.count,
-            asked.stop_at,
-            records.limit,
+            self.fallback_reason,
+            self.interrupted or len(numbers) < specification.count,
+            specification.stop_at,
+            records.max_stable_lr,
         )
 
+    def _columns(self) -> dict[str, Any]:
+        if self.stored is None:
+            return dict(self.columns)
+        if not self.finished:  # a store gets its arrays with the first task
+            return dict(empty_arrays(0, self.specification.steps))
+        return {name: self.stored.array(name) for name in self.stored.names}
 
-class Rows:
+
+class StoredRows:
     """Some rows of a stored array, read when they are asked for.
 
     Args:
@@ -155,82 +154,3 @@ class Rows:
     def __getitem__(self, which: slice) -> Array:
         some: Array = self._array.oindex[self._rows[which]]
         return some
-
-
-class _Records:
-    """Records of single runs, made from the columns when they are asked for."""
-
-    def __init__(
-        self,
-        asked: Specification,
-        columns: dict[str, Array],
-        curves: Any,
-        numbers: Array,
-        histories: dict[int, History],
-    ) -> None:
-        self.asked, self.columns, self.curves = asked, columns, curves
-        self.numbers, self.histories = numbers, histories
-
-    def history(self, row: int) -> History:
-        """The record of a run, as `train` would have written it.
-
-        `seconds` is the time in which the runs beside it were made too, divided evenly among
-        its steps.
-        """
-        k = int(self.numbers[row])
-        if k in self.histories:
-            return self.histories[k]
-        asked = self.asked
-        settings, of_run = asked.settings_of(k), {n: x[row] for n, x in self.columns.items()}
-        taken, status = int(of_run["taken"]), ENDS[int(of_run["ends"])]
-        curve = np.asarray(self.curves[row : row + 1])[0, :taken].tolist()
-        history = History(
-            losses=curve,
-            learning_rates=first_rates(asked.optimizer_of(settings), taken),
-            seconds=[float(of_run["seconds"]) / taken * (step + 1) for step in range(taken)],
-            engine=ENGINES[int(of_run["engine"])],
-        )
-        history.status = status
-        history.verdict = self._verdict(history, status, settings, of_run)
-        return history
-
-    def _verdict(
-        self, history: History, status: Status, settings: dict[str, Any], of_run: dict[str, Any]
-    ) -> str:
-        asked, taken = self.asked, history.steps
-        if status == "diverged":
-            return self._why_diverged(history, settings, of_run)
-        if status == "stopped early" and asked.stop_at is not None:
-            return describe_reached(history, asked.stop_at)
-        batches = asked.given_to_train(settings).get("batch_size") is not None
-        return f"{status} {taken} steps; {fall(history, batches=batches)}"
-
-    def _why_diverged(
-        self, history: History, settings: dict[str, Any], of_run: dict[str, Any]
-    ) -> str:
-        model = self.asked.model_of(settings)
-        run = EagerExecutor(
-            model,
-            self.asked.samples,
-            lambda sample: None,
-            mean=False,
-            optimizer=self.asked.optimizer_of(settings),
-            clip_norm=None,
-        )
-        run.history = history
-        run.parameters[int(of_run["worst"])].grad = float(of_run["size"])
-        return run.why_diverged(history.steps, history.losses[-1])
-
-    def limit(self, row: int) -> float | None:
-        """The largest stable learning rate at a run's first weights; None if it is unknown."""
-        asked = self.asked
-        settings = asked.settings_of(int(self.numbers[row]))
-        given = asked.given_to_train(settings)
-        return limit_at_start(
-            lambda: asked.model_of(settings),
-            asked.samples,
-            loss=given.get("loss", losses.squared_error),
-            reduction=given.get("reduction", "sum"),
-            optimizer=asked.optimizer_of(settings),
-            among=asked.count // len(asked.choices["learning_rate"]),
-        )

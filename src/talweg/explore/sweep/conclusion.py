@@ -1,12 +1,12 @@
-"""What all runs of a sweep say together: which rate is best, and up to which rates are stable.
+"""The conclusion from all runs of a sweep: which rate is best, and up to which rates it is stable.
 
 The runs of one rate, of all its seeds, are one point (`by_rate`):
 
     verdict     the most frequent one of its runs; of equally frequent ones the worst
     final loss  the median; that of a run that diverged counts as inf
 
-The closing words then go by these rules, rates from the smallest to the largest, without runs
-that were cut short by Ctrl-C:
+The conclusion follows these rules, for rates from the smallest to the largest, without runs that
+were cut short by Ctrl-C:
 
     best rate     the lowest median of the final losses, of rates that did not diverge; of equal
                   ones the smallest
@@ -15,8 +15,9 @@ that were cut short by Ctrl-C:
     above that    what the larger rates do, in the order in which it first happens; mixed, if
                   some of them are stable again
 
-With further settings, such as the momentum, this is said of each combination of them. Start
-reading at `closing_words`.
+With further settings, such as the momentum, there is one conclusion for each combination of them.
+
+Start reading at `summary`.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from talweg.explore.verdicts import VERDICTS
 if TYPE_CHECKING:
     import numpy as np
 
-    from talweg.explore.sweep.result import SweepResult
+    from talweg.explore.sweep.data import SweepData
 
     Array: TypeAlias = np.ndarray[Any, Any]
 
 MOST_COMBINATIONS = 6
-"""So many combinations of settings are spoken of and drawn one by one."""
+"""How many combinations of settings are described and drawn separately, at most."""
 
 FEW_SEEDS = 5
-"""With fewer runs a rate the spread is from the lowest to the highest, else the quartiles."""
+"""With fewer runs a rate, the spread is from the lowest to the highest; else the middle half."""
 
 _DOES = {
     "oscillating": "oscillates",
@@ -56,7 +57,7 @@ class ByRate:
 
     Attributes:
         rates: the learning rates.
-        codes: the verdict of most runs, as a place in `VERDICTS`.
+        codes: the verdict of most runs, as an index of `VERDICTS`.
         median: the median of the final losses; inf where half of the runs diverged.
         low: the lower end of the spread of the final losses.
         high: the upper end.
@@ -72,11 +73,11 @@ class ByRate:
 
 
 def by_rate(rates: Array, codes: Array, losses: Array) -> ByRate:
-    """Put runs of the same rate together.
+    """The runs of each rate as one point; the rules are at the top of this file.
 
     Args:
         rates: the learning rate of each run.
-        codes: the verdict of each, as a place in `VERDICTS`.
+        codes: the verdict of each, as an index of `VERDICTS`.
         losses: the final loss of each.
 
     Example:
@@ -88,19 +89,19 @@ def by_rate(rates: Array, codes: Array, losses: Array) -> ByRate:
     import numpy as np
 
     kinds, diverged = len(VERDICTS), VERDICTS.index("diverged")
-    distinct, place = np.unique(rates, return_inverse=True)
-    votes = np.bincount(place * kinds + codes, minlength=kinds * len(distinct))
+    distinct, number = np.unique(rates, return_inverse=True)
+    votes = np.bincount(number * kinds + codes, minlength=kinds * len(distinct))
     votes = votes.reshape(-1, kinds)
     worst_of_most = kinds - 1 - np.argmax(votes[:, ::-1], axis=1)
     counts = votes.sum(axis=1)
     height = np.where((codes == diverged) | np.isnan(losses), np.inf, losses)
-    ordered = height[np.lexsort((height, place))]
-    begin = np.cumsum(counts) - counts
+    ordered = height[np.lexsort((height, number))]
+    start = np.cumsum(counts) - counts
 
-    def quantile(share: float) -> Array:
-        at = share * (counts - 1)
-        below = ordered[begin + np.floor(at).astype(int)]
-        above = ordered[begin + np.ceil(at).astype(int)]
+    def quantile(fraction: float) -> Array:
+        at = fraction * (counts - 1)
+        below = ordered[start + np.floor(at).astype(int)]
+        above = ordered[start + np.ceil(at).astype(int)]
         with np.errstate(invalid="ignore"):  # inf - inf, which is not chosen
             between: Array = below + (at % 1.0) * (above - below)
         return np.where(below == above, below, between)
@@ -113,24 +114,26 @@ def by_rate(rates: Array, codes: Array, losses: Array) -> ByRate:
     )
 
 
-def combinations(result: SweepResult) -> list[tuple[dict[str, Any], Array]]:
-    """The combinations of all settings but rate and seed, and the numbers of their whole runs.
+def combinations(data: SweepData) -> list[tuple[dict[str, Any], Array]]:
+    """The combinations of all settings but rate and seed, each with the numbers of its runs.
 
-    Where there is but one, it has no name: the settings are left out.
+    Runs that were cut short are left out. A single combination is returned without its settings.
     """
     import numpy as np
 
-    others = [name for name in result.settings if name not in ("learning_rate", "seed")]
-    whole = np.flatnonzero(result.whole)
-    place, keys, _ = groups(result.settings, others)
-    found = [(dict(zip(others, key, strict=True)), whole[place[whole] == i])
-             for i, key in enumerate(keys)]  # fmt: skip
-    found = [(named, runs) for named, runs in found if len(runs)]
+    others = [name for name in data.settings if name not in ("learning_rate", "seed")]
+    whole = np.flatnonzero(data.whole)
+    number, combined, _ = groups(data.settings, others)
+    found = [
+        (dict(zip(others, values, strict=True)), whole[number[whole] == k])
+        for k, values in enumerate(combined)
+    ]
+    found = [(settings, runs) for settings, runs in found if len(runs)]
     return [({}, runs) for _, runs in found] if len(found) == 1 else found
 
 
 def name_of(settings: dict[str, Any]) -> str:
-    """A combination of settings in words.
+    """The name of a combination of settings.
 
     >>> name_of({"momentum": 0.9, "batch_size": None})
     'momentum 0.9, batch size None'
@@ -142,16 +145,16 @@ def name_of(settings: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def closing_words(result: SweepResult) -> str:
-    """The verdict of the whole sweep; the rules are at the top of this file."""
+def summary(data: SweepData) -> str:
+    """The conclusion in words; the rules are at the top of this file."""
     import numpy as np
 
-    if not result.whole.any():
+    if not data.whole.any():
         return "no run was finished"
-    rates = np.asarray(result.settings["learning_rate"], dtype=np.float64)
-    parts = combinations(result)
+    rates = np.asarray(data.settings["learning_rate"], dtype=np.float64)
+    parts = combinations(data)
     found = [
-        (settings, by_rate(rates[runs], result.codes[runs], result.final_losses[runs]))
+        (settings, by_rate(rates[runs], data.codes[runs], data.final_losses[runs]))
         for settings, runs in parts
     ]
     best = min(found, key=lambda part: _lowest(part[1]))
@@ -168,7 +171,7 @@ def closing_words(result: SweepResult) -> str:
 
 
 def _lowest(runs: ByRate) -> float:
-    """The lowest median of rates that did not diverge; inf if all did."""
+    """The lowest median of the final losses, of rates that did not diverge; inf if all did."""
     import numpy as np
 
     fine = runs.codes != VERDICTS.index("diverged")
@@ -176,6 +179,7 @@ def _lowest(runs: ByRate) -> float:
 
 
 def _best(settings: dict[str, Any], runs: ByRate) -> str:
+    """The best rate of the best combination of settings."""
     import numpy as np
 
     if np.isinf(_lowest(runs)):
@@ -186,11 +190,11 @@ def _best(settings: dict[str, Any], runs: ByRate) -> str:
 
 
 def stability(rates: Array, codes: Array) -> str:
-    """Up to which rates a sweep is stable, and what happens above.
+    """Up to which rates a sweep is stable, and what larger rates do.
 
     Args:
         rates: the learning rates, in ascending order.
-        codes: the verdict of each, as a place in `VERDICTS`.
+        codes: the verdict of each, as an index of `VERDICTS`.
 
     Example:
         >>> import numpy as np
@@ -209,13 +213,13 @@ def stability(rates: Array, codes: Array) -> str:
         return f"stable nowhere: from {rates[0]:.3g} on, the smallest rate tried, it {above}"
     again = [rate for rate, fine in zip(rates[first:], stable[first:], strict=True) if fine]
     edge, beyond = _apart(rates[first - 1], rates[first]) if first else ("", f"{rates[0]:.3g}")
-    begin = f"stable up to {edge}; " if first else "not stable at the smallest rate; "
+    start = f"stable up to {edge}; " if first else "not stable at the smallest rate; "
     if again:
         example = f"{again[0]:.3g}"
-        return f"{begin}mixed above: from {beyond} on it {above}, but {example} works again"
+        return f"{start}mixed above: from {beyond} on it {above}, but {example} works again"
     where = f"at {beyond}" if first == len(words) - 1 else f"from {beyond} on"
     end = ", not unstable" if above == _DOES["stuck"] else ""
-    return f"{begin}{where} it {above}{end}"
+    return f"{start}{where} it {above}{end}"
 
 
 def _either(words: Sequence[str]) -> str:
@@ -225,7 +229,7 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _apart(a: float, b: float) -> tuple[str, str]:
-    """Two neighbouring rates, with as many digits as it takes to tell them apart."""
+    """Two neighbouring rates, with as many digits as they need to differ."""
     for digits in range(3, 17):
         pair = f"{a:.{digits}g}", f"{b:.{digits}g}"
         if pair[0] != pair[1]:

@@ -1,7 +1,9 @@
-"""Which picture a sweep gets, and what is drawn in it.
+"""The picture of a sweep: which one it is, and what is drawn in it.
 
-Up to 8 runs of one seed are curves over the steps; more are points over the learning rate, see
-`talweg.plotting.sweep`. Start reading at `plot`.
+Up to 8 runs of one seed are curves over the steps; more runs are points over the learning rate.
+The drawing itself is in `talweg.plotting.curves` and `talweg.plotting.sweep`.
+
+Start reading at `plot`.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from talweg.explore.sweep.conclusion import (
     combinations,
     name_of,
 )
+from talweg.explore.sweep.data import SweepData
 from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-    from talweg.explore.sweep.result import SweepResult
     from talweg.plotting.sweep import Line
 
     Array: TypeAlias = np.ndarray[Any, Any]
@@ -34,71 +36,70 @@ Kind: TypeAlias = Literal["auto", "curves", "rates"]
 TITLE = "Effect of the learning rate"
 
 _MOST_CURVES = 1_000
-"""More curves than this are one blot, and take minutes."""
+"""How many curves are drawn at most: more cannot be told apart, and take minutes."""
 
 _MOST_POINTS = 5_000
-"""Of more runs than this only the median and the spread are drawn, not each one."""
+"""How many runs are drawn as single points at most; of more, the median and the spread alone."""
 
 
-def plot(result: SweepResult, kind: Kind = "auto", ax: Axes | None = None) -> Axes:
+def plot(data: SweepData, kind: Kind = "auto", ax: Axes | None = None) -> Axes:
     """Draw a sweep; see `SweepResult.plot`."""
     if kind not in ("auto", "curves", "rates"):
         raise ArgumentError(f'kind must be "auto", "curves" or "rates", got {kind!r}')
     if kind == "auto":
-        # Of runs that were cut short there is no final loss.
-        kind = "curves" if _few(result) or not result.whole.any() else "rates"
-    return (_curves if kind == "curves" else _rates)(result, ax)
+        # A run that was cut short has no final loss.
+        kind = "curves" if _few(data) or not data.whole.any() else "rates"
+    return (_curves if kind == "curves" else _rates)(data, ax)
 
 
-def png(result: SweepResult) -> bytes:
+def png(data: SweepData) -> bytes:
     """The picture as a PNG, of a figure that no notebook shows a second time."""
+    from talweg.plotting.figure import figure_bytes, hidden_axes
+
+    return figure_bytes(plot(data, ax=hidden_axes(7.5, 4.0)), ".png")
+
+
+def _few(data: SweepData) -> bool:
+    return len(data) <= 8 and len(groups(data.settings, ["seed"])[1]) <= 1
+
+
+def _curves(data: SweepData, ax: Axes | None) -> Axes:
     from talweg.plotting import curves
-    from talweg.plotting.style import hidden_axes
 
-    return curves.content(plot(result, ax=hidden_axes(7.5, 4.0)), ".png")
-
-
-def _few(result: SweepResult) -> bool:
-    return len(result) <= 8 and len(groups(result.settings, ["seed"])[1]) <= 1
-
-
-def _curves(result: SweepResult, ax: Axes | None) -> Axes:
-    from talweg.plotting import curves
-
-    if len(result) > _MOST_CURVES:
+    if len(data) > _MOST_CURVES:
         raise ArgumentError(
-            f"{len(result):,} curves are too many to see; select some with "
+            f"{len(data):,} curves are too many to see; select some with "
             'result.where(...), or draw kind="rates"'
         )
-    few = len(result) <= 8
+    few = len(data) <= 8
     runs = [
         (label, losses[:length].tolist())
         for label, losses, length in zip(
-            _labels(result, few), result.losses, result.lengths.tolist(), strict=True
+            _labels(data, few), data.losses, data.lengths.tolist(), strict=True
         )
     ]
-    return curves.rates(runs, limit=_median(result.max_stable_lrs), title=TITLE, ax=ax)
+    return curves.rates(runs, limit=_median(data.max_stable_lrs), title=TITLE, ax=ax)
 
 
-def _labels(result: SweepResult, few: bool) -> list[str]:
-    """The rate of each run, with the settings that tell runs of one rate apart.
+def _labels(data: SweepData, few: bool) -> list[str]:
+    """The rate of each run, with the settings in which runs of one rate differ.
 
-    In a legend there is room to say how far a rate is above the limit at the start.
+    With few runs, a rate above the largest stable one is given as a multiple of it.
     """
     several = [
         name
-        for name in result.settings
-        if name != "learning_rate" and len(groups(result.settings, [name])[1]) > 1
+        for name in data.settings
+        if name != "learning_rate" and len(groups(data.settings, [name])[1]) > 1
     ]
-    rates = result.settings["learning_rate"].tolist()
-    cells = zip(*(result.settings[name].tolist() for name in several), strict=True)
-    rows = list(cells) if several else [()] * len(result)
+    rates = data.settings["learning_rate"].tolist()
+    columns = zip(*(data.settings[name].tolist() for name in several), strict=True)
+    rows = list(columns) if several else [()] * len(data)
     labels = [
         ", ".join([f"{rate:g}", *filter(None, [name_of(dict(zip(several, row, strict=True)))])])
         for rate, row in zip(rates, rows, strict=True)
     ]
     if few:
-        above = result.lr_over_limit.tolist()
+        above = data.lr_over_limit.tolist()
         labels = [
             f"{label}: {times:.2g} × limit" if times > 1.0 else label
             for label, times in zip(labels, above, strict=True)
@@ -113,17 +114,17 @@ def _median(limits: Array) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def _rates(result: SweepResult, ax: Axes | None) -> Axes:
+def _rates(data: SweepData, ax: Axes | None) -> Axes:
     from talweg.plotting import sweep
 
-    parts = combinations(result)
+    parts = combinations(data)
     if len(parts) > MOST_COMBINATIONS:
         names = ", ".join(parts[0][0])
         raise ArgumentError(
             f"{len(parts)} combinations of {names} are too many for one picture; select up to "
             f"{MOST_COMBINATIONS} of them, such as result.where({_example(parts[0][0])})"
         )
-    lines = [_line(result, settings, runs) for settings, runs in parts]
+    lines = [_line(data, settings, runs) for settings, runs in parts]
     most = max((line.runs_a_rate for line in lines), default=1)
     spread = "" if most == 1 else "lowest to highest" if most < FEW_SEEDS else "middle half"
     return sweep.rates(lines, spread=spread, title=TITLE, ax=ax)
@@ -133,18 +134,18 @@ def _example(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
 
-def _line(result: SweepResult, settings: dict[str, Any], runs: Array) -> Line:
-    """The runs of one combination of settings, as the picture wants them."""
+def _line(data: SweepData, settings: dict[str, Any], runs: Array) -> Line:
+    """The runs of one combination of settings, as `talweg.plotting.sweep` draws them."""
     import numpy as np
 
     from talweg.plotting.sweep import Line
 
-    rates = np.asarray(result.settings["learning_rate"], dtype=np.float64)[runs]
-    codes, losses = result.codes[runs], result.final_losses[runs]
+    rates = np.asarray(data.settings["learning_rate"], dtype=np.float64)[runs]
+    codes, losses = data.codes[runs], data.final_losses[runs]
     found = by_rate(rates, codes, losses)
     spread = np.where(codes == VERDICTS.index("diverged"), np.inf, losses)
-    few = len(result) <= _MOST_POINTS
-    limits = result.max_stable_lrs[runs]
+    few = len(data) <= _MOST_POINTS
+    limits = data.max_stable_lrs[runs]
     known = limits[np.isfinite(limits)]
     return Line(
         name=name_of(settings),

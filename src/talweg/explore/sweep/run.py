@@ -1,4 +1,7 @@
-"""One run of a sweep, and a list of runs that are made when they are asked for."""
+"""One run of a sweep, and a sequence of runs that are made when they are asked for.
+
+Start reading at `Run`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,7 @@ class Run:
     """One run of a sweep.
 
     Attributes:
-        settings: what it was made with: "learning_rate", "seed", and any other setting that was
-            swept.
+        settings: its settings: "learning_rate", "seed", and each other setting of the sweep.
         history: its record.
         stop_at: the loss at which it was to stop, if there was one.
 
@@ -49,10 +51,10 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """What became of it; the rules are in `talweg.explore.verdicts`.
+        """The verdict, in one word; the rules are in `talweg.explore.verdicts`.
 
-        A run that `train` ended because a gradient was not finite has diverged too, though all
-        losses before were.
+        A run that stopped because a gradient was not finite has diverged too, though all its
+        losses are finite.
         """
         if self.history.status == "diverged":
             return "diverged"
@@ -74,7 +76,7 @@ class Run:
 
 
 class RunsOnDemand(Sequence[Run]):
-    """Runs whose records are written when they are asked for, and forgotten with them.
+    """Runs that are made when they are asked for, and kept as long as somebody refers to them.
 
     Args:
         count: how many runs.

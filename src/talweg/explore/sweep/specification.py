@@ -1,12 +1,11 @@
 """What a sweep does, as plain data and functions: which runs there are, and how each is made.
 
-A `Specification` can be sent to another process. It numbers the runs: all combinations of the
-settings' values, with the settings of `grid` varying slowest, then the learning rate, then the
-seed. From the number of a run follow its settings, from these its model and its optimiser.
+A `Specification` numbers the runs: all combinations of the settings' values, with the settings of
+`grid` varying slowest, then the learning rate, then the seed. From the number of a run follow its
+settings, from these its model and its optimiser. It can be sent to another process.
 
-Each setting goes to what takes a setting of that name: the function that makes models, the one
-that makes optimisers, or `train`; see `route`. Runs of one *program* differ in numbers only
-(weights, rates, numbers of the optimiser), so that native code can train them side by side.
+Each setting goes to the function that takes a setting of its name: the one that makes models, the
+one that makes optimisers, or `train`; see `route`.
 
 Start reading at `Specification`.
 """
@@ -18,40 +17,29 @@ import inspect
 import json
 import math
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from talweg import losses, ops
 from talweg.errors import ArgumentError, NativeError
 from talweg.optim import Optimizer
-from talweg.training.eager_executor import Model, Sample, parameters_of
-
-if TYPE_CHECKING:
-    from talweg.explore.sweep.lane_batch import LaneBatch
-    from talweg.training.lane_executor import Family
+from talweg.training.objective import Model, Sample, parameters_of
 
 Route: TypeAlias = Literal["model", "optimizer", "scale", "train"]
 """Where a setting goes; see `route`."""
-
-Program: TypeAlias = tuple[Any, ...]
-"""What runs that can be trained side by side have in common; see `Specification.made`."""
-
-_MOST_MADE = 100_000
-"""So many optimisers are kept; more of them would be made again when they are needed."""
 
 IN_GRID = ("batch_size", "clip_norm", "reduction", "loss")
 """The settings of `train` that a sweep's grid may vary."""
 
 IN_LANES = ("loss", "reduction", "seed", "batch_size")
-"""The settings of `train` that runs side by side know."""
+"""The settings of `train` that native code supports where it trains many models at once."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What a sweep does; `talweg.sweep` says what each part means.
+    """What a sweep does; the parts are the arguments of `talweg.sweep`.
 
     Attributes:
         make_model: makes a model.
@@ -62,11 +50,9 @@ class Specification:
         settings: what else `train` is given.
         engine: "native", "auto" or "eager".
         mode: "default" or "exact".
-        stop_at: a loss at which a run ends; None for none.
+        stop_at: a loss at which a run stops; None for none.
         threads: how many threads share a run that is trained by itself; None for all cores.
-        routes: where each setting goes.
-        families: the optimisers of each program, where native code trains.
-        token: names this sweep; workers compile once for each token.
+        routes: where each setting of the grid goes.
     """
 
     make_model: Callable[..., Model]
@@ -80,63 +66,86 @@ class Specification:
     stop_at: float | None
     threads: int | None
     routes: Mapping[str, Route]
-    families: dict[Program, Family] = field(default_factory=dict)
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _made: dict[int, tuple[Optimizer, Program]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many runs."""
         return math.prod(map(len, self.choices.values()))
 
-    @property
-    def in_lanes(self) -> bool:
-        """Whether native code is to train runs side by side."""
-        return bool(self.families)
+    @cached_property
+    def grid(self) -> tuple[str, ...]:
+        """The names of the settings other than learning rate and seed."""
+        return tuple([x for x in self.choices if x not in ("learning_rate", "seed")])
+
+    def names_of(self, *routes: Route) -> list[str]:
+        """The names of the settings of the grid that go to one of these."""
+        return [name for name in self.grid if self.routes[name] in routes]
+
+    @cached_property
+    def optimizer_names(self) -> list[str]:
+        """The settings that the optimiser depends on: those of the grid, and the rate last."""
+        return [*self.names_of("optimizer"), "learning_rate"]
 
     @property
     def may_have_batches(self) -> bool:
-        """Whether steps of some runs do not take all samples."""
+        """Whether steps of some runs may take fewer than all samples."""
         return "batch_size" in self.settings or "batch_size" in self.choices
 
-    def prepare(self) -> LaneBatch:
-        """What trains the runs in this process."""
-        from talweg.explore.sweep.lane_batch import LaneBatch
+    # ---- numbers of runs ----------------------------------------------------------------------
 
-        return LaneBatch(self)
+    def places_of(self, k: Any) -> dict[str, Any]:
+        """For each setting, the index of run k's value in `choices`.
 
-    # ---- one run ------------------------------------------------------------------------------
+        Args:
+            k: the number of a run, or an array of such numbers.
 
-    def places_of(self, k: int) -> dict[str, int]:
-        """For each setting, which of its values run k has."""
+        Returns:
+            The indices: integers, or arrays for an array.
+        """
         places = {}
-        for name, count in self._backwards:
-            k, places[name] = divmod(k, count)
+        for name, count in self._counts:
+            k, places[name] = k // count, k % count
         return places
+
+    @cached_property
+    def _counts(self) -> list[tuple[str, int]]:
+        return [(name, len(values)) for name, values in reversed(list(self.choices.items()))]
+
+    def runs_with_each_value(self, names: Sequence[str]) -> list[int]:
+        """The first run, and for each further value of these settings the first run with it."""
+        runs, step = [0], 1
+        for name, count in self._counts:
+            runs += [step * place for place in range(1, count)] if name in names else []
+            step *= count
+        return sorted(runs)
+
+    def combination(self, places: Mapping[str, Any], names: Sequence[str]) -> Any:
+        """The number of a run's combination of some settings, below `combinations(names)`.
+
+        Args:
+            places: the indices of its values, see `places_of`.
+            names: the settings, the last of which varies fastest.
+        """
+        number = places[names[0]] if names else 0 * places["seed"]
+        for name in names[1:]:
+            number = number * len(self.choices[name]) + places[name]
+        return number
+
+    def combinations(self, names: Sequence[str]) -> int:
+        """How many combinations of some settings there are."""
+        return math.prod([len(self.choices[name]) for name in names])
 
     def settings_of(self, k: int) -> dict[str, Any]:
         """The settings of run k: the learning rate and the seed first."""
-        places = self.places_of(k)
-        return {name: self.choices[name][places[name]] for name in self._names}
+        places = self.places_of(int(k))
+        names = ("learning_rate", "seed", *self.grid)
+        return {name: self.choices[name][places[name]] for name in names}
 
-    @cached_property
-    def _names(self) -> tuple[str, ...]:
-        return ("learning_rate", "seed", *self.grid)
-
-    @cached_property
-    def _backwards(self) -> list[tuple[str, int]]:
-        return [(name, len(values)) for name, values in reversed(list(self.choices.items()))]
-
-    @cached_property
-    def grid(self) -> tuple[str, ...]:
-        """The names of the settings beside learning rate and seed."""
-        return tuple([x for x in self.choices if x not in ("learning_rate", "seed")])
+    # ---- one run ------------------------------------------------------------------------------
 
     def routed(self, where: Route, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Those of a run's settings that go there."""
-        return {name: settings[name] for name in self.grid if self.routes[name] == where}
+        return {name: settings[name] for name in self.names_of(where)}
 
     def model_of(self, settings: Mapping[str, Any]) -> Model:
         """The model of a run before its first step."""
@@ -149,7 +158,11 @@ class Specification:
         return model
 
     def optimizer_of(self, settings: Mapping[str, Any]) -> Optimizer:
-        """The optimiser of a run."""
+        """The optimiser of a run.
+
+        Raises:
+            ArgumentError: if `optimizer` makes something else.
+        """
         made = self.optimizer(settings["learning_rate"], **self.routed("optimizer", settings))
         if not isinstance(made, Optimizer):
             raise ArgumentError(
@@ -166,48 +179,10 @@ class Specification:
         loss = self.given_to_train(settings).get("loss", losses.squared_error)
         return lambda model, sample: loss(model(sample[0]), sample[1])
 
-    # ---- programs -----------------------------------------------------------------------------
+    # ---- what native code supports ------------------------------------------------------------
 
-    def made(self, k: int) -> tuple[Optimizer, Program]:
-        """The optimiser of run k, and its program: what it shares with runs trained beside it.
-
-        That is the values that go to the model or to `train`; and which numbers of the
-        optimiser are zero, because equations leave out what is zero: without momentum there is
-        no velocity. Runs that differ in their seed alone have one optimiser, made once.
-        """
-        combination = k // len(self.choices["seed"])
-        found = self._made.get(combination)
-        if found is None:
-            optimizer, places = self.optimizer_of(self.settings_of(k)), self.places_of(k)
-            shared = [places[x] for x in self.grid if self.routes[x] in ("model", "train")]
-            numbers = vars(optimizer).items()
-            not_zero = [
-                name for name, x in numbers if isinstance(x, (int, float)) and x and name != "lr"
-            ]
-            found = optimizer, (*shared, *not_zero)
-            if len(self._made) < _MOST_MADE:
-                self._made[combination] = found
-        return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": {}}  # a worker makes those that it needs
-
-    def with_families(self) -> Specification:
-        """The same with families of optimisers, one for each program.
-
-        Raises:
-            NativeError: if the optimisers of a program do not fit together.
-        """
-        from talweg.training.lane_executor import family_of
-
-        found: dict[Program, list[Optimizer]] = {}
-        for k in range(0, self.count, len(self.choices["seed"])):
-            optimizer, program = self.made(k)
-            found.setdefault(program, []).append(optimizer)
-        return replace(self, families={key: family_of(all_) for key, all_ in found.items()})
-
-    def refuse_what_is_not_for_lanes(self) -> None:
-        """Refuse settings that native code cannot train side by side.
+    def require_lanes(self) -> None:
+        """Refuse settings with which native code cannot train many models at once.
 
         Raises:
             NativeError: with the reason.
@@ -222,10 +197,10 @@ class Specification:
             if name not in IN_LANES and not is_empty:
                 raise NativeError(f"{name} is set, which needs runs one by one")
 
-    # ---- what it is, in short -----------------------------------------------------------------
+    # ---- what identifies it -------------------------------------------------------------------
 
     def description(self) -> dict[str, Any]:
-        """What a stored sweep says about itself, so that no other is taken for it.
+        """What identifies a sweep in a store, as plain data: all that its losses depend on.
 
         Functions cannot be compared from one process to the next, so the loss of the first run
         at its first weights, on all samples, stands for the model and the loss.
@@ -242,20 +217,22 @@ class Specification:
             "train": {name: _plain(x) for name, x in sorted(self.settings.items())},
             "mode": self.mode,
             "stop_at": self.stop_at,
-            "samples": _hash([repr((_listed(x), _listed(y))) for x, y in self.samples]),
+            "samples": _hash([repr((_as_list(x), _as_list(y))) for x, y in self.samples]),
             "model and loss": _hash([*weights, *start]),
         }
 
 
 def _plain(x: Any) -> Any:
-    """The value as JSON has it; a function or an object by its name."""
+    """The value as JSON represents it; a function or an object by its name."""
+    if type(x) in (int, float, str, bool):
+        return x
     try:
         return json.loads(json.dumps(x))
     except TypeError:
         return getattr(x, "__qualname__", type(x).__name__)
 
 
-def _listed(numbers: Any) -> Any:
+def _as_list(numbers: Any) -> Any:
     """An array as a list, whose text has all its numbers with all their digits."""
     return numbers.tolist() if hasattr(numbers, "tolist") else numbers
 
@@ -267,7 +244,7 @@ def _hash(texts: Sequence[str]) -> str:
 def route(
     name: str, make_model: Callable[..., Model], optimizer: Callable[..., Optimizer]
 ) -> Route:
-    """Where a setting of this name goes: the first that takes it.
+    """Where a setting of this name goes: to the first of these that takes it.
 
     1. "model": `make_model(rng, name=value)`.
     2. "optimizer": `optimizer(lr, name=value)`.
@@ -297,7 +274,7 @@ def route(
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has an argument of this name, beside its first."""
+    """Whether a function has an argument of this name after its first."""
     try:
         arguments = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -1,21 +1,22 @@
-"""Many runs on disk: written chunk by chunk, and taken up again after whatever happened.
+"""Many runs on disk: written in chunks, and resumed after any interruption.
 
-A store is a folder, a Zarr group that any Zarr reader opens: `losses` (runs x steps), whatever
-else a chunk of runs gave, each an array with one row a run, and `finished` with one entry a chunk.
-The group's attributes say what was run. A chunk of runs is one file in each array.
+A store is a folder, a Zarr group that any Zarr reader opens. It has the array `losses` (runs x
+steps), the other arrays of a `TaskResult`, each with one row a run, and the array `finished` with
+one entry a chunk. The group's attributes describe the runs. A chunk of runs is one file in each
+array.
 
-A chunk is finished once all its files are there and its entry in `finished` says so, which is
-written last. Each file is written beside its place and then put there in one step (by Zarr's
-LocalStore), and is on the disk itself before the entry is. So a process that is killed loses
-only chunks that were not finished, and half a chunk never counts as one. An entry without a
-file, as an unlucky power cut or a deleted file leaves it, does not count either.
+A chunk is finished if all its files exist and its entry in `finished` is true, which is written
+last. Zarr's LocalStore writes each file under another name and then renames it; it is on the disk
+itself before the entry is. So a process that is killed loses only chunks that were not finished,
+and half a chunk never counts as one. An entry without a file, as a power cut or a deleted file
+leaves it, does not count either.
 
-One process begins a store (`talweg.explore.store_lock`). One process writes, the others are
-refused: it holds a lock of the operating system on the group's file, which ends with the process
-however that dies. The description is compared before the lock is taken, so that another sweep is
-told what differs while the store is written to, and again under the lock. Where a file system
-knows no locks two may write; they would write the same runs, and at worst one forgets that the
-other finished a chunk, which is then computed again.
+One process creates a store (`talweg.explore.store_lock`). One process writes, the others are
+refused: it holds a lock of the operating system on the group's file, which is released when the
+process ends. The description is compared before the lock is taken, so that another sweep is
+refused with what differs while the store is written to, and again under the lock. Where a file
+system has no locks, two processes may write. They write the same runs, and at worst one
+overwrites the entry of a chunk that the other finished, which is then computed again.
 
 Start reading at `RunStore`, then `RunStore.put`.
 """
@@ -31,18 +32,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
-from talweg.explore.store_lock import GROUP, FileLock
+from talweg.explore.store_lock import GROUP_FILE, FileLock
 from talweg.explore.sweep.store_files import (
     FINISHED,
     NUMBERS,
-    about,
     arrays_in,
     chunk_file,
     chunks_on_disk,
     create_array,
-    create_group,
+    create_store,
     force_to_disk,
     open_array,
+    read_header,
 )
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class StoredRuns:
 
     Attributes:
         path: the folder.
-        description: what was run, as given when it was begun.
+        description: of the runs, as given when the store was created.
         runs: how many runs there are to be.
         steps: how many steps each makes.
-        chunk: how many runs are a chunk; the last one may be shorter.
+        chunk: how many runs a chunk has; the last one may be shorter.
 
     Raises:
         DataError: if this is no store of runs, or a damaged one.
@@ -70,16 +71,16 @@ class StoredRuns:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        said = about(self.path)
-        self.description: dict[str, Any] = said["description"]
-        self.runs: int = said["runs"]
-        self.steps: int = said["steps"]
-        self.chunk: int = said["chunk"]
-        self._finished = self._look()
+        header = read_header(self.path)
+        self.description: dict[str, Any] = header["description"]
+        self.runs: int = header["runs"]
+        self.steps: int = header["steps"]
+        self.chunk: int = header["chunk"]
+        self._finished = self._find_finished()
 
     @property
     def chunks(self) -> int:
-        """How many chunks all runs are."""
+        """How many chunks there are."""
         return -(-self.runs // self.chunk)
 
     @property
@@ -88,7 +89,7 @@ class StoredRuns:
         return [name for name in arrays_in(self.path) if name != FINISHED]
 
     def rows(self, chunk: int) -> slice:
-        """Which runs are a chunk.
+        """The rows of a chunk.
 
         Raises:
             ArgumentError: if there is no such chunk.
@@ -120,7 +121,7 @@ class StoredRuns:
         return open_array(self.path, name, self.runs, self.chunk)
 
     def read(self, chunk: int) -> dict[str, Array]:
-        """What was put for a chunk.
+        """The arrays of a chunk.
 
         Args:
             chunk: its number.
@@ -141,15 +142,15 @@ class StoredRuns:
         array = self.array(name)
         try:
             found: Array = array[rows]
-        except Exception as error:  # of whatever takes numbers from bytes
+        except Exception as error:  # of the codecs, of any kind
             raise DataError(
                 f"{chunk_file(self.path, array, chunk)} is damaged: {error}; delete that file and "
-                "begin again: what is missing is computed, and all else kept"
+                "call the sweep again: what is missing is computed, all else is kept"
             ) from None
         return found
 
-    def _look(self) -> Array:
-        """Which chunks are finished: their entries say so, and their files are there."""
+    def _find_finished(self) -> Array:
+        """Which chunks are finished: their entries are true, and their files exist."""
         import numpy as np
 
         finished = np.zeros(self.chunks, bool)
@@ -169,18 +170,18 @@ class StoredRuns:
 
 
 class RunStore(StoredRuns):
-    """A store to write to: a new one, or one that was begun before with the same description.
+    """A store to write to: a new one, or one that exists with the same description.
 
     It is closed by `close`, at the end of a `with` block, or with the process.
 
     Args:
         path: the folder; made if it does not exist.
-        description: what is run, as plain data (JSON): all that the numbers depend on, so that
-            runs of something else are never taken for these.
+        description: of the runs, as plain data (JSON): all that their numbers depend on, so that
+            other runs are never taken for these.
         runs: how many runs there are to be.
         steps: how many steps each makes.
         chunk: how many runs are written at a time, and are one file in each array, in a new
-            store; one that was begun keeps to its own.
+            store; one that exists has its own number.
 
     Raises:
         ArgumentError: if the folder holds runs of another description, another process writes
@@ -191,10 +192,10 @@ class RunStore(StoredRuns):
     Example:
         >>> import tempfile, numpy as np
         >>> folder = tempfile.TemporaryDirectory()
-        >>> asked = {"runs": 5, "steps": 2, "chunk": 3}
-        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        >>> size = {"runs": 5, "steps": 2, "chunk": 3}
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **size) as store:
         ...     store.put(1, {"losses": np.ones((2, 2)), "taken": np.array([2, 2])})
-        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **asked) as store:
+        >>> with RunStore(f"{folder.name}/a", {"seed": 1}, **size) as store:
         ...     store.missing(), store.read(1)["losses"].tolist()
         ([0], [[1.0, 1.0], [1.0, 1.0]])
         >>> folder.cleanup()
@@ -209,17 +210,17 @@ class RunStore(StoredRuns):
         steps: int,
         chunk: int,
     ) -> None:
-        asked = {"runs": runs, "steps": steps, "chunk": chunk}
-        for name, count in asked.items():
+        header: dict[str, Any] = {"runs": runs, "steps": steps, "chunk": chunk}
+        for name, count in header.items():
             if not isinstance(count, int) or count < 1:
-                raise ArgumentError(f"{name} must be a whole number of at least 1, got {count!r}")
-        asked["description"] = _plain(description)
-        create_group(Path(path), asked)
-        _require_same(asked, Path(path))
-        self._lock = FileLock(Path(path) / GROUP)
+                raise ArgumentError(f"{name} must be an integer of at least 1, got {count!r}")
+        header["description"] = _plain(description)
+        create_store(Path(path), header)
+        _require_same(header, Path(path))
+        self._lock = FileLock(Path(path) / GROUP_FILE)
         self._putting = threading.Lock()
         try:
-            _require_same(asked, Path(path))
+            _require_same(header, Path(path))
             super().__init__(path)
             self._complete()
         except BaseException:
@@ -227,7 +228,7 @@ class RunStore(StoredRuns):
             raise
 
     def _complete(self) -> None:
-        """Make what a new store lacks, and remove what a process left that was killed."""
+        """Create what a new store lacks, and remove the files of a process that was killed."""
         if FINISHED not in arrays_in(self.path):
             # Entries share files: a file each would be as many again as those of the losses.
             create_array(self.path, FINISHED, (self.chunks,), "bool", min(self.chunks, 4096))
@@ -238,16 +239,15 @@ class RunStore(StoredRuns):
                 half.unlink()
 
     def put(self, chunk: int, arrays: Mapping[str, Any]) -> None:
-        """Write what the runs of a chunk gave; when this returns, it is finished.
+        """Write the arrays of a chunk; when this returns, it is finished.
 
-        Several threads may put chunks at once. A chunk may be put again, and replaces what
-        was there.
+        Several threads may call it at the same time. A chunk that is put again is replaced.
 
         Args:
             chunk: its number.
-            arrays: by name, with one row for each run of the chunk; whole numbers, truth
-                values or floats. All chunks have the same arrays. `losses` has the shape
-                (runs of the chunk, steps).
+            arrays: by name, with one row for each run of the chunk; integers, booleans or
+                floats. All chunks have the same arrays. `losses` has the shape (runs of the
+                chunk, steps).
 
         Raises:
             ArgumentError: if the arrays do not fit.
@@ -258,7 +258,7 @@ class RunStore(StoredRuns):
         rows = self.rows(chunk)
         given = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
         with self._putting:
-            self._refuse_what_does_not_fit(given, rows)
+            self._require_fit(given, rows)
             for name, numbers in given.items():
                 if name not in self.names:
                     self._create(name, numbers.shape[1:], numbers.dtype)
@@ -275,7 +275,7 @@ class RunStore(StoredRuns):
             entries[chunk] = True
 
     def close(self) -> None:
-        """Let others write; what is finished is on disk already."""
+        """Release the lock; what is finished is on disk already."""
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -287,12 +287,13 @@ class RunStore(StoredRuns):
     def _create(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         create_array(self.path, name, (self.runs, *shape), dtype, self.chunk)
 
-    def _refuse_what_does_not_fit(self, given: dict[str, Array], rows: slice) -> None:
+    def _require_fit(self, given: dict[str, Array], rows: slice) -> None:
+        """Refuse arrays that do not fit the store, and a store that is closed or replaced."""
         if not self._lock.held:
             raise ArgumentError(f"{self.path} is closed; open it again to write to it")
         if not self._lock.in_place:
             raise ArgumentError(
-                f"{self.path} was deleted or replaced while it was written to; begin again"
+                f"{self.path} was deleted or replaced while it was written to; call the sweep again"
             )
         known, count = self.names, rows.stop - rows.start
         if not set(known) <= set(given) or (self._finished.any() and known != list(given)):
@@ -310,10 +311,10 @@ class RunStore(StoredRuns):
                 )
 
 
-def _require_same(asked: dict[str, Any], path: Path) -> None:
-    """Refuse a store of other runs; its chunks may have another length."""
-    there = about(path)
-    difference = first_difference({**asked, "chunk": there["chunk"]}, there)
+def _require_same(header: dict[str, Any], path: Path) -> None:
+    """Refuse a store of other runs; the number of runs of a chunk may be another."""
+    stored = read_header(path)
+    difference = first_difference({**header, "chunk": stored["chunk"]}, stored)
     if difference:
         raise ArgumentError(
             f"{path} holds other runs: {difference}; choose another folder for these"

@@ -1,10 +1,10 @@
-"""The files of a store of runs: what they say, and which of them are trusted.
+"""The files of a store of runs: what they contain, and which of them are opened.
 
-The group's `zarr.json` says in its attributes what was run; `about` reads it. An array's
-`zarr.json` is looked at before Zarr sees it: only numbers, packed in the one way that
-`create_array` packs them, are opened, so a folder from elsewhere can make Zarr load no other code.
+The attributes of the group's `zarr.json` describe the runs; `read_header` reads them. An array's
+`zarr.json` is checked before Zarr reads it: only arrays of numbers with the codecs of
+`create_array` are opened, so a folder from elsewhere cannot make Zarr load other code.
 
-`talweg.explore.sweep.store` is what uses them.
+`talweg.explore.sweep.store` uses them. Start reading at `create_store`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from talweg.errors import DataError
-from talweg.explore.store_lock import GROUP, begin_group
+from talweg.explore.store_lock import GROUP_FILE, create_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,57 +24,61 @@ FINISHED = "finished"
 """The array with one entry for each chunk."""
 
 _FORMAT = 1
-"""Grows when older talwegs could misread what newer ones write."""
+"""The version of the format. It is raised when older versions of talweg could misread a store."""
 
 NUMBERS = tuple("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split())
 """The kinds of numbers that a store holds."""
 
 _KEYS = {"name": "default", "configuration": {"separator": "."}}
-"""Chunks are the files c.0.0, c.1.0, ... of their array: one folder can be listed at once."""
+"""Chunks are the files c.0.0, c.1.0, ... of their array, in one folder."""
 
 
 # ---- the group -----------------------------------------------------------------------------
 
 
-def create_group(path: Path, said: dict[str, Any]) -> None:
-    """Begin a store in a folder that is absent or empty; leave any other as it is.
+def create_store(path: Path, header: dict[str, Any]) -> None:
+    """Create a store in a folder that is absent or empty; leave any other as it is.
 
-    Another process may begin it first: what it says then is read by `about`.
+    Another process may create it first, with another header; see `read_header`.
+
+    Args:
+        path: the folder.
+        header: description, runs, steps and chunk.
 
     Raises:
-        ArgumentError: if another process does not come to an end of beginning it.
+        ArgumentError: if another process takes too long to create it.
         DataError: if there is something else.
         OSError: if it cannot be written.
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file; runs are stored in a folder")
-    if not begin_group(path, {"talweg": {"format": _FORMAT, **said}}):
-        raise DataError(f"{path} has files but no {GROUP}: it is not a store of runs")
+    if not create_group(path, {"talweg": {"format": _FORMAT, **header}}):
+        raise DataError(f"{path} has files but no {GROUP_FILE}: it is not a store of runs")
 
 
-def about(path: Path) -> dict[str, Any]:
-    """What a store says of itself: description, runs, steps and chunk.
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a store: description, runs, steps and chunk.
 
     Raises:
         DataError: if there is no store, or its description is damaged.
     """
-    if not (path / GROUP).is_file():
-        raise DataError(f"{path} is not a store of runs: there is no file {GROUP} in it")
-    said = _json(path / GROUP).get("attributes")
-    said = said.get("talweg") if isinstance(said, dict) else None
-    if not isinstance(said, dict) or "format" not in said:  # a map of talweg has none
-        raise DataError(f"{path} is not a store of runs: its {GROUP} describes something else")
-    if said.get("format") != _FORMAT:
+    if not (path / GROUP_FILE).is_file():
+        raise DataError(f"{path} is not a store of runs: there is no file {GROUP_FILE} in it")
+    attributes = _json(path / GROUP_FILE).get("attributes")
+    header = attributes.get("talweg") if isinstance(attributes, dict) else None
+    if not isinstance(header, dict) or "format" not in header:  # a map of talweg has none
+        raise DataError(f"{path} is not a store of runs: its {GROUP_FILE} describes something else")
+    if header.get("format") != _FORMAT:
         raise DataError(
-            f"{path} has the format {said.get('format')!r}, and this talweg reads {_FORMAT}; "
+            f"{path} has the format {header.get('format')!r}, and this talweg reads {_FORMAT}; "
             "a newer one may read it"
         )
-    counts = [said.get(name) for name in ("runs", "steps", "chunk")]
+    counts = [header.get(name) for name in ("runs", "steps", "chunk")]
     if not all(type(count) is int and count > 0 for count in counts) or not isinstance(
-        said.get("description"), dict
+        header.get("description"), dict
     ):
-        raise DataError(f"{path / GROUP} is damaged: it does not say what was run")
-    return said
+        raise DataError(f"{path / GROUP_FILE} is damaged: it does not describe runs")
+    return header
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -93,23 +97,24 @@ def _json(file: Path) -> dict[str, Any]:
 
 def arrays_in(path: Path) -> list[str]:
     """The names of the arrays in a store, in alphabetical order."""
-    return sorted(file.parent.name for file in path.glob(f"*/{GROUP}"))
+    return sorted(file.parent.name for file in path.glob(f"*/{GROUP_FILE}"))
 
 
 def create_array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> None:
-    """Make an array whose chunks are so many rows; nan or 0 until they are written."""
+    """Create an array with chunks of some rows; its numbers are nan or 0 until they are written."""
     import numpy as np
     import zarr
     from zarr.codecs import ZstdCodec
 
-    dtype = np.dtype(np.dtype(dtype).name)  # in the order of bytes of this machine
+    dtype = np.dtype(np.dtype(dtype).name)  # in the byte order of this machine
     zarr.create_array(
         path / name,
         shape=shape,
         dtype=dtype,
         chunks=(chunk, *(max(1, n) for n in shape[1:])),
-        # Losses shrink by a few per cent, rows of nan to nothing; the first level is twice as
-        # fast as the third, which is the default, and as small. A damaged file does not open.
+        # Losses shrink by a few per cent, rows of nan to nothing. The first level is twice as fast
+        # as the third, which is the default, and its files are as small. The checksum detects
+        # damaged files.
         compressors=ZstdCodec(level=1, checksum=True),
         fill_value=np.nan if dtype.kind == "f" else 0,
         chunk_key_encoding={"name": "default", "separator": "."},
@@ -129,7 +134,7 @@ def open_array(
         path: the store.
         name: the array.
         rows: how many rows it must have.
-        chunk: how many of them its chunks must have, unless that is of no account.
+        chunk: how many of them its chunks must have; None for any number.
         mode: "r" to read only, "r+" to write.
 
     Raises:
@@ -137,23 +142,23 @@ def open_array(
     """
     import zarr
 
-    file = path / name / GROUP
-    said = _json(file)
+    file = path / name / GROUP_FILE
+    found = _json(file)
     try:
-        codecs = [codec["name"] for codec in said["codecs"]]
-        grid = said["chunk_grid"]["configuration"]["chunk_shape"]
+        codecs = [codec["name"] for codec in found["codecs"]]
+        grid = found["chunk_grid"]["configuration"]["chunk_shape"]
         expected = (
-            said["data_type"] in NUMBERS
+            found["data_type"] in NUMBERS
             and codecs == ["bytes", "zstd"]
-            and said["chunk_key_encoding"] == _KEYS
-            and not said.get("storage_transformers")
-            and said["shape"][0] == rows
-            and grid[1:] == [max(1, n) for n in said["shape"][1:]]
+            and found["chunk_key_encoding"] == _KEYS
+            and not found.get("storage_transformers")
+            and found["shape"][0] == rows
+            and grid[1:] == [max(1, n) for n in found["shape"][1:]]
             and chunk in (None, grid[0])
         )
         if expected:
             array = zarr.open_array(path / name, mode=mode, zarr_format=3)
-            # A chunk of zeros that has a file can be told from one that is missing.
+            # A chunk of zeros has a file too: one that is missing was not written.
             return array.with_config({"write_empty_chunks": True})
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{file} is damaged: {type(error).__name__}: {error}") from None
@@ -161,7 +166,7 @@ def open_array(
 
 
 def chunks_on_disk(folder: Path, chunks: int) -> np.ndarray[Any, Any]:
-    """Which chunks of an array have a file with something in it."""
+    """Which chunks of an array have a file that is not empty."""
     import numpy as np
 
     there = np.zeros(chunks, bool)
@@ -169,7 +174,7 @@ def chunks_on_disk(folder: Path, chunks: int) -> np.ndarray[Any, Any]:
         for entry in entries:
             first, _, rest = entry.name.partition(".")
             number = rest.partition(".")[0]
-            # What is being written is named c.<letters and digits>.partial.
+            # A file that is being written is named c.<letters and digits>.partial.
             if first == "c" and number.isdecimal() and not rest.endswith("partial"):
                 k = int(number)
                 if k < chunks:

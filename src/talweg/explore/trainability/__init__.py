@@ -1,1 +1,1 @@
-"""Maps of two settings: which runs converge, as a picture that can be looked at closer."""
+"""Trainability maps: which runs converge, over a plane of two settings."""

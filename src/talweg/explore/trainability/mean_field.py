@@ -1,4 +1,7 @@
-"""The problem of the published trainability map: a small network, and random data for it."""
+"""The problem of the published trainability map: a small network, and random data.
+
+Start reading at `default_problem`.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from talweg.value import Value
 
 
 class MeanFieldNet(Module):
-    """One hidden layer without biases: w1 . tanh(sqrt(2 / n) W0 x) / m.
+    """A network with one hidden layer and no biases: w1 . tanh(sqrt(2 / n) W0 x) / m.
 
-    n is the number of inputs and m that of hidden neurons. Weights are drawn from a normal
-    distribution with standard deviation 1; the factors keep the numbers inside of order 1 for any
-    size, and the last one is that of the mean-field limit.
+    n is the number of inputs and m the number of hidden neurons. The weights are drawn from a
+    normal distribution with mean 0 and standard deviation 1. The factors make the arguments of
+    tanh of order 1 for any n; 1 / m is the factor of the mean-field limit.
 
     Args:
         inputs: n.
         width: m.
-        rng: where the weights are drawn from.
+        rng: draws the weights.
 
     Source: Sohl-Dickstein, The boundary of neural network trainability is fractal,
     arXiv 2402.06184.
@@ -43,14 +46,14 @@ class MeanFieldNet(Module):
         ]
 
     def __call__(self, x: Sequence[Number]) -> Number:
-        """The output for the numbers x."""
+        """The output for the inputs x."""
         first, last = self.layers
         gain = math.sqrt(2.0 / len(first[0]))
         hidden = [tanh(_product(row, x) * gain) for row in first]
         return _product(last[0], hidden) / float(len(first))
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """The weights of the hidden layer, then those of the output."""
+        """The weights of the hidden layer, then those of the output layer, with their names."""
         for i, layer in enumerate(self.layers):
             for name, p in layer.named_parameters():
                 yield f"layers.{i}.{name}", p
@@ -64,21 +67,21 @@ class MeanFieldNet(Module):
 def default_problem(
     width: int = 8, seed: int = 0
 ) -> tuple[Callable[[random.Random], MeanFieldNet], list[tuple[list[float], float]]]:
-    """The published problem: a function that makes the network, and data for it.
+    """The published problem: a function that makes the network, and the data.
 
-    There are as many samples as parameters, width (width + 1), so that the network can just fit
-    them; inputs and targets are drawn from a normal distribution. The published map is that of the
-    mean squared error, with a learning rate of its own for each layer from 1e-3 to 1e6.
+    There are as many samples as parameters, width (width + 1). Inputs and targets are drawn from a
+    normal distribution. The published map is that of the mean squared error, with the learning
+    rates of the two layers as axes, both from 1e-3 to 1e6.
 
     Args:
-        width: the number of inputs and of hidden neurons; 8 as published gives 72 samples.
-        seed: where the data are drawn from.
+        width: the number of inputs and of hidden neurons; the published 8 gives 72 samples.
+        seed: the seed of the data.
 
     Returns:
         (make_model, data) for `trainability_map`.
 
     Raises:
-        ArgumentError: if the width is not at least 1.
+        ArgumentError: if `width` is not an integer of at least 1.
 
     Example:
         >>> make_model, data = default_problem()
@@ -86,15 +89,15 @@ def default_problem(
         (72, 72)
     """
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise ArgumentError(f"width must be a whole number of at least 1, got {width!r}")
+        raise ArgumentError(f"width must be an integer of at least 1, got {width!r}")
     rng = random.Random(seed)
 
-    def drawn() -> float:
+    def draw() -> float:
         return rng.gauss(0.0, 1.0)
 
-    data = [([drawn() for _ in range(width)], drawn()) for _ in range(width * (width + 1))]
+    data = [([draw() for _ in range(width)], draw()) for _ in range(width * (width + 1))]
 
-    return partial(MeanFieldNet, width, width), data  # unlike a closure it can be pickled
+    return partial(MeanFieldNet, width, width), data  # a partial can be pickled, a closure cannot
 
 
 def _product(a: Sequence[Number], b: Sequence[Number]) -> Number:

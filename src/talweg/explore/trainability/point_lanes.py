@@ -1,8 +1,8 @@
-"""Native code for the points of a map: a run in each SIMD lane, and what sends it to workers.
+"""The runs of a map by native code, with a run in each SIMD lane.
 
-All points have one model, whose weights may be scaled, and one program for each choice of which
-numbers of the optimiser are zero (an equation leaves out what is zero). The parameters are cut
-into ranges that share a learning rate.
+All runs have one model, whose initial weights may be scaled, and parameters are divided into
+ranges that share a learning rate. A setting of the optimiser that is zero is left out of its
+equation, so there is one program for each choice of which settings on the axes are zero.
 
 Start reading at `PointLanes.__call__`.
 """
@@ -11,29 +11,28 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from talweg._util.arrays import Array
 from talweg.errors import NativeError
-from talweg.explore.trainability.axes import LAYERED, Axis
+from talweg.explore.trainability.axes import LAYER_SETTINGS, Axis
 from talweg.explore.trainability.measure import convergence_measure
-from talweg.explore.trainability.point_runs import Plan, parameters_of_axis
-from talweg.training.lane_executor import Family, LaneExecutor, family_of, first_rates
+from talweg.explore.trainability.specification import MapSpecification, parameters_of_axis
+from talweg.training.lane_executor import LaneExecutor
+from talweg.training.model_program import ModelProgram
+from talweg.training.optimizer_family import Family, family_of, first_rates
 
-if TYPE_CHECKING:
-    from talweg.compiler.ir.tape import Array
+Points: TypeAlias = tuple[Array, Array]
+"""The settings of the x axis and of the y axis at some points."""
 
-Points = tuple["Array", "Array"]
-"""The settings of the x and of the y axis at some points."""
-
-
-_LOSSES = 2**21
-"""About how many losses are in memory at once: 16 MB, by each thread."""
+_LOSSES_AT_ONCE = 2**21
+"""About how many losses each thread has in memory: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -41,129 +40,145 @@ class PointJob:
     """What is sent to workers; see `talweg.explore.tasks.Job`.
 
     Attributes:
-        plan: what is trained at a point.
+        specification: what all runs share.
         mode: "default" or "exact".
-        token: names it.
+        token: a name that no other job has.
     """
 
-    plan: Plan
+    specification: MapSpecification
     mode: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def prepare(self) -> PointLanes:
-        """What computes points in this process."""
-        return PointLanes(self.plan, self.mode)
+        """Compile the program in this process."""
+        return PointLanes(self.specification, self.mode)
 
 
 class PointLanes:
     """Computes the measures of points by native code; see `talweg.explore.tasks.Work`.
 
     Args:
-        plan: what is trained at a point.
+        specification: what all runs share.
         mode: "default" or "exact".
 
     Raises:
         NativeError: if the model, the loss, the data or the optimiser cannot be compiled.
     """
 
-    def __init__(self, plan: Plan, mode: str) -> None:
-        self.plan, self.mode = plan, mode
-        self.model = plan.model()
-        self.weights = np.array([p.data for p in self.model.parameters()])
-        self.axes = (plan.x, plan.y)
-        place = {id(p): k for k, p in enumerate(self.model.parameters())}
-        chosen = [parameters_of_axis(self.model, axis) for axis in self.axes]
-        for axis, some in zip(self.axes, chosen, strict=True):
-            if any(id(p) not in place for p in some):
-                raise NativeError(f"{axis.name} is of parameters that the model does not train")
-        self.concerned = [np.array([place[id(p)] for p in some]) for some in chosen]
+    def __init__(self, specification: MapSpecification, mode: str) -> None:
+        self.specification, self.mode = specification, mode
+        self.axes = (specification.plane.x, specification.plane.y)
+        self.optimizer_axes = [
+            k for k, axis in enumerate(self.axes) if axis.setting not in LAYER_SETTINGS
+        ]
+        model = specification.model()
+        self.weights = np.array([p.data for p in model.parameters()])
+        self.indices = [_indices_of_axis(model, axis) for axis in self.axes]
         self.ranges = self._ranges()
-        self._refuse_hidden_settings()
-        self._lanes: dict[tuple[str, ...], LaneExecutor] = {}
-        self._making = threading.Lock()
+        self._refuse_dependent_settings()
+        self._program = ModelProgram(
+            model,
+            specification.samples,
+            specification.loss_of,
+            mean=specification.mean,
+            batch_size=specification.batch_size,
+        )
+        self._executors: dict[tuple[str, ...], LaneExecutor] = {}
+        self._compiling = threading.Lock()
         self._stopped = threading.Event()
-        self._lanes_of({a.setting: a.low for a in self.axes if a.setting not in LAYERED})
+        # Compile for the lower ends now: an error must be raised here, not by a worker.
+        self._executor_for({self.axes[k].setting: self.axes[k].low for k in self.optimizer_axes})
 
     def fresh(self) -> PointLanes:
-        """The same with the same native code, but not stopped."""
+        """A copy with the same native code that is not stopped."""
         other = copy(self)
         other._stopped = threading.Event()
         return other
 
     def stop(self) -> None:
-        """Let all calls come back soon, whatever they return."""
+        """Make all calls return soon; their results are not valid."""
         self._stopped.set()
 
     def __call__(self, points: Points) -> Array:
         """The measure at each point."""
-        plan, own = self.plan, [k for k, a in enumerate(self.axes) if a.setting not in LAYERED]
         measures = np.empty(len(points[0]))
-        at_once = max(8, _LOSSES // plan.steps)
-        zeros = np.zeros(len(points[0]), dtype=np.int64)  # which numbers are zero, one bit each
-        for bit, k in enumerate(own):
-            zeros += (points[k] == 0.0) * (1 << bit)
-        alike = [np.flatnonzero(zeros == pattern) for pattern in np.unique(zeros)]
-        for rows in (all_[k : k + at_once] for all_ in alike for k in range(0, len(all_), at_once)):
-            some = (points[0][rows], points[1][rows])
-            numbers = {self.axes[k].setting: some[k] for k in own}
-            lanes = self._lanes_of({name: float(column[0]) for name, column in numbers.items()})
-            varied = [numbers[name] for name in lanes.family.varied]
-            swept = lanes.sweeper.run(
-                self._weights(some),
-                self._rates(some, lanes.family.scheduled),
-                plan.steps,
-                settings=np.array(varied) if varied else None,
-                batches=lanes.batches(plan.steps, plan.seed),
-                stopped=self._stopped.is_set,
-            )
-            measures[rows] = convergence_measure(swept.losses)
+        for indices in self._batches(points):
+            measures[indices] = self._measures((points[0][indices], points[1][indices]))
         return measures
 
-    def _refuse_hidden_settings(self) -> None:
-        """Refuse an optimiser in which more than the settings of the axes depends on them.
+    def _batches(self, points: Points) -> Iterator[Array]:
+        """The indices of points that one program computes, a limited number at a time."""
+        size = max(8, _LOSSES_AT_ONCE // self.specification.steps)
+        pattern = np.zeros(len(points[0]), dtype=np.int64)  # which settings are zero, one bit each
+        for bit, k in enumerate(self.optimizer_axes):
+            pattern += (points[k] == 0.0) * (1 << bit)
+        for each in np.unique(pattern):
+            indices = np.flatnonzero(pattern == each)
+            for start in range(0, len(indices), size):
+                yield indices[start : start + size]
 
-        Raises:
-            NativeError: if it is one.
-        """
-        own = [axis for axis in self.axes if axis.setting not in LAYERED]
-        one, other = (
-            replace(self.plan.optimizer, **{a.setting: a.values(14, k, 1).item() for a in own})
-            for k in (1, 2**14 - 1)
+    def _measures(self, points: Points) -> Array:
+        """The measures of points that have one program."""
+        specification = self.specification
+        settings = {self.axes[k].setting: points[k] for k in self.optimizer_axes}
+        executor = self._executor_for({name: float(x[0]) for name, x in settings.items()})
+        varied = [settings[name] for name in executor.family.varied]
+        trained = executor.train(
+            self._weights(points),
+            self._rates(points, executor.family.scheduled),
+            specification.steps,
+            settings=np.array(varied) if varied else None,
+            seed=specification.seed,
+            stopped=self._stopped.is_set,
         )
-        varied = family_of([one, other]).varied
-        if len(varied) > len(own):
-            raise NativeError(f"what varies in the optimiser is not only {own[0].name}: {varied}")
+        return convergence_measure(trained.losses)
 
-    def _lanes_of(self, numbers: dict[str, Any]) -> LaneExecutor:
-        """The native code for points at which these numbers of the optimiser are zero or not."""
-        plan, varied = self.plan, tuple([name for name, x in numbers.items() if x])
-        with self._making:
-            if varied not in self._lanes:
-                optimizer = replace(plan.optimizer, **numbers)
-                self._lanes[varied] = LaneExecutor(
-                    self.model,
+    def _executor_for(self, settings: Mapping[str, Any]) -> LaneExecutor:
+        """The native code for points at which the same settings of the optimiser are zero."""
+        varied = tuple([name for name, x in settings.items() if x])
+        with self._compiling:
+            if varied not in self._executors:
+                optimizer = replace(self.specification.optimizer, **settings)
+                self._executors[varied] = LaneExecutor(
+                    self._program,
                     Family(optimizer, varied, callable(optimizer.lr)),
-                    plan.samples,
-                    lambda model, sample: plan.loss(model(sample[0]), sample[1]),
-                    mean=plan.reduction == "mean",
                     mode=self.mode,
-                    batch_size=plan.batch_size,
                     ranges=[end for _, end in self.ranges],
                 )
-            return self._lanes[varied]
+            return self._executors[varied]
+
+    def _refuse_dependent_settings(self) -> None:
+        """Refuse an optimiser with an attribute that depends on a setting of an axis.
+
+        Raises:
+            NativeError: if it has one.
+        """
+        varying = [self.axes[k] for k in self.optimizer_axes]
+        one, other = (
+            replace(
+                self.specification.optimizer,
+                **{axis.setting: axis.values(14, k, 1).item() for axis in varying},
+            )
+            for k in (1, 2**14 - 1)
+        )
+        found = family_of([one, other]).varied
+        if len(found) > len(varying):
+            raise NativeError(
+                f"the optimiser has other attributes that vary with {varying[0].name}: {found}"
+            )
 
     def _weights(self, points: Points) -> Array:
-        """The first weights at each point."""
+        """The initial weights at each point, points x parameters."""
         weights = np.repeat(self.weights[None], len(points[0]), axis=0)
-        for k, axis in _layers_last(self.axes):
+        for k, axis in _single_layers_last(self.axes):
             if axis.setting == "initial_scale":
-                weights[:, self.concerned[k]] *= points[k][:, None]
+                weights[:, self.indices[k]] *= points[k][:, None]
         return weights
 
     def _rates(self, points: Points, scheduled: bool) -> Array:
-        """The learning rates at each point, (steps,) ranges x points."""
-        steps = self.plan.steps if scheduled else 1
-        shared = np.array(first_rates(self.plan.optimizer, steps))
+        """The learning rates: ranges x points, or steps x ranges x points with a schedule."""
+        steps = self.specification.steps if scheduled else 1
+        shared = np.array(first_rates(self.specification.optimizer, steps))
         rates = np.empty((steps, len(self.ranges), len(points[0])))
         rates[:] = shared[:, None, None]
         for row, (axis, _) in enumerate(self.ranges):
@@ -172,11 +187,11 @@ class PointLanes:
         return rates if scheduled else rates[0]
 
     def _ranges(self) -> list[tuple[int | None, int]]:
-        """For each range of parameters which axis is its learning rate, if any, and its end."""
+        """Ranges of parameters that share a learning rate: (index of its axis or None, end)."""
         axis_of: list[int | None] = [None] * len(self.weights)
-        for k, axis in _layers_last(self.axes):
+        for k, axis in _single_layers_last(self.axes):
             if axis.setting == "learning_rate":
-                for i in self.concerned[k].tolist():
+                for i in self.indices[k].tolist():
                     axis_of[i] = k
         ranges, end = [], 0
         for which, members in groupby(axis_of):
@@ -185,6 +200,19 @@ class PointLanes:
         return ranges
 
 
-def _layers_last(axes: Sequence[Axis]) -> list[tuple[int, Any]]:
-    """The axes with their numbers; a setting of one layer comes after that of all layers."""
+def _indices_of_axis(model: Any, axis: Axis) -> Array:
+    """The indices, among the model's parameters, of those that the setting of an axis applies to.
+
+    Raises:
+        NativeError: if one of them is not a parameter of the model.
+    """
+    index = {id(p): k for k, p in enumerate(model.parameters())}
+    chosen = parameters_of_axis(model, axis)
+    if any(id(p) not in index for p in chosen):
+        raise NativeError(f"{axis.name} applies to Values that are not parameters of the model")
+    return np.array([index[id(p)] for p in chosen])
+
+
+def _single_layers_last(axes: Sequence[Axis]) -> list[tuple[int, Axis]]:
+    """The axes with their indices; the setting of a single layer comes after that of all layers."""
     return sorted(enumerate(axes), key=lambda pair: pair[1].layer is not None)

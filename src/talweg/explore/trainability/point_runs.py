@@ -1,160 +1,81 @@
-"""What is trained at a point of a map, and the eager engine's way to train it.
+"""The runs of a map by the eager engine, one point after the other.
 
-Start reading at `Plan.losses`.
+Start reading at `run_losses`.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
-from talweg.errors import ArgumentError
-from talweg.explore.trainability.axes import LAYERED, Axis
-from talweg.losses import Loss
-from talweg.optim import Optimizer
-from talweg.schedules import rate_at
-from talweg.training.eager_executor import Batch, EagerExecutor, Model, Sample
-from talweg.training.loop import batches_of
+from talweg._util.arrays import Array
+from talweg.explore.trainability.measure import convergence_measure
+from talweg.explore.trainability.specification import MapSpecification, parameters_of_axis
+from talweg.training.batches import batches_of
+from talweg.training.eager_executor import EagerExecutor
+from talweg.training.history import RunRecord
+from talweg.training.objective import Objective
 from talweg.value import Value
 
-if TYPE_CHECKING:
+
+def run_losses(specification: MapSpecification, x: float, y: float) -> list[float]:
+    """The losses of the run at one point; fewer than its steps if it diverged.
+
+    Args:
+        specification: what all runs share.
+        x: the setting of the x axis.
+        y: the setting of the y axis.
+    """
+    model = specification.model()
+    values = {specification.plane.x: x, specification.plane.y: y}
+    own_rates: dict[Value, float] = {}
+    # The setting of a single layer comes after that of all layers, which it replaces or scales.
+    for axis, value in sorted(values.items(), key=lambda pair: pair[0].layer is not None):
+        if axis.setting == "learning_rate":
+            own_rates.update((p, value) for p in parameters_of_axis(model, axis))
+        elif axis.setting == "initial_scale":
+            for p in parameters_of_axis(model, axis):
+                p.data = p.data * value
+    samples = specification.samples
+    objective = Objective(
+        model,
+        lambda sample: specification.loss_of(model, sample),
+        samples,
+        mean=specification.mean,
+    )
+    executor = EagerExecutor(objective, specification.optimizer_at(x, y), own_rates=own_rates)
+    batches = batches_of(len(samples), specification.batch_size, random.Random(specification.seed))
+    record = RunRecord()
+    executor.take_steps(list(islice(batches, specification.steps)), record)
+    return record.history.losses
+
+
+def run_measures(specification: MapSpecification, xs: Array, ys: Array) -> Array:
+    """The measure of the run at each point, see `convergence_measure`.
+
+    Args:
+        specification: what all runs share.
+        xs: the setting of the x axis at each point.
+        ys: the setting of the y axis at each point.
+    """
     import numpy as np
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What is the same at all points of a map; `trainability_map` says what each means."""
-
-    make_model: Callable[[random.Random], Model]
-    samples: Sequence[Sample]
-    x: Axis
-    y: Axis
-    loss: Loss
-    reduction: str
-    optimizer: Optimizer
-    steps: int
-    batch_size: int | None
-    seed: int
-
-    def model(self) -> Any:
-        """A model with the weights that all runs draw."""
-        return self.make_model(random.Random(self.seed))
-
-    def check(self) -> float:
-        """The loss of the first step at the settings of the first point.
-
-        Raises:
-            ArgumentError: if the model has no layer of a number that an axis names, or the
-                optimiser refuses settings on the way to the ends of the axes.
-        """
-        last = [axis.values(14, 2**14 - 1, 1).item() for axis in (self.x, self.y)]
-        self.optimizer_at(*last)
-        return replace(self, steps=1).losses(self.x.low, self.y.low)[0]
-
-    def optimizer_at(self, x: float, y: float) -> Optimizer:
-        """The optimiser of a run, without the rates of `learning_rate` axes.
-
-        Raises:
-            ArgumentError: if it refuses a setting, such as a momentum of 1.
-        """
-        given = {self.x: x, self.y: y}
-        own = {axis.setting: value for axis, value in given.items() if axis.setting not in LAYERED}
-        made: Optimizer = replace(self.optimizer, **own)  # type: ignore[arg-type]
-        return made
-
-    def losses(self, x: float, y: float) -> list[float]:
-        """The losses of one run, by the eager engine; shorter than `steps` if it diverged.
-
-        Args:
-            x: the setting of the x axis.
-            y: the setting of the y axis.
-        """
-        model = self.model()
-        given = {self.x: x, self.y: y}
-        optimizer = self.optimizer_at(x, y)
-        run = _Run(
-            model,
-            self.samples,
-            lambda sample: self.loss(model(sample[0]), sample[1]),
-            mean=self.reduction == "mean",
-            optimizer=optimizer,
-            clip_norm=None,
-        )
-        # A setting of one layer comes after that of all layers, which it replaces or multiplies.
-        for axis, value in sorted(given.items(), key=lambda pair: pair[0].layer is not None):
-            chosen = parameters_of_axis(model, axis)
-            if axis.setting == "learning_rate":
-                run.rates.update((id(p), value) for p in chosen)
-            elif axis.setting == "initial_scale":
-                for p in chosen:
-                    p.data = p.data * value
-        order = batches_of(len(self.samples), self.batch_size, random.Random(self.seed))
-        run.take(list(islice(order, self.steps)))
-        return run.history.losses
-
-    def measures(self, xs: np.ndarray[Any, Any], ys: np.ndarray[Any, Any]) -> Any:
-        """The measure at each point, one run after the other."""
-        import numpy as np
-
-        from talweg.explore.trainability.measure import convergence_measure
-
-        table = np.full((len(xs), self.steps), np.nan)
-        for row, x, y in zip(table, xs.tolist(), ys.tolist(), strict=True):
-            found = self.losses(x, y)
-            row[: len(found)] = found
-        return convergence_measure(table)
+    losses = np.full((len(xs), specification.steps), np.nan)
+    for row, x, y in zip(losses, xs.tolist(), ys.tolist(), strict=True):
+        found = run_losses(specification, x, y)
+        row[: len(found)] = found
+    return convergence_measure(losses)
 
 
-class _Run(EagerExecutor):
-    """A run in which parameters may have rates of their own."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.rates: dict[int, float] = {}
-
-    def step(self, batch: Batch) -> None:
-        """Forward, loss, backward, update; see `EagerExecutor.step`."""
-        number = self.history.steps + 1
-        chosen = self.samples if batch is None else [self.samples[i] for i in batch]
-        loss = self.loss_and_gradient(chosen)
-        shared = rate_at(self.optimizer.lr, number - 1)
-        moved = [
-            self.optimizer.update(
-                p.data, p.grad, state, self.rates.get(id(p), shared), float(number)
-            )
-            for p, state in zip(self.parameters, self.states, strict=True)
-        ]
-        numbers = [number for number, _ in moved]
-        gradient = [p.grad for p in self.parameters]
-        if all(map(math.isfinite, [loss, *gradient, *numbers])):
-            self.assign(numbers)
-            self.states = [state for _, state in moved]
-        else:
-            self.end("diverged", self.why_diverged(number, loss))
-        self.history.losses.append(loss)
-
-
-def parameters_of_axis(model: Any, axis: Axis) -> list[Value]:
-    """The parameters that a setting concerns: those of one layer, or all.
+def first_loss(specification: MapSpecification) -> float:
+    """The loss of the first step at the first point of a map.
 
     Raises:
-        ArgumentError: if the model has no such layer.
+        ArgumentError: if the model does not have a layer that an axis names, or a setting is not
+            valid for the optimiser at the last point.
     """
-    if axis.layer is None:
-        return list(model.parameters())
-    layers = getattr(model, "layers", None)
-    if not isinstance(layers, (list, tuple)):
-        raise ArgumentError(
-            f"{axis.name} needs a model with layers, a list, but {type(model).__name__} has none; "
-            f"take {axis.setting}, or give the model that attribute"
-        )
-    if axis.layer >= len(layers):
-        raise ArgumentError(
-            f"{axis.name} is asked for, but the model has {len(layers)} layers, "
-            f"0 to {len(layers) - 1}"
-        )
-    return list(layers[axis.layer].parameters())
+    x, y = specification.plane.x, specification.plane.y
+    last = [axis.values(14, 2**14 - 1, 1).item() for axis in (x, y)]
+    specification.optimizer_at(*last)
+    return run_losses(replace(specification, steps=1), x.low, y.low)[0]

@@ -1,7 +1,7 @@
 """Computing the points of a window of a map, from coarse to fine.
 
-Three levels before the last are computed first, so that a map that is stopped is a picture of
-everything, only coarser. Start reading at `fill`.
+The three levels before that of the window are computed first, so that an interrupted map is a
+coarse picture of the whole window. Start reading at `refine`.
 """
 
 from __future__ import annotations
@@ -9,70 +9,71 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
-from talweg.explore.trainability.pyramid import Box, Pyramid, Task
+from talweg._util.arrays import Array
+from talweg.explore.trainability.pyramid import MissingPoints, Pyramid
+from talweg.explore.trainability.tiles import Window
 
-if TYPE_CHECKING:
-    import numpy as np
+MeasureFunction: TypeAlias = Callable[[Array, Array], Array]
+"""The measures of points, given the settings of the x axis and of the y axis at each."""
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
+Evaluator: TypeAlias = Callable[[Sequence[MissingPoints]], Generator[tuple[int, Array], None, None]]
+"""Computes points, and yields (index in the sequence, measures) in the order of completion."""
 
-Compute: TypeAlias = Callable[[Array, Array], Array]
-"""The measures of points, given the settings of the x and of the y axis at each."""
+COARSER_LEVELS = 3
+"""How many levels before that of the window are computed first."""
 
-Completed: TypeAlias = Callable[[Sequence[Task]], Generator[tuple[int, Array], None, None]]
-"""Computes tasks; yields (index of the task, its measures) as they are finished, in any order."""
-
-COARSER = 3
-"""How many levels before the last are computed first."""
-
-_AT_A_TIME = 256
-"""How many tiles are handed out together: their points take 24 MB."""
+_TILES_AT_ONCE = 256
+"""How many tiles an evaluator gets at once: their points take 24 MB."""
 
 
-def one_by_one(compute: Compute) -> Completed:
-    """Tasks computed one after the other, in order."""
-
-    def completed(tasks: Sequence[Task]) -> Generator[tuple[int, Array], None, None]:
-        for index, task in enumerate(tasks):
-            yield index, compute(task.xs, task.ys)
-
-    return completed
-
-
-def fill(
-    pyramid: Pyramid,
-    window: Box,
-    completed: Completed,
-    show: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Compute the points of a window that are missing.
+def serial_evaluator(measure: MeasureFunction) -> Evaluator:
+    """An evaluator that computes tiles one after the other, in order.
 
     Args:
-        pyramid: where they are missing, and where each task's measures are put when it is done.
-        window: the points wanted.
-        completed: computes tasks. It is closed when anything ends the filling early.
-        show: is told after each task how many points have been computed.
+        measure: computes the measures of points.
+    """
+
+    def evaluate(tiles: Sequence[MissingPoints]) -> Generator[tuple[int, Array], None, None]:
+        for index, points in enumerate(tiles):
+            yield index, measure(points.xs, points.ys)
+
+    return evaluate
+
+
+def refine(
+    pyramid: Pyramid,
+    window: Window,
+    evaluator: Evaluator,
+    report: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Compute the missing points of a window.
+
+    Args:
+        pyramid: the points; measures are stored in it as soon as a tile is computed.
+        window: the points to compute.
+        evaluator: computes points; its generator is closed if the refinement stops early.
+        report: called after each tile with the number of points computed so far.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C, with what was finished kept.
+        KeyboardInterrupt: on Ctrl-C; the tiles computed so far are stored.
     """
     done = 0
     for level in _coarse_to_fine(window):
-        tasks = pyramid.tasks(level)
-        while some := list(islice(tasks, _AT_A_TIME)):
-            with closing(completed(some)) as results:
+        missing = pyramid.missing_points(level)
+        while tiles := list(islice(missing, _TILES_AT_ONCE)):
+            with closing(evaluator(tiles)) as results:
                 for index, measures in results:
-                    pyramid.put(some[index], measures)
-                    done += len(some[index])
-                    show(done)
+                    pyramid.put(tiles[index], measures)
+                    done += len(tiles[index])
+                    report(done)
 
 
-def _coarse_to_fine(window: Box) -> Iterator[Box]:
-    """The window's points on the levels before, those that have any, and at last on its own."""
+def _coarse_to_fine(window: Window) -> Iterator[Window]:
+    """The points of a window that belong to levels before, level by level, and the window."""
     levels = [window]
-    while window.level and len(levels) <= COARSER:
+    while window.level and len(levels) <= COARSER_LEVELS:
         window = window.coarser
         if not window.rows or not window.columns:
             break

@@ -1,18 +1,19 @@
-"""Tiles in a folder: a Zarr group, format 3, that other programs can read too.
+"""Tiles in a folder: a Zarr group, format 3, which other programs can read too.
 
 Level L is the array "level-L" of shape (2**L, 2**L), rows along y, whose chunks are the tiles; a
-chunk that is not there reads as nan. Zarr touches no other chunk than the one asked for, so a level
-of 2**40 by 2**40 points is a folder of a few files. What the map is of stands in the attributes of
-the group.
+chunk without a file reads as nan. Zarr accesses only the chunk that is read or written, so a level
+of 2**40 by 2**40 points is a folder of a few files. The description of the map is in the attributes
+of the group.
 
-Zarr writes a chunk to a file beside it, which then takes its place: a chunk is whole or not there,
-also after the process was killed. A chunk also has a checksum, and one that does not fit (the
-computer lost power) counts as not computed.
+Zarr writes a chunk to a temporary file, which then replaces the chunk in one step: a chunk is
+complete or absent, also after the process was killed. A chunk has a checksum; one with a wrong
+checksum, as after a power failure, counts as not computed.
 
-Several processes may have one store open, and write to it. One of them begins it
-(`talweg.explore.store_lock`). For each tile the writer locks the group's file, compares the
-description again, and keeps the points that another process has written meanwhile. Start reading
-at `TileStore`.
+Several processes may have one store open and write to it. One of them creates it
+(`talweg.explore.store_lock`). To write a tile, a process locks the file of the group, compares the
+description again, and keeps the points of the tile that another process has written meanwhile.
+
+Start reading at `TileStore`.
 """
 
 from __future__ import annotations
@@ -22,81 +23,91 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talweg._util.arrays import Array
 from talweg.error_fields import Argument
 from talweg.errors import ArgumentError, DataError
 from talweg.explore.store_difference import first_difference
-from talweg.explore.store_lock import GROUP, WAIT, FileLock, begin_group
-from talweg.explore.trainability.pyramid import TILE, Tile
+from talweg.explore.store_lock import GROUP_FILE, LOCK_TIMEOUT, FileLock, create_group
+from talweg.explore.trainability.tiles import Tile, tile_size
 
 if TYPE_CHECKING:
-    import numpy as np
     import zarr
 
 _FORMAT = 1
-"""Counts up when an older talweg could not read what this one writes."""
+"""The version of the format; it changes when older versions of talweg cannot read a new store."""
 
 
 class TileStore:
-    """The tiles of a map in a folder.
+    """The tiles of a map in a folder; see `talweg.explore.trainability.tiles.TileStorage`.
 
     Args:
-        path: the folder; it is made if it is not there.
-        about: what the map is of, as plain JSON data.
+        path: the folder; created if it is absent.
+        description: what the map is, as plain JSON data. A store with another description is an
+            error.
 
     Raises:
-        ArgumentError: if the folder holds the map of something else.
-        DataError: if it holds something else than a map, or is damaged.
-        OSError: if it cannot be made, read or written.
+        ArgumentError: if the folder is the store of another map.
+        DataError: if the folder has other content, or is damaged.
+        OSError: if it cannot be created, read or written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], about: dict[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], description: dict[str, Any]) -> None:
         import zarr
 
         self.path = Path(path)
         self._arrays: dict[int, zarr.Array[Any]] = {}
-        self._asked = json.loads(json.dumps(about))
+        self._description = json.loads(json.dumps(description))
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path} is a file; the store of a map is a folder")
-        begin_group(self.path, {"talweg": {"trainability map": _FORMAT, "about": self._asked}})
-        _require_same(_about(self.path), self._asked, self.path)
+        header = {"trainability map": _FORMAT, "about": self._description}
+        create_group(self.path, {"talweg": header})
+        self._require_same_map()
         self._group = zarr.open_group(self.path, mode="r+", zarr_format=3)
 
-    def read(self, tile: Tile) -> np.ndarray[Any, Any] | None:
-        """The measures of a tile; None if there is none, or if its file is damaged."""
+    def read(self, tile: Tile) -> Array | None:
+        """The measures of a tile; None if it has no file, or the file is damaged."""
         if tile.level not in self._arrays and not self._file_of(tile.level).exists():
             return None
         array = self._array(tile.level)
         try:
             found: Any = array[_slices(tile)]
-        except (RuntimeError, ValueError):  # what the checksum or the length of a chunk raises
+        except (RuntimeError, ValueError):  # a wrong checksum or length of a chunk
             return None
         return found  # type: ignore[no-any-return]
 
-    def write(self, tile: Tile, measures: np.ndarray[Any, Any]) -> None:
-        """Keep a tile; where it is nan, what was kept of it before.
+    def write(self, tile: Tile, measures: Array) -> None:
+        """Store a tile. Where `measures` is nan, what is stored stays.
 
         Raises:
-            ArgumentError: if the folder has become the map of something else, or another process
-                holds the lock for `talweg.explore.store_lock.WAIT` seconds.
+            ArgumentError: if the folder has become the store of another map, or another process
+                has held the lock for `talweg.explore.store_lock.LOCK_TIMEOUT` seconds.
         """
         import numpy as np
 
-        with FileLock(self.path / GROUP, wait=WAIT):
-            _require_same(_about(self.path), self._asked, self.path)
-            kept = self.read(tile) if np.isnan(measures).any() else None
-            whole = measures if kept is None else np.where(np.isnan(measures), kept, measures)
+        with FileLock(self.path / GROUP_FILE, timeout=LOCK_TIMEOUT):
+            self._require_same_map()
+            stored = self.read(tile) if np.isnan(measures).any() else None
+            whole = measures if stored is None else np.where(np.isnan(measures), stored, measures)
             self._array(tile.level)[_slices(tile)] = whole
 
+    def _require_same_map(self) -> None:
+        if difference := first_difference(self._description, _stored_description(self.path)):
+            raise ArgumentError(
+                f"{self.path} is the store of another map: {difference}",
+                repair="give another",
+                suggestion=Argument("store"),
+            )
+
     def _file_of(self, level: int) -> Path:
-        return self.path / _name(level) / GROUP
+        return self.path / _name(level) / GROUP_FILE
 
     def _array(self, level: int) -> zarr.Array[Any]:
         if level not in self._arrays:
-            there = self._file_of(level).exists()
-            self._arrays[level] = self._opened(level) if there else self._created(level)
+            exists = self._file_of(level).exists()
+            self._arrays[level] = self._open(level) if exists else self._create(level)
         return self._arrays[level]
 
-    def _created(self, level: int) -> zarr.Array[Any]:
+    def _create(self, level: int) -> zarr.Array[Any]:
         from zarr.codecs import ZstdCodec
 
         return self._group.create_array(
@@ -108,16 +119,16 @@ class TileStore:
             compressors=[ZstdCodec(level=3, checksum=True)],
         )
 
-    def _opened(self, level: int) -> zarr.Array[Any]:
+    def _open(self, level: int) -> zarr.Array[Any]:
         import zarr
 
         side = 1 << level
         try:
-            said = json.loads(self._file_of(level).read_bytes())
-            # Looked at before Zarr does: another folder could name codecs that load other code.
-            codecs = [codec["name"] for codec in said["codecs"]]
-            if codecs != ["bytes", "zstd"] or said.get("storage_transformers"):
-                raise ValueError(f"it is packed as {codecs}, not as bytes and zstd")
+            header = json.loads(self._file_of(level).read_bytes())
+            # Before Zarr opens the array: a folder from elsewhere could name codecs that run code.
+            codecs = [codec["name"] for codec in header["codecs"]]
+            if codecs != ["bytes", "zstd"] or header.get("storage_transformers"):
+                raise ValueError(f"its codecs are {codecs}, not bytes and zstd")
             array = self._group[_name(level)]
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise DataError(
@@ -142,44 +153,34 @@ def _name(level: int) -> str:
 
 
 def _chunk(level: int) -> tuple[int, int]:
-    size = min(TILE, 1 << level)
-    return size, size
+    return tile_size(level), tile_size(level)
 
 
 def _slices(tile: Tile) -> tuple[slice, slice]:
-    box = tile.box
-    return slice(box.row, box.row + box.rows), slice(box.column, box.column + box.columns)
+    own = tile.window
+    return slice(own.row, own.row + own.rows), slice(own.column, own.column + own.columns)
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """What the map in a folder is of.
+def _stored_description(path: Path) -> dict[str, Any]:
+    """The description of the map in a folder.
 
     Raises:
-        DataError: if there is none, or it cannot be understood.
+        DataError: if there is none, or it is damaged.
     """
-    file = path / GROUP
+    file = path / GROUP_FILE
     if not file.exists():
-        raise DataError(f"{path} is a folder with other things in it; give a new folder as store")
+        raise DataError(f"{path} is a folder with other files in it; give a new folder as store")
     try:
         header = json.loads(file.read_bytes())["attributes"]["talweg"]
-        version, about = header["trainability map"], header["about"]
+        version, description = header["trainability map"], header["about"]
     except (ValueError, KeyError, TypeError):
         raise DataError(
             f"{file} does not describe a trainability map of talweg, or is damaged; "
             "give a new folder as store"
         ) from None
-    if version != _FORMAT or not isinstance(about, dict):
+    if version != _FORMAT or not isinstance(description, dict):
         raise DataError(
             f"{path} is a map of format {version!r}, and this talweg reads {_FORMAT}; "
             "give a new folder as store"
         )
-    return about
-
-
-def _require_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
-    if difference := first_difference(here, there):
-        raise ArgumentError(
-            f"{path} is the map of something else: {difference}",
-            repair="give another",
-            suggestion=Argument("store"),
-        )
+    return description

@@ -1,45 +1,47 @@
-"""The trainability map: which settings train, over a plane of two of them.
+"""The trainability map: which runs converge, over a plane of two settings.
 
-`trainability_map` checks what it is given, describes it (so that a store is never mixed with that
-of something else) and fills the points (`trainability/result.py`). What is trained at a point
-is a `Plan`; `_computer` turns a plan into a function that computes points.
+`trainability_map` checks its arguments, makes a `MapSpecification` of them, and computes the points
+of the map (`talweg.explore.trainability.result`): by native code (`point_lanes.py`) or by the eager
+engine (`point_runs.py`).
 
 Source: Sohl-Dickstein, The boundary of neural network trainability is fractal, arXiv 2402.06184.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from talweg import losses
 from talweg._util.cpu_count import cores
 from talweg.errors import ArgumentError, NativeError
 from talweg.explore.tasks import completed
-from talweg.explore.trainability.axes import LAYERED, Axis, Given, axis
+from talweg.explore.trainability.axes import LAYER_SETTINGS, AxisLike, Plane, parse_axis
 from talweg.explore.trainability.mean_field import default_problem
-from talweg.explore.trainability.point_runs import Plan
-from talweg.explore.trainability.pyramid import Box, Frame, Pyramid, Task
-from talweg.explore.trainability.refinement import Completed, one_by_one
-from talweg.explore.trainability.result import TrainabilityMap, mapped
+from talweg.explore.trainability.point_runs import first_loss, run_measures
+from talweg.explore.trainability.pyramid import MissingPoints, Pyramid
+from talweg.explore.trainability.refinement import Evaluator, serial_evaluator
+from talweg.explore.trainability.result import TrainabilityMap, compute_map
+from talweg.explore.trainability.specification import MapSpecification
+from talweg.explore.trainability.tiles import TileStorage, Window
 from talweg.optim import SGD, Optimizer
-from talweg.training.eager_executor import Model, Sample
-from talweg.training.loop import Engine, Mode, Reduction, Settings
+from talweg.training.objective import Model, Sample
+from talweg.training.settings import Engine, Mode, Reduction, Settings
 from talweg.training.train import samples_of
 
 RESOLUTIONS = (8, 16384)
-"""The least and the most points along an axis."""
+"""The least and the largest number of points along an axis."""
 
 
 def trainability_map(
     make_model: Callable[[random.Random], Model] | None = None,
     data: Iterable[Sample] | None = None,
-    x: Given = ("learning_rate[0]", 1e-3, 1e6),
-    y: Given = ("learning_rate[1]", 1e-3, 1e6),
+    x: AxisLike = ("learning_rate[0]", 1e-3, 1e6),
+    y: AxisLike = ("learning_rate[1]", 1e-3, 1e6),
     *,
     resolution: int = 512,
     steps: int = 100,
@@ -55,50 +57,52 @@ def trainability_map(
     store: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> TrainabilityMap:
-    """Train one model at each point of a plane of two settings, and see which runs converge.
+    """Train a model at each point of a plane of two settings, and show which runs converge.
 
-    All runs start from the same weights and see the same data. Point i of n along an axis is
-    low + (high - low) i / n, on a logarithmic axis as a power of ten; a map of twice the
-    resolution has all points of this one. The measure of a run is that of
-    `talweg.explore.trainability.measure.convergence_measure`.
+    All runs start from the same weights and use the same data. Point i of n along an axis is
+    low + (high - low) i / n; on a logarithmic axis low and high are the decadic logarithms, and
+    the setting is 10 to that power. A map of twice the resolution contains all points of this one.
+    The measure of a run is `talweg.explore.trainability.measure.convergence_measure`.
 
     Args:
-        make_model: makes a model whose weights are drawn from the `random.Random` it gets. For
-            settings of one layer it has `layers`, a list of things with `parameters()`. Without
-            it, and without data, those of the published map (`trainability/mean_field.py`).
+        make_model: a function that makes a model, with weights drawn from the `random.Random` that
+            it is given. For settings of a single layer the model has `layers`, a list of objects
+            with `parameters()`. Without it, and without data, the problem of the published map is
+            used (`talweg.explore.trainability.mean_field`).
         data: the samples, see `train`.
-        x: the setting along x: (name, low, high) or (name, low, high, "log" or "linear"). A name
-            is "learning_rate", "initial_scale" (what the drawn weights are multiplied by), either
-            of them of one layer as in "learning_rate[0]", or a number that the optimiser has,
-            such as "momentum". Without a scale the axis is logarithmic where low is above 0 and
-            high at least ten times as large.
-        y: the setting along y, likewise.
-        resolution: how many points along each axis, a power of two from 8 to 16384.
-        steps: how many updates each run makes.
+        x: the setting along x: (name, low, high) or (name, low, high, scale), with the scale "log"
+            or "linear". The name is "learning_rate", "initial_scale" (a factor of the initial
+            weights), one of these for a single layer, as in "learning_rate[0]", or a numeric
+            setting of the optimiser, such as "momentum". Without a scale the axis is logarithmic
+            if low is above 0 and high is at least ten times as large.
+        y: the setting along y, in the same form.
+        resolution: the number of points along each axis, a power of two from 8 to 16384.
+        steps: the number of updates of each run.
         loss: a function (prediction, target) of one sample, at least 0.
         reduction: "mean" (as published) or "sum" over the samples of a step.
-        optimizer: how parameters move; SGD(lr=0.05) unless given. The axes replace its settings.
-        batch_size: how many samples a step takes; None for all of them.
-        seed: where the weights are drawn from, and the order of batches.
-        engine: "native" for many runs at once in SIMD lanes or an error, "eager" for one by one
-            by the eager engine, or "auto" for native code where that is possible; if not,
-            `fallback_reason` of the map says why.
-        mode: see `train`. A store of one mode is refused in the other: near the boundary a last
-            bit decides.
-        threads: how many threads share the runs; None for one for each core. It does not change
-            a bit.
-        executor: who does the work instead of threads here; see `sweep`.
-        store: a folder for the points. A map of the same settings that is made again with it
-            computes only what is missing: after Ctrl-C, at another resolution, for a zoom.
-        progress: show a progress bar if this is a terminal.
+        optimizer: the rule of the update; SGD(lr=0.05) unless given. The axes replace its settings.
+        batch_size: the number of samples of a step; None for all of them.
+        seed: the seed of the weights and of the order of the batches.
+        engine: "native" for many runs at once in SIMD lanes, "eager" for one run after the other by
+            the eager engine, or "auto" for native code where that is possible; where it is not,
+            `fallback_reason` of the map is the reason.
+        mode: see `train`. A store of one mode is refused in the other, because a run near the
+            boundary depends on the last bit.
+        threads: the number of threads that compute points; None for one per core. The bits do not
+            depend on it.
+        executor: computes the points in place of threads of this process; see `sweep`.
+        store: a folder for the points. A later map of the same specification with this store
+            computes only the points that are missing: after Ctrl-C, at another resolution, or in a
+            zoom.
+        progress: show a progress bar if the output is a terminal.
 
     Returns:
-        The `TrainabilityMap`; after Ctrl-C, of what was computed until then.
+        The `TrainabilityMap`; after Ctrl-C that of the points computed so far.
 
     Raises:
-        ArgumentError: if a setting makes no sense, or the store is the map of something else.
-        DataError: if there are no samples, or the store is damaged or no map.
-        NativeError: if native code is asked for, and is not possible.
+        ArgumentError: if an argument is not valid, or the store is that of another map.
+        DataError: if there are no samples, or the store is damaged or not a map.
+        NativeError: if `engine` is "native" and native code is not possible.
         OSError: if the store cannot be written.
 
     Source: Sohl-Dickstein, The boundary of neural network trainability is fractal,
@@ -113,124 +117,132 @@ def trainability_map(
         if make_model is not None or data is not None:
             raise ArgumentError("give make_model and data, or neither for the published problem")
         make_model, data = default_problem()
-    axes = axis(x, "x"), axis(y, "y")
+    plane = Plane(parse_axis(x, "x"), parse_axis(y, "y"))
     optimizer = SGD(lr=0.05) if optimizer is None else optimizer
     Settings(
-        reduction, optimizer, steps, batch_size, seed, engine, mode, None, (), progress, threads
+        reduction=reduction,
+        optimizer=optimizer,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        engine=engine,
+        mode=mode,
+        clip_norm=None,
+        callbacks=(),
+        progress=progress,
+        threads=threads,
     )
     if steps < 1:
-        raise ArgumentError(argument="steps", expected="a whole number of at least 1", got=steps)
+        raise ArgumentError(argument="steps", expected="an integer of at least 1", got=steps)
     if seed is None:
-        raise ArgumentError("seed must be a whole number, got None: all runs share their weights")
+        raise ArgumentError("seed must be an integer, got None: all runs start from one model")
     if not callable(loss):
         raise ArgumentError(f"loss must be a function (prediction, target), got {loss!r}")
-    _require_settings(axes, optimizer)
-    plan = Plan(
-        make_model, samples_of(data, "data"), axes[0], axes[1], loss, reduction, optimizer,
-        int(steps), None if batch_size is None else int(batch_size), int(seed),
-    )  # fmt: skip
-    first_loss = plan.check()
-    compute, why = _computer(plan, engine, mode, threads, executor)
-    numbers = "exact" if why or mode == "exact" else "default"
-    pyramid = Pyramid(Frame(*axes), {**_about(plan, first_loss), "numbers": numbers}, store)
-    window = Box(level, 0, 0, resolution, resolution)
-    return mapped(pyramid, window, compute, steps=plan.steps, progress=progress, why=why)
+    _require_settings(plane, optimizer)
+    specification = MapSpecification(
+        make_model=make_model,
+        samples=samples_of(data, "data"),
+        plane=plane,
+        loss=loss,
+        reduction=reduction,
+        optimizer=optimizer,
+        steps=int(steps),
+        batch_size=None if batch_size is None else int(batch_size),
+        seed=int(seed),
+    )
+    description = {**plane.description(), **specification.description(first_loss(specification))}
+    evaluator, fallback_reason = _evaluator(specification, engine, mode, threads, executor)
+    description["numbers"] = "exact" if fallback_reason or mode == "exact" else "default"
+    return compute_map(
+        Pyramid(plane, _tiles(store, description)),
+        Window(level, 0, 0, resolution, resolution),
+        evaluator,
+        steps=specification.steps,
+        progress=progress,
+        fallback_reason=fallback_reason,
+    )
 
 
-def _computer(
-    plan: Plan, engine: Engine, mode: Mode, threads: int | None, executor: Any
-) -> tuple[Completed, str]:
+def _tiles(store: str | os.PathLike[str] | None, description: dict[str, Any]) -> TileStorage | None:
+    if store is None:
+        return None
+    from talweg.explore.trainability.tile_store import TileStore  # imports Zarr
+
+    return TileStore(store, description)
+
+
+def _evaluator(
+    specification: MapSpecification, engine: Engine, mode: Mode, threads: int | None, executor: Any
+) -> tuple[Evaluator, str]:
     """What computes the points of a map, and why it is not native code; empty if it is.
 
     Raises:
-        NativeError: if native code is asked for, and is not possible.
+        NativeError: if `engine` is "native" and native code is not possible.
     """
     try:
         if engine == "eager":
             raise NativeError("the eager engine was requested")
-        return _native(plan, mode, threads, executor), ""
+        return _native_evaluator(specification, mode, threads, executor), ""
     except NativeError as reason:
         if engine == "native":
             raise NativeError.not_possible(reason) from None
-        return one_by_one(plan.measures), str(reason)
+        return serial_evaluator(partial(run_measures, specification)), str(reason)
 
 
-def _native(plan: Plan, mode: Mode, threads: int | None, executor: Any) -> Completed:
-    """Native code, by threads here or by an executor."""
-    from talweg.explore.trainability.point_lanes import PointJob  # loads NumPy and LLVM
+def _native_evaluator(
+    specification: MapSpecification, mode: Mode, threads: int | None, executor: Any
+) -> Evaluator:
+    """Native code, in threads of this process or by an executor."""
+    from talweg.explore.trainability.point_lanes import PointJob  # imports NumPy and LLVM
 
-    job = PointJob(plan, mode)
-    work = job.prepare()  # here in any case: what cannot be compiled is to be told here
+    job = PointJob(specification, mode)
+    work = job.prepare()  # in this process too: here a NativeError means another evaluator
 
-    def compute(tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
-        points = [(task.xs, task.ys) for task in tasks]
+    def evaluate(tiles: Sequence[MissingPoints]) -> Generator[tuple[int, Any], None, None]:
+        points = [(tile.xs, tile.ys) for tile in tiles]
         count = threads or cores()
         return completed(job, points, executor=executor, threads=count, prepared=work.fresh())
 
-    return compute
+    return evaluate
 
 
 def _level_of(resolution: Any) -> int:
     least, most = RESOLUTIONS
-    is_whole = isinstance(resolution, int) and not isinstance(resolution, bool)
-    if not is_whole or not least <= resolution <= most or resolution & (resolution - 1):
+    is_integer = isinstance(resolution, int) and not isinstance(resolution, bool)
+    if not is_integer or not least <= resolution <= most or resolution & (resolution - 1):
         raise ArgumentError(
             argument="resolution", expected=f"a power of two from {least} to {most}", got=resolution
         )
     return int(resolution).bit_length() - 1
 
 
-def _require_settings(axes: tuple[Axis, Axis], optimizer: Optimizer) -> None:
-    """Refuse axes that are no settings of the runs."""
-    if axes[0].name == axes[1].name:
+def _require_settings(plane: Plane, optimizer: Optimizer) -> None:
+    """Refuse axes that are not settings of the runs."""
+    if plane.x.name == plane.y.name:
         raise ArgumentError(
-            f"{axes[0].name} is the setting along x too", argument="y", repair="give another one"
+            f"{plane.y.name} is the setting along x too", argument="y", repair="give another one"
         )
-    known = _numbers_of(optimizer)
-    for which, one in zip("xy", axes, strict=True):
-        if one.setting not in (*LAYERED, *known):
+    known = [*LAYER_SETTINGS, *_numeric_settings(optimizer)]
+    for which, axis in (("x", plane.x), ("y", plane.y)):
+        if axis.setting not in known:
             raise ArgumentError(
-                f"{one.name!r} is no setting of a run with {type(optimizer).__name__}",
+                f"{axis.name!r} is no setting of a run with {type(optimizer).__name__}",
                 argument=which,
-                repair=f"there are {', '.join([*LAYERED, *known])}",
+                repair=f"there are {', '.join(known)}",
             )
-        if one.low < 0.0:
+        if axis.low < 0.0:
             raise ArgumentError(
-                f"{one.name} starts at {one.low:g}, but is at least 0", argument=which
+                f"the low end of {axis.name} must be at least 0, got {axis.low:g}", argument=which
             )
-        if one.name == "learning_rate" and callable(optimizer.lr):
+        if axis.name == "learning_rate" and callable(optimizer.lr):
             raise ArgumentError(
                 f"it varies the learning rate, but the optimiser has a schedule, {optimizer.lr!r}",
                 argument=which,
-                repair="give it a number",
+                repair="give the optimiser a number",
             )
 
 
-def _numbers_of(optimizer: Optimizer) -> list[str]:
-    """The settings of an optimiser that are numbers, but its rate."""
-    named = [f.name for f in fields(optimizer) if f.init and f.name != "lr"]
-    return [name for name in named if type(getattr(optimizer, name)) in (int, float)]
-
-
-def _about(plan: Plan, first_loss: float) -> dict[str, Any]:
-    """What a map is of: two maps with the same description have the same points.
-
-    Functions have no content that could be compared. The loss of the first step stands for the
-    model and the loss function: it changes with any of their equations.
-    """
-    return {
-        "steps": plan.steps,
-        "reduction": plan.reduction,
-        "loss": getattr(plan.loss, "__qualname__", type(plan.loss).__name__),
-        "optimizer": repr(plan.optimizer),
-        "batch_size": plan.batch_size,
-        "seed": plan.seed,
-        "samples": len(plan.samples),
-        "data": _digest([(list(inputs), target) for inputs, target in plan.samples]),
-        "weights": _digest([p.data for p in plan.model().parameters()]),
-        "first_loss": first_loss.hex(),
-    }
-
-
-def _digest(data: Any) -> str:
-    return hashlib.sha256(repr(data).encode()).hexdigest()[:16]
+def _numeric_settings(optimizer: Optimizer) -> list[str]:
+    """The numeric settings of an optimiser, without its learning rate."""
+    names = [f.name for f in fields(optimizer) if f.init and f.name != "lr"]
+    return [name for name in names if type(getattr(optimizer, name)) in (int, float)]

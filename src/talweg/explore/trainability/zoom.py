@@ -1,153 +1,128 @@
-"""Going deeper and deeper into a map at one point: the maps that an animation is made of.
+"""The windows of zooms into a map.
 
-The point keeps its place in the picture, so the window never leaves the map, and each window has
-room for the one after it. Start reading at `dive`.
+`window_around` is the window of one zoom. `zoom_windows` are those of an animation, each at twice
+the scale of the one before: the point to zoom into has the same position in all of them, so each
+window contains the next one. `find_zoom_target` chooses such a point.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from talweg.error_fields import Argument
-from talweg.errors import ArgumentError
-from talweg.explore.trainability.measure import busiest_point
-from talweg.explore.trainability.pyramid import Box
-from talweg.explore.trainability.result import TrainabilityMap, mapped
+from talweg._util.arrays import Array
+from talweg.explore.trainability.boundary import densest_boundary_point
+from talweg.explore.trainability.tiles import Window
 
-_LOOK = 64
-"""How many points the small maps have along each axis that look for the boundary."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """One map on the way down.
-
-    Attributes:
-        map: the map.
-        point: where the point to which the way leads is in it, (row, column) in points.
-    """
-
-    map: TrainabilityMap
-    point: tuple[float, float]
+_SEARCH_SIZE = 64
+"""The number of points along each axis of the small maps in which a target is searched for."""
 
 
-def dive(
-    whole: TrainabilityMap,
-    x: float | None = None,
-    y: float | None = None,
-    doublings: int = 6,
-    *,
-    progress: bool = False,
-) -> list[Key]:
-    """Maps around one point, each at twice the scale of the one before; the first is `whole`.
+def window_around(row: int, column: int, size: int, level: int) -> Window:
+    """A square window around a point, inside the map.
+
+    It starts at a multiple of a 64th of its size, so that windows of close points share tiles.
 
     Args:
-        whole: where the way begins.
-        x: the setting along x at the point; None for `busy_place`.
-        y: the setting along y, likewise.
-        doublings: how many maps to make.
-        progress: show a progress bar for each if this is a terminal.
+        row: the point along y.
+        column: the point along x.
+        size: the number of points of the window along each axis.
+        level: the level of the point and of the window.
+
+    >>> window_around(row=500, column=3, size=64, level=9)
+    Window(level=9, row=448, column=0, rows=64, columns=64)
+    """
+    grain = max(1, size // 64)
+
+    def start(middle: int) -> int:
+        return min(max((middle - size // 2) // grain * grain, 0), (1 << level) - size)
+
+    return Window(level, start(row), start(column), size, size)
+
+
+def zoom_windows(
+    window: Window, row: int, column: int, doublings: int
+) -> list[tuple[Window, tuple[float, float]]]:
+    """Windows at increasing scale in which a point has the same position.
+
+    Args:
+        window: the first window.
+        row: the point along y, on the level `doublings` levels after that of `window`; it is
+            inside of `window`.
+        column: the point along x, on that level.
+        doublings: how many windows follow the first.
 
     Returns:
-        `doublings` + 1 maps; after Ctrl-C those that were finished.
+        Pairs (window, position of the point in it as (row, column)).
 
-    Raises:
-        ArgumentError: if the point is not in `whole`, only one of x and y is given, there is no
-            boundary to look at, or floats cannot tell such close points apart.
+    >>> for part, point in zoom_windows(Window(5, 0, 0, 32, 32), 37, 80, 2):
+    ...     print(part.level, part.row, part.column, point)
+    5 0 0 (9.25, 20.0)
+    6 9 20 (9.5, 20.0)
+    7 28 60 (9.0, 20.0)
     """
-    window, deepest = whole.window, whole.window.level + doublings
-    frame = whole.pyramid.frame
-    if deepest > frame.finest_level:
-        raise ArgumentError(
-            f"{doublings} lead to level {deepest}, but floats can tell points of these axes apart "
-            f"up to level {frame.finest_level}",
-            argument="doublings",
-        )
-    if x is not None and y is not None:
-        row, column = frame.y.index(y, deepest), frame.x.index(x, deepest)
-    elif x is None and y is None:
-        row, column = busy_place(whole, doublings)
-    else:
-        raise ArgumentError("give both x and y of the point to zoom into, or neither")
-    from_row = (row >> doublings) - window.row
-    from_column = (column >> doublings) - window.column
-    if not (0 <= from_row < window.rows and 0 <= from_column < window.columns):
-        raise ArgumentError(
-            f"the point is not in this map, which shows {frame.x.name} from {whole.x[0]:g} to "
-            f"{whole.x[-1]:g} and {frame.y.name} from {whole.y[0]:g} to {whole.y[-1]:g}"
-        )
-    keys: list[Key] = []
+    first_row, first_column = (row >> doublings) - window.row, (column >> doublings) - window.column
+    windows = []
     for k in range(doublings + 1):
-        left = doublings - k
-        box = replace(
+        finer = doublings - k  # how many levels the point is finer than this window
+        part = replace(
             window,
             level=window.level + k,
-            row=(row >> left) - from_row,
-            column=(column >> left) - from_column,
+            row=(row >> finer) - first_row,
+            column=(column >> finer) - first_column,
         )
-        found = whole if not k else _at(whole, box, progress)
-        if found.finished < 1.0:
-            break
-        part = 1 << left
-        keys.append(Key(found, (row / part - box.row, column / part - box.column)))
-    if not keys:
-        raise ArgumentError(
-            "this map is not finished, and a zoom begins with a whole one; make it again with the "
-            "same store"
-        )
-    return keys
+        scale = 1 << finer
+        windows.append((part, (row / scale - part.row, column / scale - part.column)))
+    return windows
 
 
-def busy_place(whole: TrainabilityMap, doublings: int) -> tuple[int, int]:
-    """A point with much boundary around it at every doubling: (row, column) of the deepest level.
+def find_zoom_target(
+    window: Window,
+    converged: Array,
+    doublings: int,
+    converged_in: Callable[[Window], Array],
+) -> tuple[int, int] | None:
+    """A point that has much boundary around it at every doubling of the scale.
 
-    It begins at the busiest point of the boundary (`busiest_point`) and goes on to that of a
-    small map around it, at twice the scale each time, where noise beside the boundary is welcome.
+    The search starts at the point of `window` with the most boundary around it
+    (`densest_boundary_point`). At each doubling it continues with that of a small map around the
+    last point, at twice the scale, where noise beside the boundary counts too.
 
-    Raises:
-        ArgumentError: if there is no boundary.
-        KeyboardInterrupt: on Ctrl-C.
+    Args:
+        window: the window of the whole zoom.
+        converged: the outcomes in it.
+        doublings: how often the scale doubles.
+        converged_in: computes the outcomes in a small window.
+
+    Returns:
+        (row, column) on the level `doublings` levels after that of `window`; None if there is no
+        boundary in `window`.
     """
-    window = whole.window
-    found = busiest_point(whole.converged)
+    found = densest_boundary_point(converged)
     if found is None:
-        raise ArgumentError(
-            "there is no boundary in this map to zoom into",
-            repair="give a point with",
-            suggestion=Argument("x and y"),
-        )
+        return None
     row, column = window.row + found[0], window.column + found[1]
+    size = min(_SEARCH_SIZE, window.rows)
     for level in range(window.level + 1, window.level + doublings + 1):
         row, column = 2 * row, 2 * column
-        size = min(_LOOK, window.rows)
-        box = Box(level, _inside(row, size, level), _inside(column, size, level), size, size)
-        small = _at(whole, box, False)
-        if small.finished < 1.0:  # Ctrl-C: there is no way down yet that could be kept
-            raise KeyboardInterrupt
-        around = busiest_point(small.converged, rough=True)
-        if around is not None:  # else the boundary is between two points here: straight on
-            row, column = box.row + around[0], box.column + around[1]
-    # Small steps may have led out of the picture that the way began with.
+        count = (1 << level) - size + 1  # of windows of this size, along each axis
+        small = Window(
+            level,
+            _clamp(row - size // 2, 0, count),
+            _clamp(column - size // 2, 0, count),
+            size,
+            size,
+        )
+        inside = densest_boundary_point(converged_in(small), rough=True)
+        if inside is not None:  # else the boundary passes between the points of this level
+            row, column = small.row + inside[0], small.column + inside[1]
+    # The steps may have led out of the first window.
     return (
-        _clamped(row, window.row << doublings, window.rows << doublings),
-        _clamped(column, window.column << doublings, window.columns << doublings),
+        _clamp(row, window.row << doublings, window.rows << doublings),
+        _clamp(column, window.column << doublings, window.columns << doublings),
     )
 
 
-def _at(whole: TrainabilityMap, box: Box, progress: bool) -> TrainabilityMap:
-    return mapped(
-        whole.pyramid,
-        box,
-        whole.completed,
-        steps=whole.steps,
-        progress=progress,
-        why=whole.fallback_reason,
-    )
-
-
-def _inside(middle: int, size: int, level: int) -> int:
-    return _clamped(middle - size // 2, 0, (1 << level) - size + 1)
-
-
-def _clamped(i: int, first: int, count: int) -> int:
+def _clamp(i: int, first: int, count: int) -> int:
+    """The index nearest to i among `count` indices from `first` on."""
     return min(max(i, first), first + count - 1)
