@@ -35,7 +35,7 @@ again = tw.MLP(3, [4, 4, 1], rng=random.Random(42))
 history = tw.train(again, tw.lesson_data(), optimizer=tw.SGD(lr=0.05), steps=50)
 print("the same weights by tw.train:", again.state_dict() == model.state_dict())
 
-# Its last section: four learning rates side by side.
+# Its last section: four learning rates.
 result = tw.sweep(
     lambda rng: tw.MLP(3, [4, 4, 1], rng=rng),
     tw.lesson_data(),

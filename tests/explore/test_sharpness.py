@@ -560,8 +560,9 @@ def test_along_the_lesson(run, tmp_path):
     code, out, err = run("sharpness --lr 0.1 --along")
     assert (code, err) == (0, "")
     assert "Along 50 steps the largest was 24.5042, at step 6\n" in out
-    above = "Above 20, unstable at this learning rate: 2 of 51 measurements, first at step 2"
-    assert f"{above}\n" in out
+    assert (
+        "Above 20, unstable at this learning rate: 2 of 51 measurements, first at step 2\n" in out
+    )
     assert "Verdict: converged to 0.01189\n" in out
     assert (tmp_path / "talweg-sharpness.png").read_bytes()[:4] == b"\x89PNG"
 

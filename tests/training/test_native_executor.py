@@ -567,7 +567,7 @@ class InPython(optim.Optimizer):
         (NotZero, "compares a number"),
         (Counting, "Counting gives another result when update"),
         (Drawing, "Drawing gives another result when update"),
-        (MoreState, "2 numbers to remember; initial_state.. has 0"),
+        (MoreState, "a state of 2 numbers, but initial_state.. has 0"),
         (InPython, "the optimiser cannot be compiled"),
     ],
 )

@@ -64,9 +64,9 @@ def test_a_large_batch_is_cut_into_chunks_for_threads(monkeypatch):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_chunks_agree_with_the_eager_engine(settings):
     native, weights = trained(threads=2, **settings)
-    eager, wanted = trained(**{**settings, "engine": "eager"})
+    eager, expected = trained(**{**settings, "engine": "eager"})
     assert native.losses == pytest.approx(eager.losses, rel=1e-11, nan_ok=True)
-    assert weights == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    assert weights == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert native.status == eager.status
 
 
@@ -78,10 +78,10 @@ def test_small_steps_use_one_thread(monkeypatch):
 
 
 def test_exact_mode_has_the_bits_of_the_eager_engine_with_any_number_of_threads():
-    wanted, weights = trained(count=101, engine="eager", steps=5)
+    expected, weights = trained(count=101, engine="eager", steps=5)
     for threads in (1, 4):
         exact, moved = trained(count=101, mode="exact", threads=threads, steps=5)
-        assert (exact.losses, moved) == (wanted.losses, weights)
+        assert (exact.losses, moved) == (expected.losses, weights)
 
 
 def test_ctrl_c_between_chunks_leaves_history_and_weights_of_the_same_step(monkeypatch):
@@ -99,8 +99,8 @@ def test_ctrl_c_between_chunks_leaves_history_and_weights_of_the_same_step(monke
     assert history.status == "interrupted"
     assert 0 < history.steps < 9
     monkeypatch.setattr(trainer, "ThreadPoolExecutor", Pool.__base__)
-    again, wanted = trained(threads=2, steps=history.steps)
-    assert (again.losses, wanted) == (history.losses, weights)
+    again, expected = trained(threads=2, steps=history.steps)
+    assert (again.losses, expected) == (history.losses, weights)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])

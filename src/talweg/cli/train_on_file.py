@@ -37,7 +37,7 @@ from talweg.metrics import predicted_class
 from talweg.training.history import History
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from talweg.plotting.figure import Axes
 
 
 def train_on_file(

@@ -162,7 +162,7 @@ def lowest_index(smoothed: Sequence[float], first: int) -> int:
 
 
 def end_of_descent(smoothed: Sequence[float], first: int) -> int:
-    """The first index at which 98 % of the fall from `first` to the lowest loss have been made.
+    """The first index at which 98 % of the fall from `first` to the lowest loss has been made.
 
     >>> end_of_descent([5.0, 4.0, 1.05, 1.02, 1.0, 6.0], first=0)
     2

@@ -54,7 +54,7 @@ class RangeTest:
     The suggestions are learning rates to try first, for example with `tw.sweep`; none is applied.
     They are found by three rules from the smoothed losses, where s is the smoothing. The first
     round(2 s / (1 - s)) smoothed losses are left out, because they are means of few losses. The
-    descent ends at the first step at which 98 % of the fall to the lowest smoothed loss have been
+    descent ends at the first step at which 98 % of the fall to the lowest smoothed loss has been
     made.
 
     * "steepest": the rate at the steepest fall of the lowest smoothed loss so far, over

@@ -21,10 +21,9 @@ from talweg._util.atomic_files import write_whole
 from talweg._util.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from talweg.plotting.figure import Axes
 
 Status: TypeAlias = Literal["running", "finished", "stopped early", "diverged", "interrupted"]
-
 
 ADVICE = "try a smaller learning rate or clip_norm"
 """What to try after a run that diverged; its verdict ends with it."""

@@ -18,7 +18,7 @@ import numpy as np
 from talweg.compiler import pipeline
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.buffers import Batches
-from talweg.compiler.runtime.lane_trainer import Swept
+from talweg.compiler.runtime.lane_trainer import LaneRuns
 from talweg.errors import CompilerError, NativeError, TalwegError
 from talweg.training.batches import batches_of
 from talweg.training.model_program import ModelProgram
@@ -75,7 +75,7 @@ class LaneExecutor:
         seed: int | None = None,
         target: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Swept:
+    ) -> LaneRuns:
         """Train models.
 
         Args:

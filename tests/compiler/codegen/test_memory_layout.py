@@ -1,4 +1,4 @@
-"""The memory of native functions: both sides find element (i, j) of an array in the same place."""
+"""The memory of native functions: both sides compute the same address of element (i, j)."""
 
 import ctypes
 import itertools

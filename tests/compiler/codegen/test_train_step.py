@@ -1,57 +1,28 @@
 """Training steps of a tiny program with both lane strategies, against a loop in NumPy."""
 
-import ast
 import itertools
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from native_functions import NativeFunction
+from tiny_training import CODE, MODEL_LANES, SAMPLE_LANES, SAMPLES, START, TAPE
 
 import talweg as tw
 from talweg.compiler import pipeline
-from talweg.compiler.codegen.builder import DOUBLE, I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
 from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.codegen.train_step import TrainStep, training_functions
-from talweg.compiler.codegen.training_spec import training_layout
-from talweg.compiler.frontend.trace import trace
-from talweg.compiler.passes.find_loops import find_loops
-from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import lane_trainer, llvm, trainer
 from talweg.compiler.runtime.buffers import (
     Batches,
-    Memory,
     native_function,
     packed_samples,
     training_memory,
     write_batches,
 )
-from talweg.optim import apply_update
-
-START = np.array([0.5, -0.25, 0.125, 0.75])
-"""Three parameters that are trained, and one that is not."""
-
-SAMPLES = np.random.default_rng(3).normal(size=(11, 3))
-"""Two inputs and a target."""
-
-
-def tape():
-    w = [tw.Value(x) for x in START]
-
-    def loss(x):
-        error = w[0] * x[0] + w[1] * x[1] + w[2] * w[3] - x[2]
-        return error * error
-
-    traced = trace(loss, SAMPLES[0].tolist())
-    assert list(traced.parameters) == w
-    return traced.tape
-
-
-TAPE = tape()
-CODE = schedule(find_loops(TAPE))
 
 
 def gradient(w, batch):
@@ -187,101 +158,7 @@ def test_model_lanes(monkeypatch, lanes, blocks, batches, optimizer):
         np.testing.assert_allclose(swept.weights[k], last, rtol=1e-12)
 
 
-# ---- parts of a step -----------------------------------------------------------------------------
-
-SAMPLE_LANES = trainer.spec_for(
-    CODE, SAMPLES, parameters=4, update=tw.Adam(0.1).update, state_size=2, trained=3, mean=True,
-)  # fmt: skip
-MODEL_LANES = lane_trainer.spec_for(
-    CODE, SAMPLES, parameters=4, update=lambda _: tw.Adam(0.1).update, state_size=2,
-    range_ends=[1, 3], scheduled=True,
-)  # fmt: skip
-SPECS = {
-    "sample lanes": (replace(SAMPLE_LANES, exact=True), SampleLanes),
-    "model lanes": (replace(MODEL_LANES, exact=True), ModelLanes),
-}
-
-
-@pytest.fixture(params=SPECS)
-def updated(request):
-    """The update alone as a function of memory: `updated(fill)` is the memory after it."""
-    spec, strategy = SPECS[request.param]
-    table, first, factor = Parameter("table", PTR), Parameter("first", I64), Parameter("x", DOUBLE)
-    f = Module(exact=True).function("update", [table, Parameter("steps", I64), first, factor])
-    step = TrainStep(spec, f, strategy, [])
-    step.lanes.start()
-    factor = step.values.broadcast(f.parameters["x"])
-    failed = step.update(f.i64(1), f.parameters["first"], factor)
-    ones, zeros = step.values.constant(1.0), step.values.constant(0.0)
-    step.store("alive", step.values.select(failed, ones, zeros))
-    f.ret()
-    native = NativeFunction(f)
-
-    def run(fill, first, factor):
-        memory = Memory(training_layout(spec), {"lane_batches": 1, "steps": 2})
-        fill(spec, memory)
-        native(memory.address, 2, first, factor)
-        return spec, memory
-
-    return run
-
-
-def numbers(spec, array):
-    """The rows of an array as (parameters, models)."""
-    return array.reshape(-1, spec.models)
-
-
-def fill(spec, memory):
-    rng = np.random.default_rng(5)
-    for name in ("parameters", "gradient"):
-        memory[name][:] = rng.uniform(0.5, 2.0, memory[name].shape)
-    memory["rates"][:, 1] = rng.uniform(0.1, 0.2, memory["rates"][:, 1].shape)
-
-
-def test_the_update_is_that_of_optim_for_every_strategy(updated):
-    spec, memory = updated(fill, 4, 0.5)
-    p, m, v = (numbers(spec, memory["parameters"][0, n])[:3] for n in range(3))
-    g = numbers(spec, memory["gradient"])[:3] * 0.5
-    after = [numbers(spec, memory["next_parameters"][n])[:3] for n in range(3)]
-    rates = np.repeat(memory["rates"][0, 1], [1, 2] if len(spec.range_ends) == 2 else [3], axis=0)
-    for k in range(spec.models):
-        states = list(zip(m[:, k].tolist(), v[:, k].tolist(), strict=True))
-        given = (p[:, k].tolist(), g[:, k].tolist(), states, rates[:, k].tolist())
-        expected = apply_update(tw.Adam(0.1).update, *given, 5.0)
-        found = [(x[k], (y[k], z[k])) for x, y, z in zip(*after, strict=True)]
-        assert found == list(expected)
-    assert not memory["alive"].any()
-
-
-def test_parameters_that_are_not_trained_stay(updated):
-    spec, memory = updated(fill, 4, 1.0)
-    before = numbers(spec, memory["parameters"][0, 0])[3]
-    assert numbers(spec, memory["next_parameters"][0])[3].tolist() == before.tolist()
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["gradient", "parameters"])
-def test_a_number_that_is_not_finite_fails_the_update_of_its_model(updated, name, bad):
-    def spoil(spec, memory, parameter=1):
-        fill(spec, memory)
-        array = memory["gradient"] if name == "gradient" else memory["parameters"][0, 0]
-        numbers(spec, array)[parameter, -1] = bad
-
-    spec, memory = updated(spoil, 4, 1.0)
-    assert memory["alive"][0].tolist() == [0.0] * (spec.models - 1) + [1.0]
-    _, memory = updated(lambda *given: spoil(*given, parameter=3), 4, 1.0)
-    assert not memory["alive"].any()  # that parameter is not trained
-
-
-def test_native_code_applies_an_optimisers_equation_in_one_place():
-    compiler, places = Path(pipeline.__file__).parent, []
-    for path in sorted(compiler.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and len(node.args) == 5 and not node.keywords:
-                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                if name in ("update", "equation"):
-                    places.append(str(path.relative_to(compiler)))
-    assert places == ["codegen/train_step.py"]
+# ---- packed batches ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -330,8 +207,8 @@ def test_steps_of_a_run_may_be_taken_in_several_calls():
         memory["rates"][:] = 0.01
         memory["alive"][:] = 1.0
         memory["target"][:] = -np.inf
-        for begin, end in itertools.pairwise(cuts):
-            run(memory.address, 0, 2, begin, end, 1, 9)
+        for start, stop in itertools.pairwise(cuts):
+            run(memory.address, 0, 2, start, stop, 1, 9)
         found.append(memory)
     one, several = found
     for name in ("losses", "parameters", "recorded", "alive"):

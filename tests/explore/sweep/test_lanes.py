@@ -418,7 +418,7 @@ def test_runs_are_made_on_demand():
 
 
 def test_ctrl_c_keeps_the_runs_that_were_finished(monkeypatch):
-    monkeypatch.setattr(lane_trainer, "_SLICE", 1e-9)  # one group at a time
+    monkeypatch.setattr(lane_trainer, "_SLICE", 1e-9)  # one lane batch at a time
 
     class Bar:
         def __init__(self, *_):

@@ -77,7 +77,7 @@ def test_scale(given, scale):
         (("momentum", "0", 1.0), "finite numbers, got '0'"),
         (("momentum", 0.0, True), "finite numbers, got True"),
         (("momentum", -1e308, 1e308), "from a low number to a higher one"),
-        (("momentum", 0.0, 1.0, "log"), "the low end of a logarithmic axis must be above 0"),
+        (("momentum", 0.0, 1.0, "log"), "must start above 0"),
         (("momentum", 0.0, 1.0, "square"), '"log" or "linear"'),
     ],
 )

@@ -165,21 +165,21 @@ def test_the_published_map_equals_that_of_numpy():
 
 @pytest.mark.parametrize("how", ["threads=1", "threads=5", "pool", "coarse first", "two halves"])
 def test_the_bits_do_not_depend_on_how_points_are_computed(how, tmp_path):
-    asked = {"steps": 30, "engine": "native", "x": ("learning_rate", 0.1, 1e4)}
-    whole = tw.trainability_map(MAKE, DATA, y=("momentum", 0, 1), resolution=128, **asked)
-    asked |= {"y": ("momentum", 0, 1), "store": tmp_path / "map"}
+    settings = {"steps": 30, "engine": "native", "x": ("learning_rate", 0.1, 1e4)}
+    whole = tw.trainability_map(MAKE, DATA, y=("momentum", 0, 1), resolution=128, **settings)
+    settings |= {"y": ("momentum", 0, 1), "store": tmp_path / "map"}
     if how == "pool":
         with ThreadPoolExecutor(3) as pool:
-            other = tw.trainability_map(MAKE, DATA, resolution=128, executor=pool, **asked)
+            other = tw.trainability_map(MAKE, DATA, resolution=128, executor=pool, **settings)
     elif how == "coarse first":
-        tw.trainability_map(MAKE, DATA, resolution=16, **asked)
-        other = tw.trainability_map(MAKE, DATA, resolution=128, **asked)
+        tw.trainability_map(MAKE, DATA, resolution=16, **settings)
+        other = tw.trainability_map(MAKE, DATA, resolution=128, **settings)
     elif how == "two halves":
-        tw.trainability_map(MAKE, DATA, resolution=64, **asked).zoom(x=300.0, y=0.3)
-        other = tw.trainability_map(MAKE, DATA, resolution=128, **asked)
+        tw.trainability_map(MAKE, DATA, resolution=64, **settings).zoom(x=300.0, y=0.3)
+        other = tw.trainability_map(MAKE, DATA, resolution=128, **settings)
     else:
         threads = int(how.removeprefix("threads="))
-        other = tw.trainability_map(MAKE, DATA, resolution=128, threads=threads, **asked)
+        other = tw.trainability_map(MAKE, DATA, resolution=128, threads=threads, **settings)
     assert other.measure.tolist() == whole.measure.tolist()
     assert other.fallback_reason == ""
 
@@ -212,12 +212,12 @@ def test_the_eager_engine_computes_what_native_code_cannot_and_the_reason_is_giv
         def __call__(self, x):
             return self.model(x) * (1.0 + self.model.parameters()[0].data)
 
-    asked = {"resolution": 8, "steps": 3}
-    found = tw.trainability_map(ReadsData, DATA, **asked)
-    eager = tw.trainability_map(ReadsData, DATA, engine="eager", **asked)
+    settings = {"resolution": 8, "steps": 3}
+    found = tw.trainability_map(ReadsData, DATA, **settings)
+    eager = tw.trainability_map(ReadsData, DATA, engine="eager", **settings)
     assert "reads .data" in found.fallback_reason
     assert found.zoom(x=1.0, y=1.0).fallback_reason == found.fallback_reason
     assert eager.fallback_reason == "the eager engine was requested"
     assert found.measure.tolist() == eager.measure.tolist()
     with pytest.raises(NativeError, match=r"reads \.data"):
-        tw.trainability_map(ReadsData, DATA, engine="native", **asked)
+        tw.trainability_map(ReadsData, DATA, engine="native", **settings)

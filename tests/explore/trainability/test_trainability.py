@@ -91,10 +91,10 @@ def test_arguments_that_are_not_valid(settings, message):
 def test_integers_of_numpy(tmp_path):
     make_model, data = default_problem(2)
     plain = {"steps": 5, "batch_size": 2, "seed": 3}
-    asked = {"resolution": 8, "engine": "native", "store": tmp_path / "map"}
+    settings = {"resolution": 8, "engine": "native", "store": tmp_path / "map"}
     of_numpy = {name: np.int64(x) for name, x in plain.items()}
-    first = trainability_map(make_model, data, **asked, **of_numpy)
-    assert trainability_map(make_model, data, **asked, **plain).measure.tolist() == (
+    first = trainability_map(make_model, data, **settings, **of_numpy)
+    assert trainability_map(make_model, data, **settings, **plain).measure.tolist() == (
         first.measure.tolist()
     )
 

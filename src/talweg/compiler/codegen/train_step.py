@@ -1,6 +1,6 @@
 """Training steps as a native function.
 
-    run(table, first_batch, end_batch, ...)   steps of some lane batches, one after the other
+    run(table, first_batch, stop_batch, ...)  steps of some lane batches, one after the other
       train(table, lane_batch, ...)           steps of one of them, until the runs have ended
         pack                                  copy the samples of a batch to where blocks read them
         accumulate                            forward and backward for the blocks of the batch
@@ -21,24 +21,22 @@ Start reading at `training_functions`, then `TrainStep.step`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from talweg.compiler.codegen.builder import I64, PTR, FunctionBuilder, Index, Module, Parameter
 from talweg.compiler.codegen.lane_strategy import Batch, LaneStrategy
-from talweg.compiler.codegen.memory_layout import ArrayView, open_arrays
+from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.number_builder import NumberBuilder
-from talweg.compiler.codegen.operations import TracedNumber, name_of
+from talweg.compiler.codegen.parameter_update import ParameterUpdate
+from talweg.compiler.codegen.run_records import RunRecords
 from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.intrinsics.builder_protocol import Name
-from talweg.errors import OperationError
-from talweg.optim import Update
 
 _TABLE = Parameter("table", PTR, noalias=True)  # noalias: the table is never written to
 _STEP, _FIRST = Parameter("step", I64), Parameter("first", I64)
-_RANGE = (Parameter("begin", I64), Parameter("end", I64), _FIRST)
+_RANGE = (Parameter("start", I64), Parameter("stop", I64), _FIRST)
 
 
 def training_functions(spec: TrainingSpec) -> str:
@@ -48,10 +46,10 @@ def training_functions(spec: TrainingSpec) -> str:
         spec: the specification.
 
     Returns:
-        The text of a module. `train(table, begin, end, first)` takes the steps from `begin` to
-        before `end` of one model; the optimiser counts them from `first`, which is step 0.
-        `run(table, first_batch, end_batch, begin, end, first, steps)` does so for the lane batches
-        from `first_batch` to before `end_batch`, where `steps` is a dimension of the layout.
+        The text of a module. `train(table, start, stop, first)` takes the steps from `start` to
+        before `stop` of one model; the optimiser counts them from `first`, which is step 0.
+        `run(table, first_batch, stop_batch, start, stop, first, steps)` does so for the lane
+        batches from `first_batch` to before `stop_batch`; `steps` is a dimension of the layout.
         If batches have chunks: `pack(table, s)`, `chunk(table, s, k)` for each chunk k and
         `finish(table, s, first)` take step s.
     """
@@ -84,14 +82,14 @@ def training_functions(spec: TrainingSpec) -> str:
 
 def _append_run(module: Module, train: FunctionBuilder) -> None:
     """The function that trains some lane batches."""
-    batches = (Parameter("first_batch", I64), Parameter("end_batch", I64))
+    batches = (Parameter("first_batch", I64), Parameter("stop_batch", I64))
     run = module.function("run", [_TABLE, *batches, *_RANGE, Parameter("steps", I64)])
-    table, first_batch, end_batch, *steps = run.parameters.values()
+    table, first_batch, stop_batch, *steps = run.parameters.values()
 
     def lane_batch(i: Name) -> None:
         run.call(train, table, run.iadd(first_batch, i), *steps)
 
-    run.for_range(run.isub(end_batch, first_batch), lane_batch)
+    run.for_range(run.isub(stop_batch, first_batch), lane_batch)
     run.ret()
 
 
@@ -117,38 +115,37 @@ class TrainStep:
         self.spec = spec
         self.function = function
         self.arrays = open_arrays(function, spec.layout, given["table"], known)
-        self.lane_batch: Index = given.get("lane_batch", 0)
-        self.lanes = strategy(spec, function, self.arrays, self.lane_batch, blocks)
+        lane_batch = given.get("lane_batch", 0)
+        self.lanes = strategy(spec, function, self.arrays, lane_batch, blocks)
         self.values = self.lanes.values
-        self.rows = self.lanes.rows
-        self._records: dict[str, Name] = {}
+        self.records = RunRecords(self.lanes)
 
     # ---- the functions --------------------------------------------------------------------------
 
     def append_loop(self, phases: Sequence[FunctionBuilder]) -> None:
-        """Steps from `begin` to before `end`, until the run of each model has ended.
+        """Steps from `start` to before `stop`, until the run of each model has ended.
 
         Args:
             phases: the functions `pack`, `chunk` and `finish` if batches have chunks; else none.
         """
         f = self.function
-        begin, end, first = (f.parameters[x] for x in ("begin", "end", "first"))
+        start, stop, first = (f.parameters[x] for x in ("start", "stop", "first"))
 
         def take(i: Name) -> None:
-            s = f.iadd(begin, i)
+            s = f.iadd(start, i)
             if phases:
                 self._call_phases(phases, s, first)
             else:
                 self.step(s, first)
 
         def goes_on(_: Name) -> Name:
-            return self.values.any(self.alive())
+            return self.values.any(self.records.alive())
 
         self.lanes.start()
         if not phases:
-            self._load_records()
-        f.for_range(f.isub(end, begin), take, condition=goes_on)
-        self._store_records()
+            self.records.load()
+        f.for_range(f.isub(stop, start), take, condition=goes_on)
+        self.records.store()
         self.lanes.stop()
         f.ret()
 
@@ -197,14 +194,13 @@ class TrainStep:
         """Loss, update, and for each model whether its parameters move and its run goes on."""
         b = self.values
         loss = b.mul(self.lanes.loss_sum(batch), b.broadcast(batch.weight))
-        alive = self.alive()
-        self.record(s, loss, alive)
+        self.records.add_loss(s, loss)
         self.lanes.reduce_gradient()
-        failed = b.mask_or(self.update(s, first, self.clip_factor()), b.not_finite(loss))
+        failed = b.mask_or(ParameterUpdate(self.lanes, s, first).append(), b.not_finite(loss))
+        alive = self.records.alive()
         moved = b.mask_and(alive, b.mask_not(failed))
-        self.lanes.accept(moved, b.mask_and(alive, failed))
-        goes_on = self.above_target(moved, loss) if self.spec.has_target else moved
-        self.store("alive", b.select(goes_on, b.constant(1.0), b.constant(0.0)))
+        self.lanes.accept(moved, diverged=b.mask_and(alive, failed))
+        self.records.finish(moved, loss)
 
     def batch(self, s: Name) -> Batch:
         """The number of samples of a step, and their weights."""
@@ -260,185 +256,3 @@ class TrainStep:
             return first, size
         in_block = f.icmp("lt", i, f.imul(f.isdiv(count, size), size))
         return f.iselect(in_block, first, alone), f.iselect(in_block, size, 1)
-
-    # ---- clipping and the update ----------------------------------------------------------------
-
-    def clip_factor(self) -> Name | None:
-        """The factor that scales the gradient to `clip_norm`; 1.0 if it is not longer.
-
-        The derivatives are divided by the largest of them, so that their squares are finite.
-        """
-        lanes, b, rows = self.lanes, self.values, self.rows
-        if self.spec.clip_norm is None:
-            return None
-        limit, one = b.constant(self.spec.clip_norm), b.constant(1.0)
-        largest = lanes.row_max(
-            self.fold_gradient(
-                lambda so_far, g: rows.select(rows.lt(so_far, rows.abs(g)), rows.abs(g), so_far)
-            )
-        )
-        inverse = lanes.spread(b.div(one, largest))
-
-        def add_square(so_far: Name, g: Name) -> Name:
-            part = rows.mul(g, inverse)
-            return rows.add(so_far, rows.mul(part, part))
-
-        squares = lanes.row_sum(self.fold_gradient(add_square))
-        length = b.mul(largest, b.sqrt(squares))
-        return b.select(b.lt(limit, length), b.div(limit, length), one)
-
-    def fold_gradient(self, combine: Callable[[Name, Name], Name]) -> Name:
-        """A row that combines all trained rows of the gradient, from a row of zeros."""
-        f, b, gradient = self.function, self.rows, self.arrays["gradient"]
-        total = f.alloca(b.number_type)
-        b.store(b.constant(0.0), total)
-
-        def row(k: Name) -> None:
-            g, trained = b.load(gradient.at(k).pointer), None
-            if self.spec.trained < self.spec.parameters:
-                trained = self.lanes.trained_mask(k)
-            if trained is not None:
-                g = b.select(trained, g, b.constant(0.0))
-            b.store(combine(b.load(total), g), total)
-
-        f.for_range(self.lanes.trained_rows()[-1], row)
-        return b.load(total)
-
-    def update(self, s: Name, first: Name, factor: Name | None) -> Name:
-        """Apply the optimiser's equation to every trained parameter.
-
-        Args:
-            s: the number of the step.
-            first: the optimiser's number of step 0.
-            factor: the factor of the gradient, a model value; None for 1.
-
-        Returns:
-            The mask of the models of which a derivative or a next parameter is not finite.
-        """
-        f, rows, lanes = self.function, self.rows, self.lanes
-        number = self._traced(rows.broadcast(f.double_from_i64(f.iadd(first, s))))
-        equation = self.spec.update(tuple(map(self._setting, range(self.spec.settings))))
-        scale = None if factor is None else lanes.spread(factor)
-        rates = self.arrays["rates"].at(self.lane_batch, s if self.spec.scheduled else 0)
-        failed = f.alloca(rows.mask_type)
-        f.store(rows.mask_constant(False), failed, rows.mask_type)
-        current, following = lanes.current(), lanes.following()
-        start = 0
-        for k, end in enumerate(lanes.trained_rows()):
-            rate = self._traced(lanes.spread(self.values.load(rates.at(k).pointer)))
-
-            def row(i: Name, start: int = start, rate: TracedNumber = rate) -> None:
-                at = f.iadd(i, start)
-                wrong = self.update_row(at, current, following, equation, rate, number, scale)
-                so_far = f.load(failed, rows.mask_type)
-                f.store(rows.mask_or(so_far, wrong), failed, rows.mask_type)
-
-            f.for_range(end - start, row)
-            start = end
-        return lanes.row_any(f.load(failed, rows.mask_type))
-
-    def update_row(
-        self,
-        row: Index,
-        current: ArrayView,
-        following: ArrayView,
-        equation: Update,
-        rate: TracedNumber,
-        number: TracedNumber,
-        scale: Name | None,
-    ) -> Name:
-        """The next parameters and states of a row.
-
-        Returns:
-            The mask of the parameters of which the derivative or the next value is not finite.
-        """
-        b, kept = self.rows, 1 + self.spec.state_size
-        g = b.load(self.arrays["gradient"].at(row).pointer)
-        used = g if scale is None else b.mul(g, scale)
-        state = [self._traced(b.load(current.at(n, row).pointer)) for n in range(1, kept)]
-        before = b.load(current.at(0, row).pointer)
-        moved, states = equation(
-            self._traced(before), self._traced(used), tuple(state), rate, number
-        )
-        if 1 + len(states) != kept:
-            raise OperationError(
-                f"update returned {len(states)} numbers to remember; initial_state() "
-                f"has {self.spec.state_size}"
-            )
-        after = [name_of(b, x) for x in (moved, *states)]
-        wrong = b.mask_or(b.not_finite(g), b.not_finite(after[0]))
-        trained = self.lanes.trained_mask(row)
-        if trained is not None:
-            wrong = b.mask_and(wrong, trained)
-            after[0] = b.select(trained, after[0], before)
-        for n, x in enumerate(after):
-            b.store(x, following.at(n, row).pointer)
-        return wrong
-
-    def _traced(self, row: Name) -> TracedNumber:
-        return TracedNumber(self.rows, row)
-
-    def _setting(self, k: int) -> Setting:
-        setting = self.arrays["settings"].at(self.lane_batch, k)
-        return Setting(self.rows, self.lanes.spread(self.values.load(setting.pointer)))
-
-    # ---- what is recorded of each model ---------------------------------------------------------
-
-    def _load_records(self) -> None:
-        """Copy model values to the stack, where they become registers for as long as steps last."""
-        b = self.values
-        for name in ("alive", "recorded", *(["reached"] if self.spec.has_target else [])):
-            variable = self.function.alloca(b.number_type)
-            b.store(b.load(self.of_models(name)), variable)
-            self._records[name] = variable
-
-    def _store_records(self) -> None:
-        """Copy them back to memory."""
-        b = self.values
-        for name, variable in self._records.items():
-            b.store(b.load(variable), self.arrays[name].at(self.lane_batch).pointer)
-
-    def alive(self) -> Name:
-        """The mask of the models whose run has not ended."""
-        b = self.values
-        return b.ne(b.load(self.of_models("alive")), b.constant(0.0))
-
-    def record(self, s: Name, loss: Name, alive: Name) -> None:
-        """Write the losses of a step; nan for runs that have ended."""
-        b = self.values
-        place = self.arrays["losses"].at(self.lane_batch, s)
-        b.store(b.select(alive, loss, b.constant(math.nan)), place.pointer)
-        self.count("recorded", alive)
-
-    def above_target(self, moved: Name, loss: Name) -> Name:
-        """Record which of the models that moved have reached the target; the mask of the others."""
-        b = self.values
-        above = b.lt(b.broadcast(self.arrays["target"].load()), loss)
-        self.count("reached", b.mask_and(moved, b.mask_not(above)))
-        return b.mask_and(moved, above)
-
-    def count(self, name: str, mask: Name) -> None:
-        """Add 1 for the models of a mask."""
-        b = self.values
-        one = b.select(mask, b.constant(1.0), b.constant(0.0))
-        self.store(name, b.add(b.load(self.of_models(name)), one))
-
-    def store(self, name: str, x: Name) -> None:
-        """Set a model value."""
-        self.values.store(x, self.of_models(name))
-
-    def of_models(self, name: str) -> Name:
-        """The address of a model value."""
-        return self._records.get(name) or self.arrays[name].at(self.lane_batch).pointer
-
-
-class Setting(TracedNumber):
-    """A setting of the optimiser that differs from model to model, and is zero for none of them.
-
-    So `if self.momentum:` in an optimiser's equation is true.
-    """
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:
-        return True

@@ -156,7 +156,7 @@ def training_layout(spec: TrainingSpec) -> MemoryLayout:
     )
     shared = (
         Field("constants", (len(spec.code.constants),)),
-        Field("packed", (spec.packed_samples * spec.inputs, models)),  # see `PackedSamples`
+        Field("packed", (spec.packed_samples * spec.inputs, models)),  # see `packed_samples`
     )
     batches = (
         Field("data", ("samples", spec.inputs)),
@@ -169,16 +169,19 @@ def training_layout(spec: TrainingSpec) -> MemoryLayout:
         Field("gradient", rows),
         Field("work", (spec.chunks, spec.work)),
     )
+    of_lanes: tuple[Field, ...]
     if spec.lanes_hold == "samples":
         of_lanes = (
             Field("accumulators", (spec.chunks, *rows, spec.lanes)),  # derivatives, lane by lane
             Field("sample_losses", (spec.chunks, spec.blocks, spec.lanes)),  # sums of losses
         )
     else:
-        of_lanes = (
-            Field("sample_losses", (spec.batch, models)),
-            Field("last_gradient", ("lane_batches", *rows)),  # of the step that diverged
-        )
-    optional = ((not spec.fixed_batch, batches), (spec.has_target, target))
+        of_lanes = (Field("sample_losses", (spec.batch, models)),)
+    last_gradient = (Field("last_gradient", ("lane_batches", *rows)),)  # of the step that diverged
+    optional = (
+        (not spec.fixed_batch, batches),
+        (spec.has_target, target),
+        (models > 1, last_gradient),
+    )
     chosen = [field for is_used, fields in optional if is_used for field in fields]
     return MemoryLayout((*of_lane_batch, *shared, *chosen, *to_work_in, *of_lanes))

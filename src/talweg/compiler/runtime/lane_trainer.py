@@ -31,45 +31,48 @@ from talweg.compiler.runtime.buffers import (
 from talweg.optim import Update
 
 _SLICE = 0.05
-"""Seconds that native code may take before Python looks up: for Ctrl-C, and to be stopped."""
+"""Seconds that a call of native code should take at most. Between calls Python handles Ctrl-C, and
+a run can be stopped."""
 
 _TRIAL = 4
-"""Steps by which the time that a step takes is measured first."""
+"""The first call takes so many steps; the time that it takes decides how long the others are."""
 
 _BLOCKS = 4
 """At most so many samples are computed together."""
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What `LaneTrainer.run` did.
+class LaneRuns:
+    """The result of `LaneTrainer.run`.
 
     Attributes:
         losses: the loss of each step before its update, shape (models, steps); nan after the
             end of a run.
-        steps: how many losses each run recorded, shape (models,).
+        steps: how many losses each run has, shape (models,).
         diverged: which runs met a number that is not finite, shape (models,).
         reached: which runs ended because their loss had reached the target, shape (models,).
-        in_lanes: parameters and derivatives as native code left them, by name.
-        whole: whether all runs came to their end; not if they were stopped from outside.
+        parameters_in_lanes: the last parameters, shape (lane batches, parameters, lanes).
+        gradient_in_lanes: the derivatives of the steps that diverged, likewise.
+        whole: whether all runs came to their end; False if they were stopped before.
     """
 
     losses: Array
     steps: Array
     diverged: Array
     reached: Array
-    in_lanes: dict[str, Array]
+    parameters_in_lanes: Array
+    gradient_in_lanes: Array
     whole: bool = True
 
     @cached_property
     def weights(self) -> Array:
         """The parameters after the last update, shape (models, parameters)."""
-        return _by_model(self.in_lanes["p"], len(self.steps))
+        return _by_model(self.parameters_in_lanes, len(self.steps))
 
     @cached_property
     def gradients(self) -> Array:
-        """The derivatives of the last step of runs that diverged, else zeros; as `weights`."""
-        return _by_model(self.in_lanes["last"], len(self.steps))
+        """The derivatives of the last step of runs that diverged, 0 for others; as `weights`."""
+        return _by_model(self.gradient_in_lanes, len(self.steps))
 
 
 def spec_for(
@@ -93,12 +96,12 @@ def spec_for(
         code: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
         parameters: how many parameters a model has.
-        update: gives the optimiser's equation, when it is given the numbers that are each
-            model's own: for `settings` = 1, `lambda numbers: SGD(1.0, momentum=numbers[0]).update`.
+        update: returns the optimiser's equation for the settings of a model. For `settings` = 1,
+            `lambda numbers: SGD(1.0, momentum=numbers[0]).update`.
         state_size: how many numbers the optimiser keeps for each parameter.
         mean: whether the loss is the mean of the samples' losses, or their sum.
         batch: how many samples a step takes at most; None for all of them.
-        settings: how many numbers of the optimiser, besides its rate, are each model's own.
+        settings: how many numbers of the optimiser, besides its rate, differ from model to model.
         range_ends: the end of each range of parameters with a learning rate of its own; one range
             unless given.
         exact: whether every bit must be that of the eager engine.
@@ -160,7 +163,7 @@ class LaneTrainer:
         batches: Batches | None = None,
         target: float = -np.inf,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Swept:
+    ) -> LaneRuns:
         """Train models, each from its own weights at its own learning rates.
 
         Args:
@@ -168,15 +171,15 @@ class LaneTrainer:
             rates: the learning rates, shape (models,); (ranges, models) if ranges of parameters
                 have their own; and with all steps before that, (steps, ranges, models), if they
                 are scheduled.
-            steps: how many steps each model takes, unless it ends before.
-            settings: the other numbers that are each model's own, shape (settings, models);
-                none of them is zero.
+            steps: how many steps each run has at most.
+            settings: the other numbers of the optimiser that differ from model to model, shape
+                (settings, models); none of them is zero.
             batches: which samples the steps take, if they do not take all.
-            target: a loss at which, or below, a model has reached its aim and ends.
-            stopped: is asked from time to time whether to come back before the end.
+            target: a run ends when its loss is at most this.
+            stopped: called from time to time; if it returns True, `run` returns early.
 
         Returns:
-            What became of the models.
+            The results of all runs.
 
         Example:
             >>> from talweg.compiler import pipeline
@@ -186,14 +189,14 @@ class LaneTrainer:
             >>> traced = trace(lambda x: (w * x[0] - x[1]) * (w * x[0] - x[1]), [1.0, 2.0])
             >>> sgd = lambda settings: SGD(0.1).update
             >>> samples = np.array([[1.0, 2.0]])
-            >>> sweeper = pipeline.lane_trainer(traced.tape, samples, update=sgd)
-            >>> sweeper.run(np.zeros((2, 1)), np.array([0.25, 0.5]), 3).losses.tolist()
+            >>> trainer = pipeline.lane_trainer(traced.tape, samples, update=sgd)
+            >>> trainer.run(np.zeros((2, 1)), np.array([0.25, 0.5]), 3).losses.tolist()
             [[4.0, 1.0, 0.25], [4.0, 0.0, 0.0]]
         """
         memory = self._memory(weights, rates, steps, settings, batches, target)
         lane_batches = len(memory["alive"])
         whole = _run(self._native, memory.address, lane_batches, steps, stopped)
-        return self._swept(memory, len(weights), whole)
+        return self._results(memory, len(weights), whole)
 
     def _memory(
         self,
@@ -224,16 +227,17 @@ class LaneTrainer:
             memory["settings"][:] = _in_lanes(settings, spec.lanes)
         return memory
 
-    def _swept(self, memory: Memory, models: int, whole: bool) -> Swept:
+    def _results(self, memory: Memory, models: int, whole: bool) -> LaneRuns:
         """The results, by model."""
         reached = memory["reached"].reshape(-1)[:models] > 0.0
         ended = memory["alive"].reshape(-1)[:models] == 0.0
-        return Swept(
+        return LaneRuns(
             losses=_by_model(memory["losses"], models),
             steps=memory["recorded"].reshape(-1)[:models].astype(int),
             diverged=ended & ~reached,
             reached=reached,
-            in_lanes={"p": memory["parameters"][:, 0], "last": memory["last_gradient"]},
+            parameters_in_lanes=memory["parameters"][:, 0],
+            gradient_in_lanes=memory["last_gradient"],
             whole=whole,
         )
 
@@ -265,8 +269,8 @@ def _run(
 ) -> bool:
     """All steps of all lane batches, in short calls; False if it was stopped before the end."""
 
-    def call(first: int, end: int, begin: int, count: int) -> None:
-        function(table, first, end, begin, begin + count, 1, steps)
+    def call(first: int, end: int, step: int, count: int) -> None:
+        function(table, first, end, step, step + count, 1, steps)
 
     done = min(_TRIAL, steps)
     start = time.perf_counter()

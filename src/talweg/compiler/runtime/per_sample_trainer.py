@@ -1,7 +1,10 @@
-"""Training of programs that do not roll: each sample a native call, the update in Python.
+"""Training of programs that have no scheduled form: each sample is a native call.
 
-It has the methods of `runtime/trainer.Trainer`, and does what the eager engine does in
-the same order, with the forward and backward passes as a table walked by native code.
+A `PerSampleTrainer` has the methods of `runtime/trainer.Trainer`. Native code interprets a table of
+operations for the forward and the backward pass of a sample; the update is `optim.finite_update`,
+as in the eager engine.
+
+Start reading at `PerSampleTrainer.take`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import numpy as np
 
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
-from talweg.compiler.runtime.trainer import Taken
+from talweg.compiler.runtime.trainer import TrainedSteps
 from talweg.optim import Update, finite_update
 
 
@@ -20,13 +23,13 @@ class PerSampleTrainer:
     """Training of one program on one set of samples, sample by sample.
 
     Args:
-        compiled: the loss of one sample: parameters `w`, the sample's numbers `x`.
+        executable: the loss of one sample: parameters `w`, the sample's numbers `x`.
         samples: the numbers of all samples, shape (n, inputs).
         update: the optimiser's equation.
         state_size: how many numbers it keeps for each parameter.
         trained: how many of the parameters are trained; they come first.
         mean: whether a batch's loss is the mean of its samples' losses, or their sum.
-        clip_norm: the length to which gradients are cut, or None.
+        clip_norm: the largest length of the gradient, or None.
 
     Attributes:
         parameters: the parameters, trained ones first; what is written into this array is used.
@@ -39,7 +42,7 @@ class PerSampleTrainer:
 
     def __init__(
         self,
-        compiled: Executable,
+        executable: Executable,
         samples: Array,
         *,
         update: Update,
@@ -48,27 +51,27 @@ class PerSampleTrainer:
         mean: bool,
         clip_norm: float | None = None,
     ) -> None:
-        self.compiled = compiled
+        self.executable = executable
         self.samples = samples
         self.update = update
         self.mean = mean
         self.clip_norm = clip_norm
-        self.parameters = np.zeros(compiled.sizes["w"])
+        self.parameters = np.zeros(executable.sizes["w"])
         self.state = np.zeros((state_size, trained))
         self.gradient = np.zeros(trained)
 
     def take(
         self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
-    ) -> Taken:
+    ) -> TrainedSteps:
         """Take steps of training; see `Trainer.take`."""
-        seen: list[float] = []
+        losses: list[float] = []
         every = [rates] * len(batches) if isinstance(rates, float) else rates
         for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
             chosen = range(len(self.samples)) if batch is None else batch
-            seen.append(self._loss_and_gradient(chosen))
-            if not self._update(rate, float(first + k), seen[-1]):
-                return Taken(seen, diverged=True)
-        return Taken(seen, diverged=False)
+            losses.append(self._loss_and_gradient(chosen))
+            if not self._update(rate, float(first + k), losses[-1]):
+                return TrainedSteps(losses, diverged=True)
+        return TrainedSteps(losses, diverged=False)
 
     def _loss_and_gradient(self, batch: Sequence[int]) -> float:
         """The loss; its gradient is added up from the last sample to the first."""
@@ -77,8 +80,8 @@ class PerSampleTrainer:
         parts = []
         for i in reversed(batch):
             x = self.samples[i].tolist()
-            parts.append(self.compiled.value(w, x)[0])
-            gradient = self.compiled.gradient(w, x, [weight], {"w": gradient})["w"]
+            parts.append(self.executable.value(w, x)[0])
+            gradient = self.executable.gradient(w, x, [weight], {"w": gradient})["w"]
         self.gradient[:] = gradient[: len(self.gradient)]
         total = parts[-1]
         for part in parts[-2::-1]:

@@ -50,7 +50,7 @@ _MOST_STEPS, _MOST_ORDERED = 4096, 1_000_000
 
 
 @dataclass(frozen=True)
-class Taken:
+class TrainedSteps:
     """The result of a call of `Trainer.take`.
 
     Attributes:
@@ -166,7 +166,7 @@ class Trainer:
 
     def take(
         self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
-    ) -> Taken:
+    ) -> TrainedSteps:
         """Take steps of training.
 
         Args:
@@ -190,7 +190,7 @@ class Trainer:
         else:
             self._train(memory.address, 0, steps, first)
         recorded, alive = int(memory["recorded"][0, 0]), bool(memory["alive"][0, 0])
-        return Taken(memory["losses"][0, :recorded, 0].tolist(), diverged=not alive)
+        return TrainedSteps(memory["losses"][0, :recorded, 0].tolist(), diverged=not alive)
 
     def _run_in_threads(self, steps: int, first: int) -> None:
         """What the native function `train` does, with the chunks of a step shared by threads."""

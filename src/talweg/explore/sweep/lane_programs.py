@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.runtime.lane_trainer import Swept
+from talweg.compiler.runtime.lane_trainer import LaneRuns
 from talweg.explore.sweep.optimizer_table import OptimizerTable
 from talweg.explore.sweep.specification import Specification
 from talweg.explore.sweep.task_result import ENDS, ENGINES
@@ -197,7 +197,7 @@ class _Program:
         return self.models.weights_of(model)
 
 
-def _arrays(swept: Swept, seconds: float, *, exact: bool) -> dict[str, Array]:
+def _arrays(swept: LaneRuns, seconds: float, *, exact: bool) -> dict[str, Array]:
     """The arrays of a `TaskResult`, of runs that native code trained together."""
     runs = len(swept.steps)
     ends = np.full(runs, ENDS.index("finished"), dtype=np.int8)

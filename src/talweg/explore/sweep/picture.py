@@ -25,8 +25,8 @@ from talweg.explore.verdicts import VERDICTS
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
 
+    from talweg.plotting.figure import Axes
     from talweg.plotting.sweep import Line
 
     Array: TypeAlias = np.ndarray[Any, Any]

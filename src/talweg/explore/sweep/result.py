@@ -31,7 +31,8 @@ from talweg.explore.verdicts import VERDICTS
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
-    from matplotlib.axes import Axes
+
+    from talweg.plotting.figure import Axes
 
     Array: TypeAlias = np.ndarray[Any, Any]
 

@@ -171,7 +171,7 @@ def parse_axis(given: AxisLike, which: str) -> Axis:
     ends: tuple[Any, Any] = (low, high)
     for end in ends:
         if isinstance(end, bool) or not isinstance(end, Real) or not math.isfinite(end):
-            raise ArgumentError(f"the ends must be finite numbers, got {end!r}", argument=which)
+            raise ArgumentError(f"both ends must be finite numbers, got {end!r}", argument=which)
     if not low < high or not math.isfinite(high - low):
         raise ArgumentError(
             argument=which, expected="a range from a low number to a higher one", got=given
@@ -181,7 +181,7 @@ def parse_axis(given: AxisLike, which: str) -> Axis:
         raise ArgumentError(f'the scale must be "log" or "linear", got {scale!r}', argument=which)
     if scale == "log" and low <= 0.0:
         raise ArgumentError(
-            f"the low end of a logarithmic axis must be above 0, got {low!r}", argument=which
+            f"a logarithmic axis must start above 0, this one starts at {low!r}", argument=which
         )
     return Axis(name, float(low), float(high), scale)
 

@@ -220,7 +220,7 @@ def _require_settings(plane: Plane, optimizer: Optimizer) -> None:
     """Refuse axes that are not settings of the runs."""
     if plane.x.name == plane.y.name:
         raise ArgumentError(
-            f"{plane.y.name} is the setting along x too", argument="y", repair="give another one"
+            f"{plane.x.name} is the setting along x too", argument="y", repair="give another one"
         )
     known = [*LAYER_SETTINGS, *_numeric_settings(optimizer)]
     for which, axis in (("x", plane.x), ("y", plane.y)):
