@@ -64,7 +64,7 @@ def test_the_choice_of_an_executor(given, kind, engine, reason):
     assert (executor.engine, why) == (engine, reason)
 
 
-def test_native_that_is_not_possible_is_an_error_if_asked_for():
+def test_native_code_that_is_not_possible_is_an_error_if_it_is_requested():
     with pytest.raises(NativeError, match=r'^native code is not possible: mode="exact" does'):
         choose_executor(
             objective(), settings(engine="native", mode="exact", clip_norm=1.0), as_floats=True

@@ -47,9 +47,9 @@ def print_map(
         f"Loss: {problem.loss_name}, {problem.reduction} over {size} samples of a step; "
         f"optimizer {optimizer}"
     )
-    frame, window = result.pyramid.plane, result.window
+    plane, window = result.pyramid.plane, result.window
     zoomed = window.columns < 1 << window.level
-    for which, axis, values in (("x", frame.x, result.x), ("y", frame.y, result.y)):
+    for which, axis, values in (("x", plane.x, result.x), ("y", plane.y, result.y)):
         print_line(f"Along {which}: {axis.name}, {_extent(axis, values, zoomed=zoomed)}")
     if result.fallback_reason:
         print_line(f"Runs were made one by one: {result.fallback_reason}")
@@ -76,7 +76,7 @@ def document(
     """A map for programs; for the arguments see `print_map`."""
     import numpy as np
 
-    frame, dimension = result.pyramid.plane, result.dimension
+    plane, dimension = result.pyramid.plane, result.dimension
     known = np.isfinite(result.measure)
     return {
         "command": "map",
@@ -87,8 +87,8 @@ def document(
         "batch": problem.batch,
         "seed": problem.seed,
         "resolution": len(result.x),
-        "x": _axis_document(frame.x, result.x),
-        "y": _axis_document(frame.y, result.y),
+        "x": _axis_document(plane.x, result.x),
+        "y": _axis_document(plane.y, result.y),
         "converged": [
             [None if math.isnan(m) else int(m < 0.0) for m in row]
             for row in result.measure.tolist()

@@ -42,10 +42,10 @@ def describe_threshold(result: TrainabilityMap) -> str:
     import numpy as np
 
     known = np.isfinite(result.measure)
-    frame = result.pyramid.plane
+    plane = result.pyramid.plane
     found = [
         (_threshold(result.converged.sum(axis=summed), known.sum(axis=summed)), axis.name, values)
-        for axis, values, summed in ((frame.x, result.x, 0), (frame.y, result.y, 1))
+        for axis, values, summed in ((plane.x, result.x, 0), (plane.y, result.y, 1))
         if axis.setting == "learning_rate"
     ]
     if not found:

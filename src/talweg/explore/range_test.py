@@ -383,7 +383,7 @@ def _refuse_bad_settings(
     if not _is_integer(steps) or steps < fewest:
         raise ArgumentError(
             argument="steps",
-            expected=f"an integer of at least {fewest} with smoothing={smoothing:g}",
+            expected=f"an integer of at least {fewest} at a smoothing of {smoothing:g}",
             got=steps,
         )
     if not (_is_number(stop_factor) and stop_factor > 1.0):

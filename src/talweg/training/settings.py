@@ -47,7 +47,7 @@ class Settings:
         for name, (expected, holds) in _RULES.items():
             setting = getattr(self, name)
             if not holds(setting):
-                raise ArgumentError(f"{name} must be {expected}, got {setting!r}")
+                raise ArgumentError(argument=name, expected=expected, got=setting)
 
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {

@@ -86,9 +86,9 @@ def check_steps(steps: Any, stop_at: Any) -> None:
         ArgumentError: if one of them is invalid.
     """
     if not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"steps must be an integer of at least 1, got {steps!r}")
+        raise ArgumentError(argument="steps", expected="an integer of at least 1", got=steps)
     if stop_at is not None and not (isinstance(stop_at, (int, float)) and math.isfinite(stop_at)):
-        raise ArgumentError(f"stop_at must be None or a finite number, got {stop_at!r}")
+        raise ArgumentError(argument="stop_at", expected="None or a finite number", got=stop_at)
 
 
 def checked_optimizers(specification: Specification, progress: bool) -> OptimizerTable:
