@@ -35,8 +35,8 @@ from talweg.autodiff.backward import (
     no_step,
     step_for,
 )
-from talweg.autodiff.operation import CONSTANT, LEAF, Op, to_float
-from talweg.autodiff.tracing import is_tracing, refuse
+from talweg.autodiff.operation import CONSTANT, IDENTITY, LEAF, Op, to_float
+from talweg.autodiff.tracing import recorder
 from talweg.errors import NumberError
 
 Operand: TypeAlias = SupportsFloat
@@ -103,9 +103,14 @@ def _with_other(op: Op, value: Value, other: Operand, *, is_first: bool) -> Valu
         other: the other operand.
         is_first: whether the other operand is the first one.
     """
-    node = getattr(other, "_traced_node", None)  # a float that is traced has one
-    operand = to_float(other) if node is None else node
+    operand = _number(other)
     return Value._apply(op, (operand, value) if is_first else (value, operand))
+
+
+def _number(x: Operand) -> Value | float:
+    """A number that is no Value as an operand: a float, or the Value of a traced number."""
+    node: Value | None = getattr(x, "_traced_node", None)
+    return to_float(x) if node is None else node
 
 
 def _unary(op: Op) -> Callable[[Value], Value]:
@@ -122,14 +127,13 @@ def _itself(self: Value) -> Value:
     return self
 
 
-def _comparison(
-    holds: Callable[[float, float], bool], traced: Callable[[Any, Any], Any]
-) -> Callable[[Value, Operand], bool]:
-    """The method that compares data. Its result is a bool, or a node while tracing."""
+def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Operand], bool]:
+    """The method that compares data."""
 
     def method(self: Value, other: Operand) -> bool:
-        if is_tracing():
-            return cast(bool, traced(self, other))
+        trace = recorder()
+        if trace is not None:
+            return cast(bool, trace.compare(holds, self, other))
         return holds(self._data, other._data if isinstance(other, Value) else to_float(other))
 
     return method
@@ -234,13 +238,20 @@ class Value:
             raise NumberError(
                 f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
             )
-        self._data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._serial = _next_serial()
         self._record = LEAF
         self._step = no_step
         self._walk = None
         self._operands = ()
+        if type(data) is float:
+            self._data = data
+        elif hasattr(data, "_traced_node") and not (_children or _op):
+            # The leaf of a number that is traced: the same number of the program.
+            self._operands, self._record = (data._traced_node,), IDENTITY
+            self._data = data._traced_node._data
+        else:
+            self._data = to_float(data)
         if _children or _op:
             self._operands = _in_order(_children)
             self._record = _custom(_op)
@@ -274,10 +285,10 @@ class Value:
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
 
-    __lt__ = _comparison(operator.lt, ops.lt)
-    __le__ = _comparison(operator.le, ops.le)
-    __gt__ = _comparison(operator.gt, lambda x, y: ops.lt(y, x))
-    __ge__ = _comparison(operator.ge, lambda x, y: ops.le(y, x))
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
 
     # ---- derivatives --------------------------------------------------------------------
 
@@ -314,14 +325,16 @@ class Value:
         self._label = text
 
     def __float__(self) -> float:
-        refuse("makes a float of", "use talweg's operations, such as tw.exp for math.exp")
-        return self._data
+        trace = recorder()
+        return self._data if trace is None else trace.plain_number(self)
 
     def __bool__(self) -> bool:
-        refuse("branches on", "choose with tw.where(condition, a, b), tw.max or tw.min")
-        return self._data != 0.0
+        return float(self) != 0.0
 
     def __repr__(self) -> str:
+        trace = recorder()
+        if trace is not None:
+            trace.format(self)
         parts = [f"data={self._data}"]
         if self.grad != 0.0:
             parts.append(f"grad={self.grad}")
@@ -332,7 +345,8 @@ class Value:
         return f"Value({', '.join(parts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        text = repr(self)  # a trace notes that the number is made text
+        return format(self._data, spec) if spec else text
 
     def __reduce__(self) -> tuple[Callable[..., Value], tuple[Any, ...]]:
         if not self._operands:
@@ -349,7 +363,7 @@ class Value:
     @staticmethod
     def _apply(op: Op, operands: Sequence[Operand]) -> Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
-        own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
+        own = tuple([x if isinstance(x, Value) else _number(x) for x in operands])
         numbers = [x._data if isinstance(x, Value) else x for x in own]
         return node_of(op, _step_of(op, own), own, op.value(*numbers))
 

@@ -99,6 +99,7 @@ def _native_executor(
             batch_size=settings.batch_size,
             as_floats=as_floats,
             threads=settings.threads,
+            may_fall_back=settings.engine == "auto",
         )
     finally:
         random.setstate(state)

@@ -13,15 +13,19 @@ import ast
 import functools
 import linecache
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from talweg import ops
-from talweg.errors import TraceWarning
+from talweg.autodiff.tracing import recorder, tracing
+from talweg.compiler.frontend.traced_numbers import TracedFloat, compared
+from talweg.errors import TraceError, TraceWarning
 from talweg.value import Value
 
 _PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -49,9 +53,8 @@ class Guard:
 
     @property
     def place(self) -> str:
-        """The line in words, such as `model.py, line 3 (if x > 0.0:)`."""
-        text = linecache.getline(self.file, self.line).strip()
-        return f"{Path(self.file).name}, line {self.line}{f' ({text})' if text else ''}"
+        """The line in words."""
+        return place(self.file, self.line)
 
 
 class Recorder:
@@ -64,15 +67,14 @@ class Recorder:
 
     Attributes:
         guards: the conditions so far, in the order in which the program asked for them.
-        detached: for each Value whose `data` was read, by serial, the Value of its number.
     """
 
     def __init__(self, *, is_exact: bool = False, is_ieee: bool = False) -> None:
         self.is_exact = is_exact
         self.is_ieee = is_ieee
         self.guards: list[Guard] = []
-        self.detached: dict[int, Value] = {}
         self._guarded: set[int] = set()
+        self._detached: dict[int, Value] = {}  # for Values whose data was read, by serial
 
     def require(self, truth: Value) -> None:
         """Note that the truth of a comparison must be the same."""
@@ -95,12 +97,21 @@ class Recorder:
             stacklevel=2,
         )
 
-    def number_of(self, value: Value) -> Value:
-        """The number of a Value as a Value through which no derivative passes."""
-        found = self.detached.get(value._serial)
+    def compare(self, python: Callable[..., Any], x: Any, y: Any) -> Any:
+        """The truth of a comparison of a Value with another number."""
+        return compared(python, x, y)
+
+    def plain_number(self, value: Value) -> float:
+        """The number of a Value as a plain float: it must be the same."""
+        self.pin(value)
+        return value._data
+
+    def number_of(self, value: Value) -> TracedFloat:
+        """The number of a Value, as `.data` returns it: no derivative passes through it."""
+        found = self._detached.get(value._serial)
         if found is None:
-            found = self.detached[value._serial] = Value._apply(ops.detach, [value])
-        return found
+            found = self._detached[value._serial] = Value._apply(ops.detach, [value])
+        return TracedFloat(found, float)
 
     def _note(self, asked: Value, node: Value, *, is_truth: bool) -> None:
         if asked._serial in self._guarded:
@@ -109,6 +120,51 @@ class Recorder:
         frame = next(_user_frames(sys._getframe(1)), None)
         file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("?", 0)
         self.guards.append(Guard(node, is_truth, file, line))
+
+
+# ---- the attribute `data` while a function is traced -----------------------------------------
+
+_DATA: property = Value.__dict__["data"]
+_LOCK = threading.Lock()
+_open_traces = 0
+
+
+def _data_of(value: Value) -> Any:
+    current = recorder()
+    return current.number_of(value) if isinstance(current, Recorder) else value._data
+
+
+def _assign_data(value: Value, number: Any) -> None:
+    if recorder() is not None:
+        raise TraceError(
+            f"{_place_of_user()} assigns .data of a Value while the function is traced; return "
+            "the new number from the function, and assign it after the call"
+        )
+    _DATA.__set__(value, number)
+
+
+_TRACED_DATA = property(_data_of, _assign_data, doc=_DATA.__doc__)
+
+
+@contextmanager
+def recording(current: Recorder) -> Iterator[None]:
+    """Inside the `with`, a function is traced by this recorder, and `.data` gives traced numbers.
+
+    The property `Value.data` is exchanged for this time, so that it is fast at all others. In other
+    threads it returns plain numbers as before.
+    """
+    global _open_traces
+    with _LOCK:
+        _open_traces += 1
+        setattr(Value, "data", _TRACED_DATA)  # noqa: B010 - type checkers know it as a property
+    try:
+        with tracing(current):
+            yield
+    finally:
+        with _LOCK:
+            _open_traces -= 1
+            if not _open_traces:
+                setattr(Value, "data", _DATA)  # noqa: B010
 
 
 # ---- the lines of the user -------------------------------------------------------------------
@@ -122,6 +178,17 @@ def _user_frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+def _place_of_user() -> str:
+    frame = next(_user_frames(sys._getframe(1)), None)
+    return place(frame.f_code.co_filename, frame.f_lineno) if frame else "a line"
+
+
+def place(file: str, line: int) -> str:
+    """A line in words, such as `model.py, line 3 (if x > 0.0:)`."""
+    text = linecache.getline(file, line).strip()
+    return f"{Path(file).name}, line {line}{f' ({text})' if text else ''}"
+
+
 def _is_printed(frames: Iterator[FrameType]) -> bool:
     """Whether the innermost line of the user makes text that is only printed or logged."""
     frame = next(frames, None)
@@ -133,18 +200,18 @@ def _is_printed(frames: Iterator[FrameType]) -> bool:
     if positions is None:
         return False
     return any(
-        first <= positions[:2] and positions[2:] <= last
+        first <= positions[0] and positions[1] <= last
         for first, last in _printing_calls(frame.f_code.co_filename)
     )
 
 
-def _positions(frame: FrameType) -> tuple[int, int, int, int] | None:
-    """Where the instruction of a frame stands: (line, column, last line, last column)."""
+def _positions(frame: FrameType) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Where the instruction of a frame stands: its first and last (line, column)."""
     every: list[Any] = list(frame.f_code.co_positions())
     line, last_line, column, last_column = every[frame.f_lasti // 2]
     if None in (line, last_line, column, last_column):
         return None
-    return line, column, last_line, last_column
+    return (line, column), (last_line, last_column)
 
 
 def _printing_calls(file: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:

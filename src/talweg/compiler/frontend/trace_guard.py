@@ -21,7 +21,6 @@ from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Tape, run
 from talweg.errors import TraceError
-from talweg.value import Value
 
 
 class TraceGuard:
@@ -95,9 +94,7 @@ class TraceGuard:
         spaces = {"w": array("d", parameters).tolist(), "x": array("d", inputs).tolist()}
         by_tape = self.template.filled(run(self.tape, spaces))
         with uncompiled():
-            # As in the trace, a float is given as a Value: f may call its methods.
-            given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
-            result = self.f(*given_args, **given_kwargs)
+            result = self.f(*args, **kwargs)
             by_function = tree_map(result, on_value=lambda value: value._data)
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(

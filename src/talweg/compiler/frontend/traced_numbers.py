@@ -61,7 +61,7 @@ class TracedNumber:
         self._kind = kind
 
     # A read-only property: `isinstance(x, float)` holds, as it does where nothing is traced.
-    __class__ = property(lambda self: self._kind)  # type: ignore[assignment]
+    __class__ = property(lambda self: self._kind)
 
     def _number(self) -> Any:
         """The number in this trace. What depends on it must be recorded or guarded."""
@@ -244,8 +244,8 @@ def comparison_node(python: Callable[..., Any], x: Any, y: Any) -> Value:
     return Value._apply(ops.lt if python in (operator.lt, operator.gt) else ops.le, [x, y])
 
 
-def _compared(python: Callable[..., Any], x: Any, y: Any) -> Any:
-    """The truth of a comparison of two numbers, at least one of which is traced."""
+def compared(python: Callable[..., Any], x: Any, y: Any) -> Any:
+    """The truth of a comparison of two numbers, one of which is traced or a Value."""
     for number in (x, y):
         is_integer = isinstance(number, int) and not is_traced(number)
         if is_integer and abs(number) > _LARGEST_EXACT_INTEGER:
@@ -257,7 +257,7 @@ def _comparison(python: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     def method(self: TracedNumber, other: Any) -> Any:
         if isinstance(other, np.ndarray) and other.ndim:
             return python(boxed(self), other)
-        return _compared(python, self, other) if _is_number(other) else NotImplemented
+        return compared(python, self, other) if _is_number(other) else NotImplemented
 
     return method
 
@@ -276,7 +276,7 @@ class TracedFloat(TracedNumber):
     __hash__ = TracedNumber.__hash__
 
     def __bool__(self) -> bool:
-        return bool(self != 0)
+        return bool(compared(operator.ne, self, 0.0))
 
     def __float__(self) -> float:
         return float(self._pinned())
@@ -357,12 +357,12 @@ _PINNING = (
 _OF_UFUNC: dict[Any, Callable[..., Any]] = {
     np.negative: partial(_computed, operator.neg, ops.neg),
     np.absolute: partial(_computed, operator.abs, ops.abs),
-    np.less: partial(_compared, operator.lt),
-    np.less_equal: partial(_compared, operator.le),
-    np.greater: partial(_compared, operator.gt),
-    np.greater_equal: partial(_compared, operator.ge),
-    np.equal: partial(_compared, operator.eq),
-    np.not_equal: partial(_compared, operator.ne),
+    np.less: partial(compared, operator.lt),
+    np.less_equal: partial(compared, operator.le),
+    np.greater: partial(compared, operator.gt),
+    np.greater_equal: partial(compared, operator.ge),
+    np.equal: partial(compared, operator.eq),
+    np.not_equal: partial(compared, operator.ne),
 }
 """What NumPy's functions do with two numbers, at least one of which is traced."""
 
