@@ -10,8 +10,8 @@ integers, `for_range` and `cond_br` control what runs, `call` and `ret` connect 
 `types.py` has the types.
 
 Values (`Name`), basic blocks (`Block`) and types (`Type`) are opaque: no caller creates or inspects
-their text. The two builders alone contain instructions of LLVM IR; another target, such as WebAssembly,
-provides the same methods.
+their text. The two builders alone contain instructions of LLVM IR; another target, such as
+WebAssembly, provides the same methods.
 
 Start reading at `FunctionBuilder`.
 """
