@@ -93,14 +93,13 @@ def too_many_paths(places: Sequence[str], subject: str) -> str:
     """The message of a function that is too many programs.
 
     >>> too_many_paths(["net.py, line 3 (if x > 0.0:)"], "loss has")
-    'loss has more than 16 paths that depend on its numbers: net.py, line 3 (if x > 0.0:) branches \
-on a number or uses it as a plain one; choose with tw.where(condition, a, b), tw.max or \
-tw.leaky_relu, and compute with the Value itself, or do not compile the function'
+    'loss has more than 16 paths that depend on its numbers: a number decides a branch, or is used \
+as a plain number, in net.py, line 3 (if x > 0.0:); choose with tw.where(condition, a, b), tw.max \
+or tw.leaky_relu, and compute with the Value itself, or do not compile the function'
     """
     shown = ", ".join(places[:3]) + (" and further lines" if len(places) > 3 else "")
-    verbs = ("branches", "uses") if len(places) == 1 else ("branch", "use")
     return (
-        f"{subject} more than {MOST_PATHS} paths that depend on its numbers: {shown} {verbs[0]} "
-        f"on a number or {verbs[1]} it as a plain one; choose with tw.where(condition, a, b), "
+        f"{subject} more than {MOST_PATHS} paths that depend on its numbers: a number decides a "
+        f"branch, or is used as a plain number, in {shown}; choose with tw.where(condition, a, b), "
         "tw.max or tw.leaky_relu, and compute with the Value itself, or do not compile the function"
     )

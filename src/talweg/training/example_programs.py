@@ -258,14 +258,17 @@ class ExamplePrograms:
                 self.objective.loss, self._prepared(i), integers=True, kinds=self._kinds_of(i)
             )
         except TalwegError as error:
+            self.objective.loss(self.objective.examples[i])  # the program's own error is raised
             raise NativeError(str(error)) from None
         except Exception as error:  # what takes only plain numbers: an index, range(), "%d"
             raise NativeError(
                 f"example {i} cannot be traced with Values for its numbers: "
                 f"{type(error).__name__}: {error}"
             ) from None
-        if not isinstance(traced.output, Value):
-            raise NativeError(f"the loss of example {i} is {type(traced.output).__name__}")
+        if traced.kinds != [Value] or not isinstance(traced.output, Value):
+            raise NativeError(
+                f"the loss of example {i} is no Value, it was not computed from the parameters"
+            )
         self._note_outside(traced, i)
         weights = [*self.objective.parameters, *self.outside]
         try:

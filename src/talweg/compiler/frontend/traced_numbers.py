@@ -26,10 +26,13 @@ Start reading at `TracedFloat`, then `_computed`; the recorder is in `frontend/r
 
 from __future__ import annotations
 
+import dis
 import operator
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -313,11 +316,17 @@ class TracedFloat(TracedNumber):
         if op is not None and hasattr(Value, name):
             if _recorder().is_ieee:
                 return lambda *others: self._apply(op, (self, *others))
-            if hasattr(np, name):  # NumPy calls the method for the elements of an array
+            if hasattr(np, name) and not _is_written_by_user(sys._getframe(1)):
+                # NumPy calls the method for the elements of an array.
                 return lambda: getattr(np, name)(np.float64(self._pinned()))
         if name.startswith("__") or not hasattr(self._kind, name):
             raise AttributeError(f"{self._kind.__name__!r} object has no attribute {name!r}")
         return getattr(self._pinned(), name)
+
+
+def _is_written_by_user(frame: FrameType) -> bool:
+    """Whether the instruction of a frame is itself the access of an attribute."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("LOAD_ATTR", "LOAD_METHOD")
 
 
 class TracedBool(TracedNumber):
