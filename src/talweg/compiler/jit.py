@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
-from talweg.compiler.frontend.object_guard import CacheKey, is_function
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.cache_key import CacheKey, is_function
+from talweg.compiler.frontend.effects import UnrepeatedChangeError
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import Specialization
 from talweg.errors import ArgumentError, TraceWarning
@@ -102,7 +103,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, Specialization] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     @property
@@ -116,7 +117,18 @@ class Jitted:
             args = (*self._bound, *args)
         if is_tracing() or is_uncompiled():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
+        kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
+        try:
+            found = self._found(signature, args, kwargs)
+        except UnrepeatedChangeError:
+            return self.f(*args, **kwargs)
+        return found.call(signature, args, kwargs)
+
+    def _found(
+        self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Specialization:
+        """The specialization for a call."""
         key = signature.key
         found = self._specializations.get(key) or self._specialize(key, signature, args, kwargs)
         if found.captured and signature.has_direct_values:
@@ -126,7 +138,7 @@ class Jitted:
                 found = self._specializations.get(key) or self._specialize(
                     key, signature, args, kwargs, shared
                 )
-        return found.call(signature, args, kwargs)
+        return found
 
     def _specialize(
         self,
