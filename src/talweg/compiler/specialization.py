@@ -183,7 +183,7 @@ def _traced(
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}
 
     def stand_in(value: Value) -> Value:
-        return value if value in unreplaced else stand_ins.setdefault(value, Value(value.data))
+        return value if value in unreplaced else stand_ins.setdefault(value, Value(value._data))
 
     def given() -> Any:
         return tree_map([list(args), kwargs], on_value=stand_in)

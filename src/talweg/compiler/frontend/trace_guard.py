@@ -69,7 +69,7 @@ class TraceGuard:
         values = signature.values
         return [
             (parameters, signature.inputs),
-            [values[k].data for k in self.unread],
+            [values[k]._data for k in self.unread],
             [guard.serial for guard in signature.guards],
         ]
 
@@ -109,7 +109,7 @@ class TraceGuard:
             # As in the trace, a float is given as a Value: f may call its methods.
             given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
             result = observer.run(self.f, given_args, given_kwargs)
-            by_function = tree_map(result, on_value=lambda value: value.data)
+            by_function = tree_map(result, on_value=lambda value: value._data)
             name = getattr(self.f, "__name__", "the function")
             if observer.changes or observer.writes != list(self.writes):
                 observer.refuse_changes(self.f)
