@@ -117,27 +117,29 @@ class Jitted:
             args = (*self._bound, *args)
         if is_tracing() or is_uncompiled():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
-        kwargs = in_order(self.f, kwargs)
+        if kwargs:
+            kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
-        try:
-            found = self._found(signature, args, kwargs)
-        except UnrepeatedChangeError:
-            return self.f(*args, **kwargs)
+        found = self._specializations.get(signature.key)
+        if found is None or (found.captured and signature.has_direct_values):
+            try:
+                found = self._found(signature, args, kwargs)
+            except UnrepeatedChangeError:
+                return self.f(*args, **kwargs)
         return found.call(signature, args, kwargs)
 
     def _found(
         self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Specialization:
-        """The specialization for a call."""
+        """The specialization for a call, which is made if there is none."""
         key = signature.key
         found = self._specializations.get(key) or self._specialize(key, signature, args, kwargs)
-        if found.captured and signature.has_direct_values:
-            shared = found.captured_positions(signature)
-            if shared:  # some Values are arguments and taken from outside: another program
-                key = (key, shared)
-                found = self._specializations.get(key) or self._specialize(
-                    key, signature, args, kwargs, shared
-                )
+        shared = found.captured_positions(signature)
+        if shared:  # some Values are arguments and taken from outside: another program
+            key = (key, shared)
+            found = self._specializations.get(key) or self._specialize(
+                key, signature, args, kwargs, shared
+            )
         return found
 
     def _specialize(

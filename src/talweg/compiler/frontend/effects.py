@@ -32,6 +32,7 @@ from talweg.compiler.frontend.places import (
     AttributePlace,
     ContentPlace,
     DictPlace,
+    FunctionPlace,
     ListPlace,
     ObjectArrayPlace,
     Place,
@@ -61,7 +62,10 @@ class StateWrite(NamedTuple):
 
     def store(self, guards: Sequence[ObjectGuard], item: Any) -> None:
         """Store an item after a call with these guards."""
-        guards[self.guard].places[self.place].put(self.key, item)
+        guard = guards[self.guard]
+        if isinstance(guard.places[self.place], ListPlace):  # the guard may have an equal list
+            guard = guard.renewed()
+        guard.places[self.place].put(self.key, item)
 
 
 class Change(NamedTuple):
@@ -181,7 +185,8 @@ def observed_trace(
         TraceError: if f changes something that compiled code does not repeat.
         UnrepeatedChangeError: if f has changed something that a second run does not change.
     """
-    with Observer(guards) as observer:
+    # Guards compare lists by their items. Here it counts which lists the function changes.
+    with Observer([guard.renewed() for guard in guards]) as observer:
         traced = tracer(lambda given: observer.run(f, *given), given())
         if observer.changes:
             with Observer([guard.renewed() for guard in guards]) as second:
@@ -199,11 +204,9 @@ def _is_state(place: Place, before: Any, after: Any, first: int) -> bool:
 
     A Value that the function itself made of a constant is none: it may be a new parameter.
     """
-    if isinstance(place, (ContentPlace, SetPlace)) or after is MISSING:
+    if isinstance(place, (ContentPlace, FunctionPlace, SetPlace)) or after is MISSING:
         return False
     if before is MISSING and isinstance(place, ListPlace):
-        return False
-    if isinstance(place, AttributePlace) and place.names == ["__code__", "__defaults__"]:
         return False
     values: list[Value] = []
     others: list[Any] = []

@@ -54,6 +54,7 @@ from talweg.compiler.frontend.places import (
     ClassPlace,
     ContentPlace,
     DictPlace,
+    FunctionPlace,
     ListPlace,
     ObjectArrayPlace,
     Place,
@@ -318,7 +319,7 @@ class Inspection:
             for name, item in [*defaults, *(f.__kwdefaults__ or {}).items()]:
                 parts.append(Field(f"`{name}`", self.key_of(item, name)))
         if len(self._visited) > 1:
-            self.places.append(AttributePlace(f, where, ["__code__", "__defaults__"]))
+            self.places.append(FunctionPlace(f, where))
         if f.__dict__:
             self.places.append(DictPlace(f.__dict__, f.__name__, of_object=True))
             own = f.__dict__.items()

@@ -59,7 +59,7 @@ def _difference(new: CacheKey, old: CacheKey) -> str:
 def _is_key(x: object) -> bool:
     """Whether a part of a key is a key, and not a detail such as an array's shape."""
     if not isinstance(x, tuple) or isinstance(x, Field):
-        return isinstance(x, Field)
+        return isinstance(x, (Field, Structure))
     return len(x) > 0 and isinstance(x[0], (str, type, Structure))
 
 
@@ -67,6 +67,8 @@ def _expanded(key: CacheKey) -> CacheKey:
     """A key in full: without bytes, and with the contents of an object."""
     if isinstance(key, bytes):
         return key_of_bytes(key)
+    if isinstance(key, Structure):
+        return _expanded(key.key)
     if isinstance(key, tuple) and len(key) and isinstance(key[0], Structure):
         return key[0].key if len(key) == 1 else (key[0].key, *key[1:])
     return key

@@ -3,7 +3,7 @@
 An object among the arguments, such as a model, is inspected once (`inspection.py`): its attributes,
 and the objects, lists and dictionaries in them. Its Values are parameters. All else (types,
 lengths, names, plain floats too) is part of the program, and so of the cache key. At the next call
-the object is only compared with copies of its dictionaries and lists (`places.py`).
+the object is only compared with copies of its dictionaries and lists (`check.py`).
 
 A function has a guard of the same kind: for what it reads from outside.
 
@@ -21,8 +21,8 @@ from contextlib import suppress
 from typing import Any
 
 from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.check import Check
 from talweg.compiler.frontend.inspection import Inspection
-from talweg.compiler.frontend.places import Check
 from talweg.compiler.frontend.reachable import Reach
 from talweg.value import Value
 
@@ -40,6 +40,11 @@ class Structure:
 
     def __init__(self, key: CacheKey) -> None:
         self.key = key
+
+
+def _never() -> bool:
+    """The check of an object whose changes cannot be noticed: it is inspected at every call."""
+    return False
 
 
 # ---- one object ------------------------------------------------------------------------------
@@ -81,7 +86,7 @@ class ObjectGuard:
         self.values: list[Value] = inspection.values
         self.places = inspection.places
         self.generators = inspection.generators
-        self._check = Check(inspection.places) if inspection.is_checkable else None
+        self._check = Check(inspection.places) if inspection.is_checkable else _never
         self.structure = Structure(self.key)
 
     @functools.cached_property
@@ -96,7 +101,7 @@ class ObjectGuard:
 
     def holds(self) -> bool:
         """Whether another inspection would find the same."""
-        return self._check is not None and self.is_current and self._check()
+        return self._version == self._reach.version and self._check()
 
     def renewed(self) -> ObjectGuard:
         """Another guard of the same object, as it is now."""
@@ -105,7 +110,7 @@ class ObjectGuard:
 
     def holds_for(self, thing: Any) -> bool:
         """Whether another inspection of this object would find the same."""
-        return self.reference() is thing and self.holds()
+        return self.reference() is thing and self._version == self._reach.version and self._check()
 
 
 # ---- the objects of earlier calls ------------------------------------------------------------

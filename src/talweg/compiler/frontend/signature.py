@@ -116,10 +116,10 @@ class CallSignature:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
         if not guard.values:
-            return (guard.structure,)
+            return guard.structure
         if not self.values:  # nearly always: then positions are those in the guard
             self.values, self.sole_guard, self._positions = guard.values, guard, None
-            return (guard.structure,)
+            return guard.structure
         if self._is_apart(guard):
             self.values = self.values + guard.values
             self.sole_guard, self._positions = None, None
@@ -151,15 +151,12 @@ class SignatureCache:
         self._f = f
         self._outside: ObjectGuard | None = None
 
-    @property
-    def reads_outside(self) -> bool:
-        """Whether there is a function that may read something from outside."""
-        return self._f is not None
-
-    def outside(self) -> ObjectGuard:
-        """The guard of what the function reads from outside."""
+    def outside(self) -> ObjectGuard | None:
+        """The guard of what the function reads from outside; None if there is no function."""
         guard = self._outside
-        if guard is None or not guard.holds():
+        if guard is not None and guard.holds():
+            return guard
+        if self._f is not None:
             guard = self._outside = self.guards.inspected(self._f, "")
         return guard
 
@@ -182,14 +179,22 @@ def signature_of(
     Raises:
         TraceError: if an argument is an iterator, which can be iterated only once.
     """
-    if not cache.reads_outside:
-        return _signature(args, kwargs, cache, integers)
+    signature = CallSignature()
     while True:
         guard = cache.outside()
-        signature = _signature(args, kwargs, cache, integers)
-        if guard.is_current:  # no code was found among the arguments that names further attributes
-            signature.key = (*signature.key, signature.add_object(guard))
+        parts = tuple([_argument(k, x, signature, cache, integers) for k, x in enumerate(args)])
+        named: CacheKey = ()
+        if kwargs:
+            named = tuple(
+                [(k, _argument(k, x, signature, cache, integers)) for k, x in kwargs.items()]
+            )
+        if guard is None:
+            signature.key = (parts, named)
             return signature
+        if guard.is_current:  # no code was found among the arguments that names further attributes
+            signature.key = (parts, named, signature.add_object(guard))
+            return signature
+        signature = CallSignature()
 
 
 def in_order(f: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -206,17 +211,6 @@ def in_order(f: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     if len(kwargs) < 2 or code is None or code.co_flags & inspect.CO_VARKEYWORDS:
         return kwargs
     return dict(sorted(kwargs.items()))
-
-
-def _signature(
-    args: Sequence[Any], kwargs: dict[str, Any], cache: SignatureCache, integers: bool
-) -> CallSignature:
-    """The signature of the arguments."""
-    signature = CallSignature()
-    parts = [_argument(k, x, signature, cache, integers) for k, x in enumerate(args)]
-    named = [(name, _argument(name, x, signature, cache, integers)) for name, x in kwargs.items()]
-    signature.key = (tuple(parts), tuple(named))
-    return signature
 
 
 def _argument(

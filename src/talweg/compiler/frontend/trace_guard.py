@@ -105,7 +105,8 @@ class TraceGuard:
             "x": array("d", signature.inputs).tolist(),
         }
         by_tape = self.template.filled(run(self.tape, spaces))
-        with uncompiled(), Observer(signature.guards) as observer:
+        guards = [guard.renewed() for guard in signature.guards]
+        with uncompiled(), Observer(guards) as observer:
             # As in the trace, a float is given as a Value: f may call its methods.
             given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
             result = observer.run(self.f, given_args, given_kwargs)
