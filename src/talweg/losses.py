@@ -14,9 +14,7 @@ from typing import Any, TypeAlias
 
 from talweg import ops
 from talweg.autodiff.gather import gather, is_index
-from talweg.autodiff.tracing import is_tracing
 from talweg.errors import ArgumentError, ShapeError
-from talweg.value import Value
 
 Number: TypeAlias = Any
 Loss: TypeAlias = Callable[[Any, Any], Number]
@@ -93,9 +91,13 @@ def binary_cross_entropy(prediction: Number, target: Number) -> Number:
     (0.693147, 1000.0)
     """
     ((z, t),) = _pairs(prediction, target, single="cross_entropy")
-    if isinstance(t, Real) and not 0.0 <= t <= 1.0:
+    if isinstance(t, Real) and not _is_probability(t):
         raise ArgumentError(f"binary_cross_entropy takes targets from 0 to 1, got {t!r}")
     return ops.softplus(z) - t * z
+
+
+def _is_probability(t: Any) -> bool:
+    return bool(0.0 <= t <= 1.0)
 
 
 def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
@@ -126,8 +128,7 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
             f"{'an empty list' if hasattr(prediction, '__len__') else 'a single number'}; "
             "for two classes and one output use binary_cross_entropy"
         )
-    is_constant = isinstance(target, Value) and not is_tracing()
-    if is_constant or not is_index(target, len(prediction)):
+    if not is_index(target, len(prediction)):
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from talweg import ops
 from talweg.autodiff.operation import Number
+from talweg.autodiff.tracing import is_tracing
 from talweg.errors import ArgumentError
 from talweg.value import Value
 
@@ -59,7 +60,8 @@ def is_index(i: Any, count: int) -> bool:
     (True, False, False)
     """
     if isinstance(i, Value) or hasattr(i, "_traced_node"):
-        first, last = Value.__ge__, Value.__le__
-        node = getattr(i, "_traced_node", i)
-        return bool(first(node, 0.0)) and bool(last(node, count - 1.0))
+        node: Value = getattr(i, "_traced_node", i)
+        # The comparisons of a Value: those of a symbolic integer make it part of the program.
+        is_inside = bool(Value.__ge__(node, 0.0)) and bool(Value.__le__(node, count - 1.0))
+        return is_inside and (is_tracing() or node._data.is_integer())
     return i in range(count) and not isinstance(i, bool)

@@ -22,11 +22,11 @@ import numpy as np
 
 from talweg.autodiff.higher_order import gradients
 from talweg.compiler import pipeline
-from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_leaves, tree_map, tree_unflatten, tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.frontend.traced_numbers import is_traced, operand
@@ -212,8 +212,15 @@ class DerivativePrograms:
         self.first = NativeDerivative(traced, call.signature, exact)
         parameters = self.first.parameters.data(traced.parameters)
         template = ResultTemplate(traced)
-        self._guard = TraceGuard(f, traced.tape, template, call.signature, parameters)
+        self._guard = TraceGuard(
+            f, traced.tape, template, call.signature, parameters, oracle=self._by_values
+        )
         self._second: NativeDerivative | None = None
+
+    def _by_values(self, *args: Any, **kwargs: Any) -> Value:
+        """What f returns for Values in place of floats."""
+        output: Value = trace(self._result, list(args), kwargs, ieee=True).output
+        return output
 
     def serves(self, call: DerivativeCall) -> bool:
         """Whether the numbers of a call take the path of these programs."""
@@ -265,7 +272,7 @@ class Differentiator:
         self.f = f
         self.argnum = argnum
         self._programs: dict[CacheKey, tuple[DerivativePrograms, ...]] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     def call(
@@ -294,7 +301,7 @@ class Differentiator:
         k = _position(self.argnum, args)
         argument = _with_floats(args[k])
         args = [*args[:k], argument, *args[k + 1 :]]
-        kwargs = dict(sorted(kwargs.items()))
+        kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
         if signature.has_direct_values:  # a Value is its number
             args, kwargs = tree_map([args, kwargs], on_value=lambda v: v._data)

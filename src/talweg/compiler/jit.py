@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
-from talweg.compiler.frontend.object_guard import CacheKey, is_function
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.cache_key import CacheKey, is_function
+from talweg.compiler.frontend.effects import UnrepeatedChangeError
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.paths import refuse_another_path
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import OTHER_PATH, Specialization
@@ -106,7 +107,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, tuple[Specialization, ...]] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     @property
@@ -120,8 +121,13 @@ class Jitted:
             args = (*self._bound, *args)
         if is_tracing() or is_uncompiled():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
+        if kwargs:
+            kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
-        return self._call(signature.key, signature, args, kwargs)
+        try:
+            return self._call(signature.key, signature, args, kwargs)
+        except UnrepeatedChangeError:
+            return self.f(*args, **kwargs)
 
     def _call(
         self,

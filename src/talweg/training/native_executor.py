@@ -1,9 +1,10 @@
 """Training steps by native code: one call takes many steps.
 
-The loss of an example is traced and compiled once for each shape that examples have
-(`talweg.training.example_programs`). `compiler/runtime/trainer.py` then takes steps with all
-examples of that shape. The parameters of the model are copied to the native code before a call
-and back after it.
+The loss of an example is traced and compiled once for each shape and each path of branches that
+examples have (`talweg.training.example_programs`). `compiler/runtime/trainer.py` takes steps with
+examples of one program. Where a batch has examples of several programs, or a branch depends on the
+parameters, `compiler/runtime/per_sample_trainer.py` takes them example by example. The parameters
+of the model are copied to the native code before a call and back after it.
 
 Start reading at `NativeExecutor.take_steps`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -30,7 +31,6 @@ from talweg.errors import CompilerError, NativeError, TalwegError, TraceWarning
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
 from talweg.training.batches import Batch
-from talweg.training.eager_executor import EagerExecutor
 from talweg.training.example_programs import ExampleProgram, ExamplePrograms, TooManyPathsError
 from talweg.training.history import RunRecord
 from talweg.training.objective import Objective
@@ -54,8 +54,8 @@ class NativeExecutor:
         as_floats: whether integers in examples are taken as floats.
         threads: how many threads may share the examples of a large batch; None for one for each
             core.
-        may_fall_back: whether the eager engine may continue a run whose loss turns out to have too
-            many paths.
+        fall_back: makes the executor that continues a run whose loss turns out to have too many
+            paths, from the optimiser's state, shape (state size, parameters). None: an error.
 
     Raises:
         NativeError: if the model, the loss, the examples or the optimiser cannot be compiled.
@@ -71,7 +71,7 @@ class NativeExecutor:
         batch_size: int | None,
         as_floats: bool,
         threads: int | None = None,
-        may_fall_back: bool = False,
+        fall_back: Callable[[Array], Any] | None = None,
     ) -> None:
         self.exact = mode == "exact"
         if self.exact and clip_norm is not None:
@@ -82,7 +82,7 @@ class NativeExecutor:
         self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.threads = threads or cores()
-        self._may_fall_back = may_fall_back
+        self._fall_back = fall_back
         self.programs = ExamplePrograms(objective, as_floats=as_floats)
         refuse_hidden_state(optimizer)
         self._compiled: dict[ExampleProgram | None, _Compiled] = {}
@@ -92,7 +92,7 @@ class NativeExecutor:
         self._state: Array = self._compile(None if self._is_mixed else first).trainer.state
         self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
-        self._eager: EagerExecutor | None = None
+        self._successor: Any = None  # an executor
 
     # ---- compilation -------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class NativeExecutor:
         turns out to have more paths than are compiled, the eager engine takes the steps from there.
         """
         first = record.history.steps
-        if self._eager is None:
+        if self._successor is None:
             try:
                 for program, alike in self._by_program(batches):
                     compiled = self._compile(program)
@@ -175,20 +175,20 @@ class NativeExecutor:
                             self._take_steps(compiled, some, record)
                 return
             except TooManyPathsError as error:
-                self._eager = self._fall_back(str(error), record)
+                self._successor = self._succeeded(error, record)
         left = batches[record.history.steps - first :]
-        self._eager.take_steps(left, record)
+        self._successor.take_steps(left, record)
 
-    def _fall_back(self, reason: str, record: RunRecord) -> EagerExecutor:
-        """The eager engine, with the optimiser's state of the last step."""
-        if not self._may_fall_back:
-            raise NativeError.not_possible(NativeError(reason))
-        warnings.warn(f"the eager engine continues the run: {reason}", TraceWarning, stacklevel=2)
-        eager = EagerExecutor(self.objective, self.optimizer, self.clip_norm)
-        eager.states = [tuple(state) for state in self._state.T.tolist()]
-        self.engine = record.history.engine = eager.engine
-        record.history.fallback_reason = reason
-        return eager
+    def _succeeded(self, error: TooManyPathsError, record: RunRecord) -> Any:
+        """The executor that continues the run."""
+        if self._fall_back is None:
+            raise NativeError.not_possible(error) from None
+        successor = self._fall_back(self._state)
+        message = f"the {successor.engine} engine continues the run: {error}"
+        warnings.warn(message, TraceWarning, stacklevel=2)
+        self.engine = record.history.engine = successor.engine
+        record.history.fallback_reason = str(error)
+        return successor
 
     def _by_program(
         self, batches: Sequence[Batch]
@@ -250,7 +250,7 @@ class NativeExecutor:
         Native code evaluates them if each has the program of a training example, else the eager
         engine does.
         """
-        inputs = None if self._eager else self.programs.inputs_of(examples)
+        inputs = None if self._successor else self.programs.inputs_of(examples)
         if inputs is None:
             return self.objective.evaluate(examples)
         weights = self.programs.weights()

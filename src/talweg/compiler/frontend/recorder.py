@@ -126,7 +126,8 @@ class Recorder:
 
 _DATA: property = Value.__dict__["data"]
 _LOCK = threading.Lock()
-_open_traces = 0
+_OPEN: list[Recorder] = []
+"""The recorders of all traces, in all threads."""
 
 
 def _data_of(value: Value) -> Any:
@@ -153,17 +154,16 @@ def recording(current: Recorder) -> Iterator[None]:
     The property `Value.data` is exchanged for this time, so that it is fast at all others. In other
     threads it returns plain numbers as before.
     """
-    global _open_traces
     with _LOCK:
-        _open_traces += 1
+        _OPEN.append(current)
         setattr(Value, "data", _TRACED_DATA)  # noqa: B010 - type checkers know it as a property
     try:
         with tracing(current):
             yield
     finally:
         with _LOCK:
-            _open_traces -= 1
-            if not _open_traces:
+            _OPEN.remove(current)
+            if not _OPEN:
                 setattr(Value, "data", _DATA)  # noqa: B010
 
 

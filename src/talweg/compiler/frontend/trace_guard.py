@@ -1,10 +1,10 @@
 """Trace guards: whether a function still computes what was traced.
 
-A trace records arithmetic on Values. A function that reads `.data` and continues with the bare
-float would always compute with the number of the day on which it was traced, without an error. So
-the first call with other numbers also runs the function as plain Python. Its result must be equal,
-in every bit, to that of the tape's reference interpreter, which computes the same operations in
-the same order.
+A trace records the arithmetic of a function, and guards tell what else it depends on. What neither
+of them has seen, such as a clock, would always be as it was when the function was traced, without
+an error. So the first call with other numbers also runs the function as plain Python, with the
+arguments as they are given. Its result must be equal, in every bit, to that of the tape's reference
+interpreter, which computes the same operations in the same order.
 
 Start reading at `TraceGuard.__call__`.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from talweg.autodiff.tracing import uncompiled
+from talweg.compiler.frontend.effects import Observer, StateWrite
 from talweg.compiler.frontend.pytree import tree_differences, tree_map
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
@@ -37,6 +38,8 @@ class TraceGuard:
         signature: the call that was traced.
         parameters: the numbers of the parameters then, as bytes.
         unread: the positions of the Values of the call that were not read.
+        writes: where f stores numbers outside of itself.
+        oracle: what is run in place of f; None for f itself.
 
     Attributes:
         is_open: whether there is a comparison left to make.
@@ -50,11 +53,15 @@ class TraceGuard:
         signature: CallSignature,
         parameters: bytes,
         unread: Sequence[int] = (),
+        writes: Sequence[StateWrite] = (),
+        oracle: Callable[..., Any] | None = None,
     ) -> None:
         self.f = f
+        self.oracle = oracle or f
         self.tape = tape
         self.template = template
         self.unread = unread
+        self.writes = writes
         self._traced = self._observed(parameters, signature)
         self._open = [True, bool(unread), bool(signature.guards)]
         self.is_open = True
@@ -84,22 +91,41 @@ class TraceGuard:
         differs = [now != then for now, then in zip(observed, self._traced, strict=True)]
         due = [new and is_open for new, is_open in zip(differs, self._open, strict=True)]
         if any(due):
-            self._compare(parameters, signature.inputs, args, kwargs)
+            self._compare(parameters, signature, args, kwargs)
             self._open = [a and not b for a, b in zip(self._open, due, strict=True)]
             self.is_open = any(self._open)
 
     def _compare(
-        self, parameters: bytes, inputs: bytes, args: Sequence[Any], kwargs: dict[str, Any]
+        self,
+        parameters: bytes,
+        signature: CallSignature,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
     ) -> None:
-        spaces = {"w": array("d", parameters).tolist(), "x": array("d", inputs).tolist()}
+        spaces = {
+            "w": array("d", parameters).tolist(),
+            "x": array("d", signature.inputs).tolist(),
+        }
         by_tape = self.template.filled(run(self.tape, spaces))
-        with uncompiled():
-            result = self.f(*args, **kwargs)
+        guards = [guard.renewed() for guard in signature.guards]
+        with uncompiled(), Observer(guards) as observer:
+            result = observer.run(self.oracle, args, kwargs)
             by_function = tree_map(result, on_value=lambda value: value._data)
+            name = getattr(self.f, "__name__", "the function")
+            if observer.changes or observer.writes != list(self.writes):
+                observer.refuse_changes(self.f)
+                raise TraceError(
+                    f"{name} stores numbers in other places than when it was traced: "
+                    f"{_listed(observer.writes)}, but {_listed(self.writes)} compiled"
+                )
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
-                f"{getattr(self.f, '__name__', 'the function')} returns {a!r} when it is run, "
-                f"but {b!r} compiled: it reads .data of a Value, or something else that "
-                "changed, and continues with the bare number, which the trace took for a "
-                "constant; compute with the Value itself"
+                f"{name} returns {a!r} when it is run, "
+                f"but {b!r} compiled: it depends on something that has changed since it was "
+                "traced, and that is neither a number nor an object that it reads; give it as an "
+                "argument"
             )
+
+
+def _listed(writes: Sequence[StateWrite]) -> str:
+    return ", ".join([write.name for write in writes]) or "nowhere"
