@@ -505,6 +505,7 @@ def _set_children(node: Value, children: tuple[Any, ...]) -> None:
     if derivatives and {x for x in kept if type(x) is not float} == {*children}:
         node._operands = kept
         node._step = step_for(node._record, tuple([type(x) is float for x in kept]))
+        node._shown = tuple([x for x in kept if type(x) is not float])
     elif node._step is slopes_step and {*children} <= {*own}:
         pairs = [(x, slope) for x, slope in zip(own, node._slopes, strict=True) if x in children]
         node._operands = tuple([x for x, _ in pairs])

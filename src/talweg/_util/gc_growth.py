@@ -31,8 +31,7 @@ class CollectorPacing:
     def __init__(self, count: Callable[[], int]) -> None:
         self._count = count
         self._last = count()
-        self._own: tuple[int, int, int] | None = None  # of the program, while ours is in force
-        self._raised: tuple[int, int, int] | None = None
+        self._own = self._present = gc.get_threshold()
 
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         """Adapt the threshold after a collection, see the top of this file."""
@@ -41,14 +40,11 @@ class CollectorPacing:
         count = self._count()
         made, self._last = count - self._last, count
         threshold = gc.get_threshold()
-        if threshold != self._raised:  # the program has set its own since
-            self._own = None
         first, *rest = threshold
-        if 2 * made >= first > 10 * info["collected"]:
-            if first < _HIGHEST:
-                self._own = self._own or threshold
-                gc.set_threshold(min(_FACTOR * first, _HIGHEST), *rest)
-                self._raised = gc.get_threshold()
-        elif self._own is not None:
+        if threshold != self._present:
+            self._own = threshold  # the program has set it
+        elif 2 * made >= first > 10 * info["collected"]:
+            gc.set_threshold(max(first, min(_FACTOR * first, _HIGHEST)), *rest)
+        else:
             gc.set_threshold(*self._own)
-            self._own = self._raised = None
+        self._present = gc.get_threshold()

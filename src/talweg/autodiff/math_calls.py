@@ -2,6 +2,8 @@
 
 A function of `math` converts its argument as `float` does. What a program called is therefore read
 from its instructions: those of the call at which the frame stands. `float(v)` itself is allowed.
+It is found if it is a name, an attribute of a name, or in a dictionary or list with a name, and if
+it is given to `map`; not if it is part of another call's result, as in `make().activation(v)`.
 
 Start reading at `refuse_math_function`.
 """

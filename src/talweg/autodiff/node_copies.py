@@ -139,8 +139,12 @@ _DERIVED = {"_closure", "_shown", "_slopes"}
 
 def _own_attributes(node: Node) -> dict[str, Any]:
     """The attributes that the user has set, also those in slots of a subclass."""
-    slots = [name for cls in type(node).__mro__[:-2] for name in getattr(cls, "__slots__", ())]
-    own = {name: getattr(node, name) for name in slots if hasattr(node, name)}
+    own: dict[str, Any] = {}
+    for cls in type(node).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        if "_record" not in slots:  # the class is not Value
+            names = (slots,) if isinstance(slots, str) else slots
+            own |= {name: getattr(node, name) for name in names if hasattr(node, name)}
     return own | {name: x for name, x in vars(node).items() if name not in _DERIVED}
 
 
@@ -247,7 +251,7 @@ def pickled(node: Node) -> tuple[Any, ...]:
     """What `pickle` stores of a node.
 
     Raises:
-        PicklingError: if it has a `_backward` that the user defined.
+        pickle.PicklingError: if it has a `_backward` that the user defined.
     """
     if _reads(node) and not _SESSION.is_waiting(node):
         return _last_of, (_SESSION.graph_of(node),)

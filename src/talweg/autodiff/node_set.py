@@ -31,7 +31,7 @@ class NodeSet(frozenset[Any]):
         return iter(self._order)
 
     def __reversed__(self) -> Iterator[Any]:
-        return self._order.__reversed__()
+        return iter(self._order[::-1])
 
     def __eq__(self, other: object) -> bool:
         return self._order == other if isinstance(other, tuple) else super().__eq__(other)

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from talweg.autodiff.operation import LEAF
 from talweg.errors import GradientWarning
 
-_SAMPLED_NODES = 4
+_SAMPLED_NODES = 12
 """How many nodes of a graph are asked for the leaves that they read."""
 
 _MOST_WATCHED = 16
@@ -36,24 +36,22 @@ Leaf: TypeAlias = Any  # a Value without operands
 
 
 class _Record:
-    """A watched leaf as it was after the last `backward()`.
+    """A watched leaf as it was when its gradient had last changed.
 
     Attributes:
         leaf: a weak reference to it.
         data: its number.
         grad: its gradient.
         is_stale: whether it was updated since its gradient was last set to zero.
-        is_new: whether no `backward()` has been recorded.
     """
 
-    __slots__ = ("data", "grad", "is_new", "is_stale", "leaf")
+    __slots__ = ("data", "grad", "is_stale", "leaf")
 
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = weakref.ref(leaf)
         self.data = leaf._data
         self.grad = leaf.grad
         self.is_stale = False
-        self.is_new = True
 
 
 class _Watch(threading.local):
@@ -71,7 +69,7 @@ Watched: TypeAlias = list[tuple[_Record, Leaf, float, float]]
 
 
 def before(nodes: Sequence[Any]) -> Watched:
-    """Look at the watched leaves before a walk backward, and warn if there is a mistake.
+    """Look at the watched leaves before a walk backward, and warn if nothing was set to zero.
 
     Args:
         nodes: the inner nodes of the graph, youngest first.
@@ -80,78 +78,87 @@ def before(nodes: Sequence[Any]) -> Watched:
         What `after` is to be given.
     """
     records = _WATCH.records
-    first = nodes[-1]._x
-    if getattr(first, "_serial", None) not in records:
+    if getattr(nodes[-1]._x, "_serial", None) not in records:
         _watch_leaves_of(nodes)
     watched: Watched = []
-    updated: Watched = []
+    updated = []
+    is_any_reset = False
     for record in records.values():
         leaf = record.leaf()
         if leaf is not None:
             data, grad = leaf._data, leaf.grad
             watched.append((record, leaf, data, grad))
-            if data != record.data and grad == record.grad != 0.0:
-                updated.append(watched[-1])
-    if updated:
-        _warn_if_wrong(nodes, watched, updated)
+            if grad != record.grad:
+                is_any_reset = True
+            elif data != record.data and grad != 0.0:
+                updated.append(leaf)
+    if updated and not is_any_reset and _is_nothing_reset(nodes, updated):
+        _warn()
     return watched
 
 
 def after(nodes: Sequence[Any], watched: Watched) -> None:
-    """Record the watched leaves after the walk backward."""
+    """Record the watched leaves after the walk backward, and warn of a second update.
+
+    Args:
+        nodes: the inner nodes of the graph.
+        watched: what `before` returned.
+    """
+    rates = []  # of the leaves that were stale already: by which multiple of grad they changed
     for record, leaf, data, grad in watched:
-        if grad != record.grad or record.is_new:
-            record.is_stale = record.is_new = False
+        if grad != record.grad:
+            record.is_stale = False
+        elif leaf.grad == grad:
+            continue  # the leaf is not in this graph
         elif data != record.data:
-            record.is_stale = True
+            if record.is_stale:
+                rates.append((record.data - data) / grad)
+            record.is_stale = grad != 0.0
         record.data = data
         record.grad = leaf.grad
     _WATCH.serial = nodes[0]._serial
+    if len(rates) > 1 and all(r > 0.0 and math.isclose(r, rates[0], rel_tol=1e-6) for r in rates):
+        _warn()
 
 
 def _watch_leaves_of(nodes: Sequence[Any]) -> None:
-    """Watch some of the leaves of a graph."""
+    """Watch some of the leaves of a graph: those that a few nodes read, spread over all of it."""
     records = _WATCH.records
-    for node in nodes[:: -max(1, len(nodes) // _SAMPLED_NODES)]:
+    for k in range(_SAMPLED_NODES):
+        node = nodes[-1 - int(len(nodes) * (k * _GOLDEN_RATIO % 1.0))]
         for x in node._operands[:3]:
             if type(x) is not float and x._record is LEAF and x._serial not in records:
-                if len(records) >= _MOST_WATCHED and not _forget_one():
+                if len(records) >= _MOST_WATCHED and not _forget_some():
                     return
                 records[x._serial] = _Record(x)
 
 
-def _forget_one() -> bool:
-    """Make room for another leaf: the ones that no longer exist, else one that is not updated."""
+_GOLDEN_RATIO = 0.618
+"""The fractions of its multiples cover a graph without falling in with its period."""
+
+
+def _forget_some() -> bool:
+    """Make room for other leaves: forget those that no longer exist, else one not updated."""
     records = _WATCH.records
     gone = [serial for serial, record in records.items() if record.leaf() is None]
-    constant = [s for s, r in records.items() if not r.is_new and r.leaf() and not r.is_stale]
-    for serial in gone or constant[:1]:
+    idle = [serial for serial, record in records.items() if not record.is_stale]
+    for serial in gone or idle[:1]:
         del records[serial]
-    return bool(gone or constant)
+    return bool(gone or idle)
 
 
-def _warn_if_wrong(nodes: Sequence[Any], watched: Watched, updated: Watched) -> None:
-    """Warn if leaves that were updated and not set to zero take part in the graph again."""
-    is_reset = any(grad != record.grad for record, _, _, grad in watched if not record.is_new)
-    if not is_reset:
-        operands = {x for node in nodes for x in node._operands if type(x) is not float}
-        leaves = [x for x in operands if x._record is LEAF and x._serial <= _WATCH.serial]
-        if not any(leaf in operands for _, leaf, _, _ in updated):
-            return
-        is_reset = any(x.grad == 0.0 for x in leaves)
-    if not is_reset or _is_second_update(updated):
-        warnings.warn(
-            "a parameter was updated, but its gradient was not set to zero before this "
-            "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "
-            "parameter (or call model.zero_grad()) before backward()",
-            GradientWarning,
-            stacklevel=5,
-        )
+def _is_nothing_reset(nodes: Sequence[Any], updated: Sequence[Leaf]) -> bool:
+    """Whether some of the updated leaves are in a graph none of whose older leaves is at zero."""
+    operands = {x for node in nodes for x in node._operands if type(x) is not float}
+    older = [x for x in operands if x._record is LEAF and x._serial <= _WATCH.serial]
+    return any(x in operands for x in updated) and all(x.grad != 0.0 for x in older)
 
 
-def _is_second_update(updated: Watched) -> bool:
-    """Whether several leaves that were stale already were updated by their gradients."""
-    rates = [(record.data - data) / grad for record, _, data, grad in updated if record.is_stale]
-    return len(rates) > 1 and all(
-        rate > 0.0 and math.isclose(rate, rates[0], rel_tol=1e-6) for rate in rates
+def _warn() -> None:
+    warnings.warn(
+        "a parameter was updated, but its gradient was not set to zero before this "
+        "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "
+        "parameter (or call model.zero_grad()) before backward()",
+        GradientWarning,
+        stacklevel=5,
     )
