@@ -96,7 +96,7 @@ def make_app(words: Sequence[str]) -> App:
     name = next((word for word in words if word not in ("--help", "-h")), "")
     if name not in _SUMMARIES:
         for order, (listed, text) in enumerate(_SUMMARIES.items()):
-            app.command(_not_called, name=listed, help=text, sort_key=order)
+            app.command(App(name=listed, help=text, sort_key=order))
         return app
     command = load(name)
     app.command(
@@ -108,11 +108,6 @@ def make_app(words: Sequence[str]) -> App:
         help_formatter=partial(help_formatter, command=name),
     )
     return app
-
-
-def _not_called() -> int:
-    """A command that is only listed."""
-    raise NotImplementedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from talweg import losses
 from talweg.errors import ArgumentError
-from talweg.optim import Optimizer, finite_update
+from talweg.optim import Optimizer
+from talweg.optimizer_step import finite_update
 from talweg.schedules import rate_at
 from talweg.training.batches import Batch
 from talweg.training.history import RunRecord

@@ -17,7 +17,7 @@ from talweg.compiler.codegen.parameter_update import ParameterUpdate
 from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import OperationError
-from talweg.optim import apply_update
+from talweg.optimizer_step import apply_update
 
 SPECS = {
     "sample lanes": (replace(SAMPLE_LANES, exact=True), SampleLanes),

@@ -1,8 +1,8 @@
 """Training of programs that have no scheduled form: each sample is a native call.
 
 A `PerSampleTrainer` has the methods of `runtime/trainer.Trainer`. Native code interprets a table of
-operations for the forward and the backward pass of a sample; the update is `optim.finite_update`,
-as in the eager engine.
+operations for the forward and the backward pass of a sample; the update is
+`optimizer_step.finite_update`, as in the eager engine.
 
 Start reading at `PerSampleTrainer.take`.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import TrainedSteps
-from talweg.optim import Update, finite_update
+from talweg.optimizer_step import Update, finite_update
 
 
 class PerSampleTrainer:

@@ -119,19 +119,7 @@ def trainability_map(
         make_model, data = default_problem()
     plane = Plane(parse_axis(x, "x"), parse_axis(y, "y"))
     optimizer = SGD(lr=0.05) if optimizer is None else optimizer
-    Settings(
-        reduction=reduction,
-        optimizer=optimizer,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        engine=engine,
-        mode=mode,
-        clip_norm=None,
-        callbacks=(),
-        progress=progress,
-        threads=threads,
-    )
+    Settings.among(locals())  # raises an error if one of them is not valid
     if steps < 1:
         raise ArgumentError(argument="steps", expected="an integer of at least 1", got=steps)
     if seed is None:
