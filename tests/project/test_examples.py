@@ -35,6 +35,7 @@ def test_iris_is_learnt_from_a_csv_file(capsys):
     assert all(float(accuracy) >= 0.96 for _, accuracy in accuracies)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the kernel and its libraries, not ours
 def test_the_notebook_prints_what_is_stored_in_it():
     stored = nbformat.read(EXAMPLES / "lesson.ipynb", as_version=4)

@@ -265,6 +265,7 @@ def refused(words, model=None, data=None, **settings):
     assert [p.data for p in auto.parameters()] == [p.data for p in eager.parameters()]
 
 
+@pytest.mark.slow
 def test_the_reason_is_given_if_a_program_cannot_be_compiled():
     refused("branches on", loss=lambda p, t: p * p if p > t else p)
     refused("reading? \\.data|reads .data", loss=lambda p, t: (p - t) ** 2 * (1.0 + p.data))
@@ -298,6 +299,7 @@ class Stepwise(optim.Optimizer):
         return p - lr * g * (1.0 if step.is_integer() else 0.0), ()
 
 
+@pytest.mark.slow
 def test_an_optimiser_that_needs_floats_is_refused():
     refused("the optimiser cannot be compiled", optimizer=Stepwise(lr=0.01))
 
@@ -386,6 +388,7 @@ LOSSES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     lr=st.sampled_from(RATES),
@@ -599,6 +602,7 @@ class Rows:
         return self.f(self.w, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f",
     [
@@ -650,6 +654,7 @@ def test_losses_that_are_a_parameter_or_a_constant():
         assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_samples_of_several_lengths():
     data = [([1.0, 2.0], 1.0), ([0.5], 0.5), ([0.1, 0.2, 0.3], -1.0)]
 

@@ -154,6 +154,7 @@ with RunStore(sys.argv[2], ABOUT, **asked) as store:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_finished_chunk(folder):
     """SIGKILL, wherever the process happens to be; the next one goes on."""
     rng = random.Random(5)
