@@ -30,10 +30,9 @@ from talweg.cli.options import (
     Integer,
     LearningRate,
     ModelOptions,
-    Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
     given,
     refuse_without_file,
 )
@@ -90,7 +89,7 @@ class MapOptions:
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class RunOptions:
+class PointRunOptions(RunOptions):
     """The training run of each point.
 
     Attributes:
@@ -102,7 +101,6 @@ class RunOptions:
         LearningRate,
         Parameter(help="the learning rate if no axis has it. File: 0.02; else 0.05."),
     ] = None
-    optimizer: Optimizer = None
     batch: Annotated[
         Batch,
         Parameter(
@@ -110,7 +108,6 @@ class RunOptions:
             "the first loss can decide whether a run counts as converged."
         ),
     ] = None
-    seed: Seed = None
 
 
 def map_(
@@ -125,7 +122,7 @@ def map_(
     data: DataOptions = DataOptions(),
     model: ModelOptions = ModelOptions(),
     options: MapOptions = MapOptions(),
-    run: RunOptions = RunOptions(),
+    run: PointRunOptions = PointRunOptions(),
     execution: ExecutionOptions = ExecutionOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
@@ -161,12 +158,12 @@ def map_(
         problem = published_problem(run.batch, run.seed)
     else:
         problem = problem_of("map", file, data, model, batch=run.batch, seed=run.seed)
-    usual = defaults(file)
-    optimizer = run.optimizer or usual.optimizer
+    _refuse_unused_rate(run.lr, axes)
+    chosen = run.settings(defaults(file))
     settings: dict[str, Any] = {
         "resolution": options.resolution,
-        "steps": run.steps,
-        "optimizer": OPTIMIZERS[optimizer](_learning_rate(run.lr, axes, usual.lr)),
+        "steps": chosen.steps,
+        "optimizer": OPTIMIZERS[chosen.optimizer](chosen.lr),
         "engine": execution.engine,
         "mode": execution.mode,
         "threads": execution.threads,
@@ -176,9 +173,9 @@ def map_(
     plots, animation = _save(result, picture, zoom, options.colours)
     unfinished = _report_unfinished(result, zoom, animation, options.store)
     if output.as_json:
-        print_json(document(problem, result, optimizer, plots, animation))
+        print_json(document(problem, result, chosen.optimizer, plots, animation))
     else:
-        print_map(problem, result, optimizer, plots, animation, options.store)
+        print_map(problem, result, chosen.optimizer, plots, animation, options.store)
     if unfinished:
         return exit_codes.INTERRUPTED
     return exit_codes.FINE if result.converged.any() else exit_codes.DIVERGED
@@ -261,11 +258,10 @@ def _zoom(axes: tuple[Axis, Axis], options: MapOptions) -> _Zoom:
     return _Zoom(factor, point[0], point[1], path, doublings)
 
 
-def _learning_rate(lr: float | None, axes: tuple[Axis, Axis], usual: float) -> float:
-    """The learning rate of runs if no axis has it."""
+def _refuse_unused_rate(lr: float | None, axes: tuple[Axis, Axis]) -> None:
+    """Refuse --lr if an axis has the learning rate."""
     if lr is not None and any(one.name == "learning_rate" for one in axes):
         raise ArgumentError("--lr is for maps without learning_rate along --x or --y")
-    return usual if lr is None else lr
 
 
 def _require_colours(colours: str) -> None:

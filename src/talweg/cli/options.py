@@ -2,8 +2,8 @@
 
 A group such as `DataOptions` is a dataclass whose fields are options. A command takes it as one
 parameter, and cyclopts offers its fields as options of the command. The group Training differs
-from command to command, so each command declares its own; the options in it that commands share
-have the types `Optimizer`, `Steps` and so on, which carry the help.
+from command to command: a command adds options to `RunOptions`, and those that only some commands
+have are declared with the types `LearningRate`, `Steps` and so on, which carry the help.
 
 Start reading at `DataOptions`.
 """
@@ -11,7 +11,7 @@ Start reading at `DataOptions`.
 # Annotations are evaluated here: cyclopts looks up names in them in the module of the subclass.
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter, Token
 
 from talweg import optim
 from talweg.cli import messages
-from talweg.cli.defaults import ACTIVATION
+from talweg.cli.defaults import ACTIVATION, Defaults
 from talweg.cli.option_values import layer_sizes, names
 from talweg.cli.output_files import FIGURES, output_file
 from talweg.errors import ArgumentError
@@ -151,6 +151,25 @@ class ModelOptions:
     def activation_name(self) -> str:
         """The activation of the hidden layers."""
         return self.activation or ACTIVATION
+
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a training run that commands share; each command adds its own."""
+
+    optimizer: Optimizer = None
+    seed: Seed = None
+
+    def settings(self, usual: Defaults) -> Defaults:
+        """The settings that are given, and those of `usual` for the others.
+
+        >>> from talweg.cli.defaults import LESSON
+        >>> RunOptions(seed=7).settings(LESSON).seed, RunOptions(seed=7).settings(LESSON).optimizer
+        (7, 'sgd')
+        """
+        chosen = {f.name: getattr(self, f.name, None) for f in fields(usual)}
+        return replace(usual, **{name: x for name, x in chosen.items() if x is not None})
 
 
 @Parameter(name="*", group=EXECUTION)

@@ -21,10 +21,9 @@ from talweg.cli.options import (
     File,
     LearningRate,
     ModelOptions,
-    Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
     Steps,
     given,
     refuse_without_file,
@@ -38,7 +37,7 @@ from talweg.errors import ArgumentError
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(RunOptions):
     """How the network is trained.
 
     Attributes:
@@ -47,11 +46,9 @@ class TrainingOptions:
             loss, and restore the best weights.
     """
 
-    optimizer: Optimizer = None
     lr: LearningRate = None
     steps: Steps = None
     batch: Batch = None
-    seed: Seed = None
     validation: float | None = None
     patience: PositiveInteger | None = None
 
@@ -107,22 +104,21 @@ def train(
     Returns:
         The exit code.
     """
-    usual = defaults(file)
+    chosen = training.settings(defaults(file))
     validation = VALIDATION if training.validation is None else training.validation
     if not 0.0 < validation < 1.0:
         raise ArgumentError(f"--validation takes a fraction between 0 and 1, got {validation}")
     problem = ProblemSettings(
-        hidden=model.layers(usual.hidden),
+        hidden=model.layers(chosen.hidden),
         activation=model.activation_name,
         loss=model.loss,
-        seed=usual.seed if training.seed is None else training.seed,
+        seed=chosen.seed,
         validation=validation,
     )
-    lr = usual.lr if training.lr is None else training.lr
     settings = TrainingSettings(
-        optimizer=OPTIMIZERS[training.optimizer or usual.optimizer](lr),
-        steps=training.steps or usual.steps,
-        batch=training.batch or usual.batch,
+        optimizer=OPTIMIZERS[chosen.optimizer](chosen.lr),
+        steps=chosen.steps,
+        batch=chosen.batch,
         patience=training.patience,
     )
     picture = output.picture("train")
