@@ -101,6 +101,18 @@ def test_a_value_listed_twice_is_refused():
         programs(total, [[1.0]], model=[W, W])
 
 
+def test_an_example_with_a_value_in_it_is_refused():
+    found = programs(total, [[1.0], [Value(2.0)]])
+    with pytest.raises(NativeError, match=r"^example 1 has a Value in it; expected numbers$"):
+        found.program_of(0)
+
+
+def test_a_loss_that_is_no_value_is_refused():
+    found = programs(lambda xs: [W * xs[0]], [[1.0]])
+    with pytest.raises(NativeError, match=r"^the loss of example 0 is list; expected a Value$"):
+        found.program_of(0)
+
+
 # ---- the update ------------------------------------------------------------------------------
 
 

@@ -181,7 +181,9 @@ class ExamplePrograms:
                 f"{type(error).__name__}: {error}"
             ) from None
         if not isinstance(traced.output, Value):
-            raise NativeError(f"the loss of example {i} is {type(traced.output).__name__}")
+            raise NativeError(
+                f"the loss of example {i} is {type(traced.output).__name__}; expected a Value"
+            )
         self._note_outside(traced, i)
         weights = [*self.objective.parameters, *self.outside]
         try:

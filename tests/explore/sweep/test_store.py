@@ -366,6 +366,14 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path):
         StoredRuns(tmp_path / "nothing")
 
 
+def test_halves_of_files_are_removed_when_a_store_is_opened(folder):
+    half = full(folder) / "losses" / "c.0.0.4711.partial"
+    half.write_bytes(b"half")
+    with RunStore(folder, ABOUT, **ASKED) as store:
+        assert not half.exists()
+        same(store.read(0), chunk_of(0))
+
+
 def test_an_empty_folder_becomes_a_store(folder):
     folder.mkdir()
     (folder / ".zarr.json.1a2b3c4d").write_text("{")  # of a process killed at its first file
