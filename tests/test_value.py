@@ -277,10 +277,21 @@ def test_a_value_of_a_value_is_refused():
         Value(Value(1.0))
 
 
-def test_integers_assigned_to_data_are_numbers():
+@pytest.mark.parametrize("number", [3, True, np.float32(0.1), np.int64(-2), np.bool_(False)])
+def test_a_number_assigned_to_data_is_a_float_of_64_bits(number):
     v = Value(1.0)
-    v.data = 3
-    assert float(v) == 3.0
+    v.data = number
+    assert (type(v.data), v.data) == (float, float(number))
+    assert (v * 0.1).data == float(number) * 0.1
+    assert type(Value(number).data) is float
+
+
+@pytest.mark.parametrize("bad", ["2.0", None, 1j, np.ones(2), [1.0]])
+def test_something_else_assigned_to_data_is_refused_and_changes_nothing(bad):
+    v = Value(1.0)
+    with pytest.raises(NumberError):
+        v.data = bad
+    assert v.data == 1.0
 
 
 # ---- pickle and copy -------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
 from talweg.ops import cos as cos
+from talweg.ops import detach as detach
 from talweg.ops import exp as exp
 from talweg.ops import log as log
 from talweg.ops import max as max

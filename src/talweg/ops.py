@@ -207,6 +207,15 @@ where = declare(
     emit=intrinsics.where,
 )
 
+detach = declare(
+    "detach",
+    operator.pos,
+    "0.0",
+    "x, as a constant: no derivative passes through it.",
+    not_smooth="nowhere, but 0 is returned everywhere",
+    emit=lambda e, x: x,
+)
+
 lt = declare(
     "lt",
     ieee.lt,

@@ -24,7 +24,7 @@ import pickle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, SupportsFloat, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast
 
 from talweg import ops
 from talweg.autodiff.backward import (
@@ -62,15 +62,15 @@ def _binary(op: Op) -> Callable[[Value, Operand], Value]:
     step_with_float = step_for(op, (False, True))
 
     def method(self: Value, other: Operand) -> Value:
-        out = _new(Value)
+        out: Value = _new(Value)
         if type(other) is Value or isinstance(other, Value):
-            out.data = value(self.data, other.data)
+            out._data = value(self._data, other._data)
             out._step = step
-        else:
-            if type(other) is not float:
-                other = to_float(other)
-            out.data = value(self.data, other)
+        elif type(other) is float:
+            out._data = value(self._data, other)
             out._step = step_with_float
+        else:
+            return _with_other(op, self, other, is_first=False)
         out.grad = 0.0
         out._walk = None
         out._record = op
@@ -87,10 +87,25 @@ def _reflected(op: Op) -> Callable[[Value, Operand], Value]:
     step = step_for(op, (True, False))
 
     def method(self: Value, other: Operand) -> Value:
-        number = to_float(other)
-        return node_of(op, step, (number, self), value(number, self.data))
+        if type(other) is float:
+            return node_of(op, step, (other, self), value(other, self._data))
+        return _with_other(op, self, other, is_first=True)
 
     return _named(method, op)
+
+
+def _with_other(op: Op, value: Value, other: Operand, *, is_first: bool) -> Value:
+    """The operation on a Value and an operand that is neither a Value nor exactly a float.
+
+    Args:
+        op: the operation.
+        value: the Value, whose method was called.
+        other: the other operand.
+        is_first: whether the other operand is the first one.
+    """
+    node = getattr(other, "_traced_node", None)  # a float that is traced has one
+    operand = to_float(other) if node is None else node
+    return Value._apply(op, (operand, value) if is_first else (value, operand))
 
 
 def _unary(op: Op) -> Callable[[Value], Value]:
@@ -98,7 +113,7 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     step = step_for(op, (False,))
 
     def method(self: Value) -> Value:
-        return node_of(op, step, (self,), value(self.data))
+        return node_of(op, step, (self,), value(self._data))
 
     return _named(method, op)
 
@@ -115,9 +130,21 @@ def _comparison(
     def method(self: Value, other: Operand) -> bool:
         if is_tracing():
             return cast(bool, traced(self, other))
-        return holds(self.data, other.data if isinstance(other, Value) else to_float(other))
+        return holds(self._data, other._data if isinstance(other, Value) else to_float(other))
 
     return method
+
+
+def _set_data(self: Value, number: Operand) -> None:
+    """Assign the number: a float as it is, any other number as the nearest float."""
+    if type(number) is not float:
+        if isinstance(number, Value):
+            raise NumberError(
+                "`.data` was assigned a Value, as in `p.data -= lr * p`; assign a number, as in "
+                "`p.data -= lr * p.grad`"
+            )
+        number = to_float(number)
+    self._data = number
 
 
 def _named(method: Callable[..., Value], op: Op) -> Callable[..., Value]:
@@ -160,6 +187,7 @@ class Value:
         "__weakref__",
         "_after_backward",
         "_closure",
+        "_data",
         "_label",
         "_operands",
         "_record",
@@ -167,14 +195,24 @@ class Value:
         "_shown",
         "_step",
         "_walk",
-        "data",
         "grad",
     )
     # NumPy's operators return NotImplemented then: np.float64(2.0) * v is a Value.
     __array_ufunc__ = None
 
-    data: float
+    if TYPE_CHECKING:
+
+        @property
+        def data(self) -> float:
+            """The number, a float."""
+
+        @data.setter
+        def data(self, number: Operand) -> None: ...
+    else:
+        data = property(operator.attrgetter("_data"), _set_data, doc="The number, a float.")
+
     grad: float
+    _data: float  # always exactly a float
     _record: Op  # the operation that made it
     _operands: tuple[Value | float, ...]  # a bare number stays a float
     _step: Callable[[Value], None]  # adds this node's contributions to `grad` of its operands
@@ -196,7 +234,7 @@ class Value:
             raise NumberError(
                 f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
             )
-        self.data = to_float(data)
+        self._data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._serial = _next_serial()
         self._record = LEAF
@@ -277,14 +315,14 @@ class Value:
 
     def __float__(self) -> float:
         refuse("makes a float of", "use talweg's operations, such as tw.exp for math.exp")
-        return float(self.data)  # a program may have assigned an int
+        return self._data
 
     def __bool__(self) -> bool:
         refuse("branches on", "choose with tw.where(condition, a, b), tw.max or tw.min")
-        return self.data != 0.0
+        return self._data != 0.0
 
     def __repr__(self) -> str:
-        parts = [f"data={self.data}"]
+        parts = [f"data={self._data}"]
         if self.grad != 0.0:
             parts.append(f"grad={self.grad}")
         if self._op:
@@ -294,11 +332,11 @@ class Value:
         return f"Value({', '.join(parts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else repr(self)
+        return format(self._data, spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Callable[..., Value], tuple[Any, ...]]:
         if not self._operands:
-            return _restore_leaf, (self.data, self.grad, self.label)
+            return _restore_leaf, (self._data, self.grad, self.label)
         return _restore_graph, _flatten(self)
 
     def _repr_svg_(self) -> str | None:
@@ -312,7 +350,7 @@ class Value:
     def _apply(op: Op, operands: Sequence[Operand]) -> Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
-        numbers = [x.data if isinstance(x, Value) else x for x in own]
+        numbers = [x._data if isinstance(x, Value) else x for x in own]
         return node_of(op, _step_of(op, own), own, op.value(*numbers))
 
     # ---- the names of the lesson's class -----------------------------------------------------
@@ -367,7 +405,7 @@ def node_of(
         data: the result.
     """
     out = _new(Value)
-    out.data = data
+    out._data = data
     out.grad = 0.0
     out._walk = None
     out._record = op
@@ -419,7 +457,7 @@ def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
                 "pickled; declare the operation with tw.ops.register"
             )
         operands = tuple([index[x] if isinstance(x, Value) else x for x in node._operands])
-        rows.append((node._record, operands, node.data, node.grad, node.label))
+        rows.append((node._record, operands, node._data, node.grad, node.label))
     return leaves, rows
 
 

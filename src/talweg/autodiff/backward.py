@@ -14,14 +14,14 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from talweg.autodiff.operation import EQUATION_NAMES, LEAF, OPERANDS, Op
-from talweg.errors import GradientWarning, NumberError
+from talweg.errors import GradientWarning
 
 
 class Node(Protocol):
     """A node of a graph; `talweg.value.Value` describes the attributes."""
 
-    data: float
     grad: float
+    _data: float
     _record: Op
     _operands: tuple[Any, ...]
     _step: Callable[[Any], None]
@@ -43,7 +43,6 @@ def backward(root: Node) -> None:
     """
     nodes = inner_nodes(root)
     samples = _oldest_parameters(nodes)
-    _refuse_nested(root, *samples)
     _warn_if_not_zeroed(samples)
     if not nodes:
         root.grad += 1.0
@@ -54,7 +53,7 @@ def backward(root: Node) -> None:
     for node in nodes:
         node._step(node)
     for x in samples:
-        x._after_backward = (x.data, x.grad)
+        x._after_backward = (x._data, x.grad)
 
 
 def inner_nodes(root: AnyNode) -> list[AnyNode]:
@@ -94,8 +93,8 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
         def step(node):
             a, b = node._operands
             g = node.grad
-            x = a.data
-            y = b.data
+            x = a._data
+            y = b._data
             a.grad += g * y
             b.grad += g * x
     """
@@ -108,9 +107,9 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
     used = {n.id for n in ast.walk(ast.parse("\n".join(additions))) if isinstance(n, ast.Name)}
     for operand, name, is_bare in zip("abc", OPERANDS, bare, strict=False):
         if name in used:
-            lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}.data")
+            lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}._data")
     if "out" in used:
-        lines.append("out = node.data")
+        lines.append("out = node._data")
     source = "def step(node):\n    " + "\n    ".join(lines + additions)
     names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
     exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
@@ -146,16 +145,6 @@ def _oldest_parameters(nodes: Sequence[Node]) -> list[Node]:
     return [x for x in operands if x._record is LEAF]
 
 
-def _refuse_nested(*nodes: Node) -> None:
-    """Refuse a Value whose data is a Value, as `p.data -= lr * p` (for `p.grad`) makes it."""
-    for node in nodes:
-        if type(node.data) is not float and hasattr(type(node.data), "_apply"):
-            raise NumberError(
-                "the data of this Value is itself a Value: `.data` was assigned a Value, as in "
-                "`p.data -= lr * p`; assign a number, as in `p.data -= lr * p.grad`"
-            )
-
-
 def _warn_if_not_zeroed(samples: list[Node]) -> None:
     """Warn of an update without `zero_grad`, the commonest mistake in hand-written loops.
 
@@ -172,7 +161,7 @@ def _warn_if_not_zeroed(samples: list[Node]) -> None:
         # given new data and need not be zeroed.
         if not x.grad == grad != 0.0:
             return
-        is_changed = is_changed or x.data != data
+        is_changed = is_changed or x._data != data
     if is_changed:
         warnings.warn(
             "a parameter was updated, but its gradient was not set to zero before this "

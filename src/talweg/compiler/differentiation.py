@@ -279,7 +279,7 @@ class Differentiator:
         kwargs = dict(sorted(kwargs.items()))
         signature = signature_of(args, kwargs, self._cache)
         if signature.has_direct_values:  # a Value is its number
-            args, kwargs = tree_map([args, kwargs], on_value=lambda v: v.data)
+            args, kwargs = tree_map([args, kwargs], on_value=lambda v: v._data)
             signature = signature_of(args, kwargs, self._cache)
         parameters = argument.parameters() if is_model(argument) else ()
         positions = [signature.positions[p] for p in parameters]

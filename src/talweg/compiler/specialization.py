@@ -165,7 +165,7 @@ def _traced(
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}
 
     def stand_in(value: Value) -> Value:
-        return value if value in unreplaced else stand_ins.setdefault(value, Value(value.data))
+        return value if value in unreplaced else stand_ins.setdefault(value, Value(value._data))
 
     given = tree_map([list(args), dict(sorted(kwargs.items()))], on_value=stand_in)
     traced = trace(lambda given: f(*given[0], **given[1]), given)

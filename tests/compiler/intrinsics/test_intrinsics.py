@@ -138,6 +138,7 @@ NOT_APPROXIMATED = [
     "max",
     "min",
     "where",
+    "detach",
     "lt",
     "le",
 ]

@@ -65,7 +65,7 @@ class TraceGuard:
         values = signature.values
         return [
             (parameters, signature.inputs),
-            [values[k].data for k in self.unread],
+            [values[k]._data for k in self.unread],
             [guard.serial for guard in signature.guards],
         ]
 
@@ -98,7 +98,7 @@ class TraceGuard:
             # As in the trace, a float is given as a Value: f may call its methods.
             given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
             result = self.f(*given_args, **given_kwargs)
-            by_function = tree_map(result, on_value=lambda value: value.data)
+            by_function = tree_map(result, on_value=lambda value: value._data)
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
                 f"{getattr(self.f, '__name__', 'the function')} returns {a!r} when it is run, "
