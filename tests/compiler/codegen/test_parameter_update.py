@@ -110,7 +110,7 @@ def test_an_optimisers_equation_is_applied_in_two_places():
     # The guard calls it twice with fixed numbers, to see whether it gives the same result.
     assert places == [
         "compiler/codegen/parameter_update.py",
-        "optim.py",
+        "optimizer_step.py",
         "training/update_guard.py",
     ]
 
