@@ -143,7 +143,9 @@ def test_an_update_with_hidden_state_is_refused():
         refuse_hidden_state(optimizer)
     assert optimizer.count == 0
     refuse_hidden_state(SGD(0.1, momentum=0.9))
-    with pytest.raises(NativeError, match="the optimiser: ZeroDivisionError: no update"):
+    with pytest.raises(
+        NativeError, match=r"^update\(\) of the optimiser failed: ZeroDivisionError: no update"
+    ):
         refuse_hidden_state(Failing(0.1))
 
 
