@@ -33,7 +33,7 @@ def choices_of(
     for name, x in settings.items():
         if name not in signature(train).parameters:
             raise ArgumentError(
-                f"{name}={x!r} is no setting of train; what make_model or optimizer takes goes "
+                f"{name}={x!r} is no setting of train; settings of make_model or optimizer go "
                 f"into grid={{{name!r}: [...]}}"
             )
     named = {**grid, "learning_rates": learning_rates, "seeds": seeds}
