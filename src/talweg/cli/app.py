@@ -30,7 +30,7 @@ _SUMMARY = "Neural networks from single numbers: exact gradients, training, pict
 
 _MORE = f"""Examples:
   talweg train                                   the lesson, in a second
-  talweg train iris.csv --target species         a file of yours
+  talweg train iris.csv --target species         your own file
   talweg predict talweg-model.safetensors new.csv
   talweg sweep --lr 0.001,0.01,0.1,1.0
   talweg lr-find iris.csv --target species
@@ -40,7 +40,7 @@ _MORE = f"""Examples:
 Colour is used on a terminal only, and not at all if NO_COLOR is set."""
 
 _SUMMARIES = {
-    "train": "Train a network: on the lesson's four samples, or on a file of yours.",
+    "train": "Train a network on the lesson's four samples, or on a file.",
     "predict": "Predict the rows of a file with a saved model.",
     "sweep": "Train one network at several learning rates, and compare.",
     "sharpness": "Show how large a learning rate the curvature of the loss allows.",
@@ -173,7 +173,7 @@ def _failed(error: Exception) -> int:
     if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
     print_note(
-        f"{type(error).__name__}: {error}; this is a fault of talweg, please report it with what "
-        f"{_TRACEBACK}=1 shows"
+        f"{type(error).__name__}: {error}; this is a fault of talweg; please report it with the "
+        f"text that {_TRACEBACK}=1 shows"
     )
     return exit_codes.FAILED

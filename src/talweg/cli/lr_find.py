@@ -61,7 +61,7 @@ def lr_find(
     """Suggest a learning rate: train briefly while the rate grows, and judge the loss.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults. The rates suggested are only printed: give the one you choose to talweg train --lr.
+    defaults. The suggested rates are printed and not used: pass one of them to talweg train --lr.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.

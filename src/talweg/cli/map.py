@@ -57,12 +57,13 @@ class MapOptions:
     Attributes:
         lesson: map the lesson's network.
         x: the setting along x, as NAME,LOW,HIGH or NAME,LOW,HIGH,SCALE. Names: learning_rate,
-            initial_scale (a factor of the first weights), either of one layer, as in
-            "learning_rate[0]" (in quotes: shells know brackets), or a number that the optimizer
-            has, such as momentum. Scales: log, linear. Lesson: learning_rate,0.001,10; file:
-            learning_rate,0.001,100; else "learning_rate[0],0.001,1e6".
-        y: the setting along y, likewise. Lesson and file: initial_scale,0.1,10; else
-            "learning_rate[1],0.001,1e6".
+            initial_scale (a factor of the initial weights); one of these for a single layer, such
+            as "learning_rate[0]" (in quotes, because shells interpret brackets); or a number that
+            the optimizer has, such as momentum. Scales: log, linear. Unless given:
+            "learning_rate[0],0.001,1e6"; for the lesson learning_rate,0.001,10; with a file
+            learning_rate,0.001,100.
+        y: the setting along y, in the same form. Unless given: "learning_rate[1],0.001,1e6"; for
+            the lesson and with a file initial_scale,0.1,10.
         resolution: the number of points along each axis, a power of two from 8 to 16384. Unless
             given: 256; 512 has four times as many runs, and takes four times as long.
         zoom: the factor of a zoom into the map, a power of two; with the same resolution.
@@ -70,8 +71,8 @@ class MapOptions:
             complex.
         animate: where to save a zoom as an animation: .gif or .webp.
         doublings: how often --animate doubles the scale. Unless given: 6.
-        store: a folder for the points; with it again, only missing points are computed: after
-            Ctrl-C, at another resolution, for a zoom. It has the measures of all runs, as Zarr.
+        store: a folder for the measures of the points, as Zarr. A later command with this folder
+            computes only missing points: after Ctrl-C, at another resolution, or for a zoom.
         colours: talweg, published, or the name of one of matplotlib's colour maps.
     """
 
@@ -99,13 +100,15 @@ class PointRunOptions(RunOptions):
     steps: PositiveInteger = 100
     lr: Annotated[
         LearningRate,
-        Parameter(help="the learning rate if no axis has it. File: 0.02; else 0.05."),
+        Parameter(
+            help="the learning rate if no axis has it. Unless given: 0.05; with a file, 0.02."
+        ),
     ] = None
     batch: Annotated[
         Batch,
         Parameter(
-            help="the number of samples of a step. Unless given: all; in batches the noise of "
-            "the first loss can decide whether a run counts as converged."
+            help="the number of samples of a step. Unless given: all. With batches, the noise "
+            "of the first loss can decide whether a run counts as converged."
         ),
     ] = None
 

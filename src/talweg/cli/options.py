@@ -79,20 +79,22 @@ File: TypeAlias = Annotated[
 ]
 Optimizer: TypeAlias = Annotated[
     OptimizerName | None,
-    Parameter(help="the rule that updates parameters. File: adam; else sgd."),
+    Parameter(help="the rule that updates parameters. Unless given: sgd; with a file, adam."),
 ]
 LearningRate: TypeAlias = Annotated[
-    float | None, Parameter(help="the learning rate. File: 0.02; else 0.05.")
+    float | None, Parameter(help="the learning rate. Unless given: 0.05; with a file, 0.02.")
 ]
 Steps: TypeAlias = Annotated[
-    PositiveInteger | None, Parameter(help="the number of updates of a run. File: 200; else 50.")
+    PositiveInteger | None,
+    Parameter(help="the number of updates of a run. Unless given: 50; with a file, 200."),
 ]
 Batch: TypeAlias = Annotated[
     PositiveInteger | None,
-    Parameter(help="the number of samples of a step. File: 16; else all."),
+    Parameter(help="the number of samples of a step. Unless given: all; with a file, 16."),
 ]
 Seed: TypeAlias = Annotated[
-    Integer | None, Parameter(help="the seed of weights, split and shuffling. File: 1; else 42.")
+    Integer | None,
+    Parameter(help="the seed of weights, split and shuffling. Unless given: 42; with a file, 1."),
 ]
 Json: TypeAlias = Annotated[
     bool, Parameter(name="--json", help="print one JSON document in place of text.")
@@ -129,10 +131,10 @@ class ModelOptions:
     """The network and its loss.
 
     Attributes:
-        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
-            file: 16.
+        hidden: the sizes of the hidden layers, separated by commas, or none. Unless given: 4,4;
+            with a file, 16.
         activation: the activation of the hidden layers. Unless given: tanh.
-        loss: the loss of one prediction; unless given, the usual one for the target.
+        loss: the loss of one prediction; unless given, the usual loss for the target.
     """
 
     hidden: str | None = None
@@ -178,8 +180,9 @@ class ExecutionOptions:
     """What computes the runs of a command that makes many.
 
     Attributes:
-        engine: native for compiled code or an error, eager for none. Unless given: auto.
-        mode: exact for the bits of the eager engine. Unless given: default.
+        engine: native for compiled code or an error, eager for the eager engine, auto for
+            compiled code where that is possible and faster. Unless given: auto.
+        mode: exact for results with the bits of the eager engine. Unless given: default.
         threads: the number of threads that share the runs. Unless given: one for each core.
     """
 

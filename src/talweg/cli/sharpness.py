@@ -53,7 +53,8 @@ class SharpnessOptions(RunOptions):
     optimizer: Annotated[
         Optimizer,
         Parameter(
-            help="the rule that updates parameters. File: adam; else, and with --along, sgd."
+            help="the rule that updates parameters. Unless given: sgd; with a file and without "
+            "--along, adam."
         ),
     ] = None
     lr: LearningRate = None
@@ -74,7 +75,8 @@ def sharpness(
     """Show how large a learning rate the curvature of the loss allows.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults, except that the loss is that of all samples: each batch has another curvature.
+    defaults, except that the loss is that of all samples, because the curvature differs from batch
+    to batch.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.

@@ -41,7 +41,7 @@ class TrainingOptions(RunOptions):
     """How the network is trained.
 
     Attributes:
-        validation: the fraction of the rows to hold back. File: 0.2.
+        validation: the fraction of the rows of a file that is held back. Unless given: 0.2.
         patience: stop after so many passes through the rows without a better validation
             loss, and restore the best weights.
     """
@@ -59,7 +59,8 @@ class TrainingOutput(OutputOptions):
     """The pictures, the model, and the form of the report.
 
     Attributes:
-        save: where to save the model: .safetensors. File: talweg-model.safetensors.
+        save: where to save the model: .safetensors. Unless given: nowhere; with a file,
+            talweg-model.safetensors.
         no_save: save no model.
     """
 
@@ -88,11 +89,11 @@ def train(
     training: TrainingOptions = TrainingOptions(),
     output: TrainingOutput = TrainingOutput(),
 ) -> int:
-    """Train a network: on the lesson's four samples, or on a file of yours.
+    """Train a network on the lesson's four samples, or on a file.
 
-    With a FILE, a part of the rows is held back to measure the model on rows that it was not
-    trained on. Columns are standardised, the model is saved for `talweg predict`, and there is
-    a second picture, ...-predictions.png.
+    With a FILE, a part of the rows is held back; the model is evaluated on these rows, and not
+    trained on them. Columns are standardised, the model is saved for `talweg predict`, and there
+    is a second picture, ...-predictions.png.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.
