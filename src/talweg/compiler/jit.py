@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
-from talweg.compiler.frontend.object_guard import CacheKey, is_function
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.cache_key import CacheKey, is_function
+from talweg.compiler.frontend.effects import UnrepeatedChangeError
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import Specialization
 from talweg.errors import ArgumentError, TraceWarning
@@ -102,7 +103,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, Specialization] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     @property
@@ -116,17 +117,30 @@ class Jitted:
             args = (*self._bound, *args)
         if is_tracing() or is_uncompiled():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
+        if kwargs:
+            kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
+        found = self._specializations.get(signature.key)
+        if found is None or (found.captured and signature.has_direct_values):
+            try:
+                found = self._found(signature, args, kwargs)
+            except UnrepeatedChangeError:
+                return self.f(*args, **kwargs)
+        return found.call(signature, args, kwargs)
+
+    def _found(
+        self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Specialization:
+        """The specialization for a call, which is made if there is none."""
         key = signature.key
         found = self._specializations.get(key) or self._specialize(key, signature, args, kwargs)
-        if found.captured and signature.has_direct_values:
-            shared = found.captured_positions(signature)
-            if shared:  # some Values are arguments and taken from outside: another program
-                key = (key, shared)
-                found = self._specializations.get(key) or self._specialize(
-                    key, signature, args, kwargs, shared
-                )
-        return found.call(signature, args, kwargs)
+        shared = found.captured_positions(signature)
+        if shared:  # some Values are arguments and taken from outside: another program
+            key = (key, shared)
+            found = self._specializations.get(key) or self._specialize(
+                key, signature, args, kwargs, shared
+            )
+        return found
 
     def _specialize(
         self,
