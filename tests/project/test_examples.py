@@ -52,7 +52,12 @@ def outputs(notebook):
 
 
 def texts(notebook):
-    found = [out.get("text") or out.get("data", {}).get("text/plain") for out in outputs(notebook)]
+    """The texts of all outputs. What a cell prints is one text: a slow kernel sends it in parts."""
+    found = []
+    for cell in notebook.cells:
+        stream = "".join(out.text for out in cell.get("outputs", []) if "text" in out)
+        values = [out.get("data", {}).get("text/plain", "") for out in cell.get("outputs", [])]
+        found += [stream, *values]
     return [text for text in found if text and not text.startswith("<Figure")]
 
 
