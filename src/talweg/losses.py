@@ -154,7 +154,7 @@ def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number,
     Args:
         prediction: the output of a model.
         target: its target.
-        single: for a loss of a single output the loss that takes lists, else "".
+        single: for a loss of one output, the name of the loss that takes lists; else empty.
     """
     is_list = _is_list(prediction)
     if is_list and single:
@@ -168,7 +168,10 @@ def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number,
     if not is_list:
         return [(prediction, target)]
     if len(prediction) != len(target) or not len(target):
-        raise ShapeError(f"the prediction has {len(prediction)} numbers, the target {len(target)}")
+        raise ShapeError(
+            f"the prediction has {len(prediction)} numbers, the target {len(target)}; a model has "
+            "as many outputs as its targets have numbers"
+        )
     return list(zip(prediction, target, strict=True))
 
 

@@ -171,6 +171,7 @@ def test_programs_without_a_simple_pattern_are_right(f, args):
     check(f, *args)
 
 
+@pytest.mark.slow
 def test_the_loops_of_a_network_are_recovered():
     rng = random.Random(0)
     xs = [[rng.random(), rng.random()] for _ in range(100)]

@@ -106,6 +106,18 @@ def test_a_value_listed_twice_is_refused():
         programs(total, [[1.0]], model=[W, W])
 
 
+def test_an_example_with_a_value_in_it_is_refused():
+    found = programs(total, [[1.0], [Value(2.0)]])
+    with pytest.raises(NativeError, match=r"^example 1 has a Value in it; expected numbers$"):
+        found.program_of(0)
+
+
+def test_a_loss_that_is_no_value_is_refused():
+    found = programs(lambda xs: [W * xs[0]], [[1.0]])
+    with pytest.raises(NativeError, match=r"^the loss of example 0 is list; expected a Value$"):
+        found.program_of(0)
+
+
 # ---- the update ------------------------------------------------------------------------------
 
 
@@ -136,7 +148,9 @@ def test_an_update_with_hidden_state_is_refused():
         refuse_hidden_state(optimizer)
     assert optimizer.count == 0
     refuse_hidden_state(SGD(0.1, momentum=0.9))
-    with pytest.raises(NativeError, match="the optimiser: ZeroDivisionError: no update"):
+    with pytest.raises(
+        NativeError, match=r"^update\(\) of the optimiser failed: ZeroDivisionError: no update"
+    ):
         refuse_hidden_state(Failing(0.1))
 
 

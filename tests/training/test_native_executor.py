@@ -266,6 +266,7 @@ def refused(words, model=None, data=None, **settings):
     assert [p.data for p in auto.parameters()] == [p.data for p in eager.parameters()]
 
 
+@pytest.mark.slow
 def test_the_reason_is_given_if_a_program_cannot_be_compiled():
     calls = itertools.count(1)
     with pytest.raises(NativeError, match="depends on numbers"):
@@ -309,6 +310,7 @@ class Stepwise(optim.Optimizer):
         return p - lr * g * (1.0 if step.is_integer() else 0.0), ()
 
 
+@pytest.mark.slow
 def test_an_optimiser_that_needs_floats_is_refused():
     refused("the optimiser cannot be compiled", optimizer=Stepwise(lr=0.01))
 
@@ -397,6 +399,7 @@ LOSSES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     lr=st.sampled_from(RATES),
@@ -610,6 +613,7 @@ class Rows:
         return self.f(self.w, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f",
     [
@@ -657,6 +661,7 @@ def test_losses_that_are_a_parameter_or_a_constant():
         assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_samples_of_several_lengths():
     data = [([1.0, 2.0], 1.0), ([0.5], 0.5), ([0.1, 0.2, 0.3], -1.0)]
 

@@ -267,7 +267,7 @@ class ExamplePrograms:
             ) from None
         if traced.kinds != [Value] or not isinstance(traced.output, Value):
             raise NativeError(
-                f"the loss of example {i} is no Value, it was not computed from the parameters"
+                f"the loss of example {i} was not computed from the parameters; expected a Value"
             )
         self._note_outside(traced, i)
         weights = [*self.objective.parameters, *self.outside]

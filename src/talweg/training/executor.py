@@ -64,7 +64,7 @@ def choose_executor(
         as_floats: whether native code takes integers in examples as floats.
 
     Returns:
-        The executor, and why it is not native code if the choice was open, else "".
+        The executor; and with "auto" the reason why it is not native code, else "".
 
     Raises:
         NativeError: if native code is asked for, and is not possible.

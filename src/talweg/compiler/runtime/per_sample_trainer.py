@@ -2,7 +2,7 @@
 
 A `PerSampleTrainer` has the methods of `runtime/trainer.Trainer`. It serves programs that have no
 scheduled form, and samples that differ in their programs. Native code computes the loss of a sample
-and its gradient; the update is `optim.finite_update`, as in the eager engine.
+and its gradient; the update is `optimizer_step.finite_update`, as in the eager engine.
 
 Start reading at `PerSampleTrainer.take`.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import TrainedSteps
-from talweg.optim import Update, finite_update
+from talweg.optimizer_step import Update, finite_update
 
 
 class PerSampleTrainer:
