@@ -101,7 +101,7 @@ def pushed_forward(
         depends on no input.
 
     >>> x, y = Value(2.0), Value(5.0)
-    >>> [t.data for t in pushed_forward([x * y, x + y], [x, y], [1.0, 10.0])]
+    >>> [float(t) for t in pushed_forward([x * y, x + y], [x, y], [1.0, 10.0])]
     [25.0, 11.0]
     """
     by_node: dict[Value, Number] = dict(zip(inputs, tangents, strict=True))

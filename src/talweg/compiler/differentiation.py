@@ -1,238 +1,623 @@
-"""The compiled programs behind `tw.grad`, `tw.hessian` and the others.
+"""The compiled programs behind `tw.grad`, `tw.jacobian`, `tw.hessian` and the others.
 
-First derivatives are the native gradient of the traced function. For second derivatives the
-program of the first derivatives is traced: `autodiff/higher_order.py` applies the derivative
-equations to Values. That program is compiled with an adjoint of its own, so
+A call of a derivative goes this way:
 
-    second derivatives of f = native gradient of (trace of the gradient of f)
+    CallSignature  ->  DerivativePrograms, found by the key
+                   ->  w, the numbers to differentiate by, and x, all others, as bytes (Packing)
+                   ->  native code  ->  one array  ->  the shape of the argument (ArgumentShape)
 
-Nothing is approximated by differences.
+No Python object is made for a number on this way, unless the argument is a list. First derivatives
+are the native gradient of the traced function. Second derivatives and Jacobians are those of
+`compiler/derivative_matrix.py`.
 
-Start reading at `Differentiator.call`.
+Inside another function that is traced, and where Values take part that are not differentiated by,
+the derivatives are Values, which can be differentiated again: `ComposedDerivative`.
+
+Start reading at `Differentiator.programs`.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from talweg.autodiff.higher_order import gradients
+from talweg.autodiff.higher_order import pulled_back
+from talweg.autodiff.tracing import is_tracing, is_uncompiled
 from talweg.compiler import pipeline
+from talweg.compiler.derivative_shapes import (
+    ArgumentShape,
+    is_model,
+    require_real,
+    result_shape,
+    shape_of,
+    with_float_arrays,
+    with_floats,
+)
 from talweg.compiler.frontend.object_guard import CacheKey
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
-from talweg.compiler.frontend.pytree import tree_map, tree_unflatten, tree_values
+from talweg.compiler.frontend.pytree import tree_leaves, tree_map, tree_unflatten, tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
+from talweg.compiler.ir.tape import Array, rearranged
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
+Arguments: TypeAlias = Sequence[Any]
+Named: TypeAlias = dict[str, Any]
 
-@dataclass(slots=True, eq=False)
-class Gradient:
-    """Derivatives by the numbers of a call.
+DIRECTION = "d"
+"""The space of a direction in programs of derivatives along one."""
+
+
+# ---- which arguments -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The arguments to differentiate by, as the user gave them.
 
     Attributes:
-        by_value: by each Value of the call, that is by the parameters of its models.
-        by_float: by each float of the call.
+        argnums: an integer, or several.
     """
 
-    by_value: Sequence[float]
-    by_float: Sequence[float]
+    argnums: int | tuple[int, ...]
+
+    @classmethod
+    def of(cls, argnums: Any) -> Selection:
+        """The selection of a user.
+
+        Raises:
+            ArgumentError: if it is no integer and no sequence of some.
+        """
+        several = list(argnums) if isinstance(argnums, (list, tuple)) else [argnums]
+        if not several or not all(_is_integer(k) for k in several):
+            raise ArgumentError(
+                f"argnums must be an integer or a tuple of integers, got {argnums!r}"
+            )
+        is_one = not isinstance(argnums, (list, tuple))
+        return cls(int(several[0]) if is_one else tuple([int(k) for k in several]))
+
+    def positions(self, count: int) -> list[int]:
+        """The positions of the arguments among `count` of them.
+
+        Raises:
+            ArgumentError: if there are too few, or one is selected twice.
+        """
+        several = self.argnums if isinstance(self.argnums, tuple) else (self.argnums,)
+        for k in several:
+            if not -count <= k < count:
+                expected = f"; expected {-count} to {count - 1}" if count else ""
+                raise ArgumentError(f"argnum is {k}, but there are {count} arguments{expected}")
+        positions = [k % count for k in several]
+        if len(set(positions)) < len(positions):
+            raise ArgumentError(f"argnums is {self.argnums}, which names an argument twice")
+        return positions
+
+    def result(self, parts: Sequence[Any]) -> Any:
+        """What is returned: the part of the only argument, or a tuple of one part for each."""
+        return tuple(parts) if isinstance(self.argnums, tuple) else parts[0]
 
 
-# ---- the argument to differentiate by ------------------------------------------------------------
+def _is_integer(k: Any) -> bool:
+    return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
 
 
-def is_model(argument: Any) -> bool:
-    """Whether an argument is differentiated by its parameters."""
-    return not isinstance(argument, Value) and callable(getattr(argument, "parameters", None))
+
+# ---- what the function returns -------------------------------------------------------------------
 
 
-def shaped(argument: Any, numbers: Sequence[Any]) -> Any:
-    """First derivatives in the shape of the argument: a list for a model."""
-    return list(numbers) if is_model(argument) else tree_unflatten(argument, numbers)
+def one_number(result: Any) -> Value:
+    """The result of a function that is differentiated by `grad`, `hessian` or `hvp`.
 
-
-def _with_floats(argument: Any) -> Any:
-    """The argument with floats in place of integers, by which it is differentiated too."""
-    if isinstance(argument, np.ndarray) and argument.dtype.kind in "iu":
-        return argument.astype(float)
-    return tree_map(argument, on_integer=float)
-
-
-def _position(argnum: int, args: Sequence[Any]) -> int:
-    if not -len(args) <= argnum < len(args):
-        raise ArgumentError(f"argnum is {argnum}, but there are {len(args)} arguments")
-    return argnum % len(args)
-
-
-def _one_number(result: Any) -> Value:
-    if not isinstance(result, Value):
+    Raises:
+        TraceError: if it is not one traced number.
+    """
+    if isinstance(result, Value):
+        return result
+    if isinstance(result, (float, int)) and not isinstance(result, bool):
         raise TraceError(
-            f"the function must return one number, got {type(result).__name__} {result!r}, which "
-            "was not computed from its arguments by talweg's operations"
-            if isinstance(result, float)
-            else f"the function must return one number, got {type(result).__name__}"
+            f"the function must return one number that depends on its arguments, got the "
+            f"{type(result).__name__} {result!r}, which was not computed from its arguments by "
+            "talweg's operations; a constant has no derivative: return tw.Value(...) if it is meant"
         )
-    return result
+    pair = "; if the rest is not to be differentiated, write has_aux=True"
+    shape = f" of shape {result.shape}" if isinstance(result, np.ndarray) else ""
+    raise TraceError(
+        f"the function must return one number, got {type(result).__name__}{shape}"
+        f"{pair if isinstance(result, tuple) and len(result) == 2 else ''}"
+        f"{'; tw.jacobian differentiates several' if isinstance(result, (list, np.ndarray)) else ''}"
+    )
 
 
-# ---- inside a function that is traced --------------------------------------------------------
+def several_numbers(result: Any) -> Any:
+    """The result of a function that is differentiated by `jacobian`: a pytree of Values.
+
+    Raises:
+        TraceError: if there is no traced number in it.
+    """
+    if not tree_values(result):
+        shown = f"{type(result).__name__} {result!r}"
+        raise TraceError(
+            f"the function must return numbers that depend on its arguments, got {shown}, in which "
+            "none was computed from its arguments by talweg's operations"
+        )
+    return tree_map(result, on_float=Value, on_integer=lambda x: Value(float(x)))
 
 
-class TracedDerivative:
-    """A derivative inside a function that is being traced: it becomes part of that trace.
+@dataclass(frozen=True)
+class Differentiated:
+    """A function, and what of its result is differentiated.
+
+    Attributes:
+        f: the function.
+        selection: the arguments to differentiate by.
+        has_aux: whether it returns a pair: what is differentiated, and other results.
+        several: whether what is differentiated may be more than one number.
+    """
+
+    f: Callable[..., Any]
+    selection: Selection
+    has_aux: bool
+    several: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """What is differentiated, and the other results.
+
+        Raises:
+            TraceError: if the function returns something else.
+        """
+        result, aux = self.f(*args, **kwargs), ()
+        if self.has_aux:
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise TraceError(
+                    "with has_aux=True the function must return a pair (number, other results), "
+                    f"got {_described(result)}"
+                )
+            result, aux = result
+        return (several_numbers if self.several else one_number)(result), aux
+
+    @property
+    def __name__(self) -> str:  # what error messages call it
+        return str(getattr(self.f, "__name__", "the function"))
+
+
+def _described(result: Any) -> str:
+    if isinstance(result, (tuple, list)):
+        return f"a {type(result).__name__} of {len(result)}"
+    return f"one {type(result).__name__}"
+
+
+def with_aux(has_aux: bool, result: Any, aux: Any) -> Any:
+    """The result of a derivative, or the pair of it and the other results."""
+    return (result, aux) if has_aux else result
+
+
+# ---- derivatives as Values -----------------------------------------------------------------------
+
+
+class ComposedDerivative:
+    """A derivative inside a function that is traced, or of Values: it is made of Values.
 
     Args:
         f: the function to differentiate.
-        argnum: by which of its arguments.
         args: the positional arguments.
         kwargs: the named arguments.
 
     Attributes:
-        argument: the argument to differentiate by.
-        by: its numbers, as Values of their own.
-        result: what f returns.
+        arguments: the arguments to differentiate by.
+        by: their numbers, as Values of their own.
+        result: what is differentiated.
+        aux: the other results.
     """
 
-    def __init__(
-        self, f: Callable[..., Any], argnum: int, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> None:
-        k = _position(argnum, args)
-        self.argument = _with_floats(args[k])
-        self.by: list[Value]
-        if is_model(self.argument):
-            given, self.by = self.argument, list(self.argument.parameters())
-        else:
-            # A Value may be in other arguments too, and f is differentiated by this one only.
-            given = tree_map(self.argument, Value, lambda x: x * 1.0)
-            self.by = tree_values(given)
-        self.result = _one_number(f(*args[:k], given, *args[k + 1 :], **kwargs))
+    def __init__(self, f: Differentiated, args: Arguments, kwargs: Named) -> None:
+        positions = f.selection.positions(len(args))
+        given = list(args)
+        self.selection = f.selection
+        self.arguments: list[Any] = []
+        self.by: list[Value] = []
+        self._counts: list[int] = []
+        for k in positions:
+            require_real(args[k], k)
+            argument = with_floats(_number_of(args[k]))
+            if is_model(argument):
+                own = list(argument.parameters())
+            else:
+                # A Value may be in other arguments too, and f is differentiated by this one only.
+                given[k] = tree_map(argument, Value, lambda x: x * 1.0)
+                own = tree_values(given[k])
+            self.arguments.append(argument)
+            self.by += own
+            self._counts.append(len(own))
+        require_numbers(positions, self.arguments, self._counts)
+        self.result, self.aux = f(*given, **kwargs)
 
-    def first(self) -> list[Value]:
-        """The first derivatives."""
-        return gradients(self.result, self.by)
+    def first(self, output: Value) -> list[Value]:
+        """The derivatives of one number of the result."""
+        return as_values(pulled_back([output], [1.0], self.by))
+
+    def split(self, numbers: Sequence[Any]) -> list[list[Any]]:
+        """The numbers of each argument."""
+        rest = iter(numbers)
+        return [[next(rest) for _ in range(count)] for count in self._counts]
 
     def shaped(self, numbers: Sequence[Any]) -> Any:
-        """Derivatives in the shape of the argument."""
-        return shaped(self.argument, numbers)
+        """Derivatives in the shape of the arguments."""
+        pairs = zip(self.arguments, self.split(numbers), strict=True)
+        return self.selection.result([_composed_shape(x, own) for x, own in pairs])
+
+    def matrix(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """Second derivatives in the shape of the arguments, one row for each number."""
+        shapes = [shape_of(x) for x in self.arguments]
+        blocks = []
+        for of_argument, row in zip(self.split(rows), shapes, strict=True):
+            parts = [self.split(one) for one in of_argument]
+            blocks.append(
+                self.selection.result(
+                    [_composed_block([p[k] for p in parts], row, c) for k, c in enumerate(shapes)]
+                )
+            )
+        return self.selection.result(blocks)
+
+    def jacobian(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """First derivatives of each number of the result, in its shape."""
+        own = result_shape(self.result)
+        parts = [self.split(row) for row in rows]
+        found = []
+        for k, argument in enumerate(self.arguments):
+            shape, block = shape_of(argument), [p[k] for p in parts]
+            has_array = shape.is_array or own.is_array
+            if has_array and own.dimensions is not None and shape.is_flat:
+                found.append(_object_array(block, (*own.dimensions, *shape.dimensions)))
+            else:
+                rest = iter([_composed_shape(argument, row) for row in block])
+                found.append(tree_map(self.result, on_value=lambda _, rest=rest: next(rest)))
+        return self.selection.result(found)
 
 
-# ---- native --------------------------------------------------------------------------------------
+def _number_of(argument: Any) -> Any:
+    """The number in an array of no dimensions; anything else as it is."""
+    return argument.item() if isinstance(argument, np.ndarray) and not argument.ndim else argument
 
 
-@dataclass(slots=True, eq=False)
-class DerivativeCall:
-    """One call of a derivative: its numbers, and which of them to differentiate by.
+def _composed_shape(argument: Any, numbers: Sequence[Any]) -> Any:
+    return list(numbers) if is_model(argument) else tree_unflatten(argument, numbers)
+
+
+def _composed_block(rows: list[list[Any]], row: ArgumentShape, column: ArgumentShape) -> Any:
+    block = _object_array(rows, (*row.dimensions, *column.dimensions))
+    return block if row.is_array or column.is_array else block.tolist()
+
+
+def _object_array(rows: Sequence[Sequence[Any]], shape: tuple[int, ...]) -> Array:
+    flat = [x for row in rows for x in row]
+    array = np.empty(len(flat), dtype=object)
+    array[:] = flat
+    return array.reshape(shape)
+
+
+def as_values(numbers: Sequence[Any]) -> list[Value]:
+    """Numbers as Values."""
+    return [x if isinstance(x, Value) else Value(x) for x in numbers]
+
+
+def require_numbers(
+    positions: Sequence[int], arguments: Sequence[Any], counts: Sequence[int]
+) -> None:
+    """Check that there is a number to differentiate by.
+
+    Raises:
+        TraceError: if there is none in all of the arguments.
+    """
+    if not sum(counts):
+        k, argument = positions[0], arguments[0]
+        raise TraceError(
+            f"argument {k} is {type(argument).__name__} {argument!r}, in which there is no "
+            "number to differentiate by; expected a float, a list or array of floats, a "
+            "Value or a model"
+        )
+
+
+# ---- the numbers of a call -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of a derivative.
 
     Attributes:
-        argument: the argument to differentiate by.
-        args: the positional arguments, with numbers in place of Values that are not in a model.
-        kwargs: the named arguments, likewise.
+        args: the positional arguments.
+        kwargs: the named arguments.
         signature: their numbers.
-        floats: the number of the argument's first float, and of the first float after it.
-        positions: those of its parameters among the Values of the call, if it is a model.
     """
 
-    argument: Any
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: Arguments
+    kwargs: Named
     signature: CallSignature
-    floats: tuple[int, int]
-    positions: list[int]
-
-    @property
-    def count(self) -> int:
-        """How many numbers the argument has."""
-        return self.floats[1] - self.floats[0] + len(self.positions)
-
-    def selected(self, gradient: Gradient) -> list[float]:
-        """The derivatives by the argument's numbers, in order."""
-        by_float = gradient.by_float[slice(*self.floats)]
-        return [*by_float, *[gradient.by_value[k] for k in self.positions]]
-
-    def shaped(self, gradient: Gradient) -> Any:
-        """The derivatives in the shape of the argument."""
-        tree = shaped(self.argument, self.selected(gradient))
-        return tree.astype(float) if isinstance(self.argument, np.ndarray) else tree
 
 
-class NativeDerivative:
-    """A traced program and its derivatives by all of its numbers, compiled.
+class Variables:
+    """The numbers of a call by which a function is differentiated.
 
     Args:
-        traced: the program.
-        signature: the call that was traced.
-        exact: whether every bit must be that of the eager engine.
+        positions: the arguments to differentiate by.
+        call: a call with the signature key for which they are found.
+
+    Attributes:
+        shapes: those of the arguments.
+        numbers: each number, once: ("x", its number among the floats of the call), or ("value",
+            its position among the Values of the call).
+        take: for each number of the arguments its number in `numbers`; None if it is the same.
+        bounds: where the numbers of the arguments begin and end.
     """
 
-    def __init__(self, traced: Trace, signature: CallSignature, exact: bool) -> None:
-        self.parameters = ParameterBinding(traced.parameters, signature.positions)
-        self.executable = pipeline.executable(traced.tape, exact=exact, wrt=("w", "x"))
+    def __init__(self, positions: Sequence[int], call: Call) -> None:
+        self.positions = list(positions)
+        self.shapes = [shape_of(call.args[k]) for k in positions]
+        everything: list[tuple[str, int]] = []
+        for k, shape in zip(positions, self.shapes, strict=True):
+            if shape.is_model:
+                own = call.args[k].parameters()
+                everything += [("value", call.signature.positions[p]) for p in own]
+            else:
+                everything += [("x", i) for i in range(*call.signature.float_range(k))]
+        number = {one: k for k, one in enumerate(dict.fromkeys(everything))}
+        self.numbers = list(number)
+        is_plain = len(number) == len(everything)
+        self.take = None if is_plain else np.array([number[one] for one in everything])
+        self.count = len(everything)
+        ends = np.cumsum([0, *[shape.count for shape in self.shapes]]).tolist()
+        self.bounds = list(zip(ends, ends[1:], strict=False))
 
-    def __call__(
-        self, signature: CallSignature, cotangents: Sequence[float]
-    ) -> tuple[tuple[float, ...], Gradient]:
-        """The outputs, and the derivatives of the sum of cotangent times output."""
-        values, _ = self.parameters.bound(signature)
-        w = self.parameters.data(values)
-        outputs, by_space = self.executable.value_and_gradient(w, signature.inputs, cotangents)
-        by_value = [0.0] * len(signature.values)
-        for source, derivative in zip(self.parameters.sources, by_space["w"], strict=True):
-            if isinstance(source, int):
-                by_value[source] = derivative
-        return outputs, Gradient(by_value, by_space["x"])
+    def leaves(self, args: Arguments) -> list[Value]:
+        """The Values that stand for `numbers` while the function is traced."""
+        found: list[Value] = []
+        for k, shape in zip(self.positions, self.shapes, strict=True):
+            found += args[k].parameters() if shape.is_model else tree_leaves(args[k])
+        return list(dict.fromkeys(found))
+
+    def expanded(self, gradient: Array) -> Array:
+        """The derivatives by all numbers of the arguments, from those by `numbers`."""
+        return gradient if self.take is None else gradient[self.take]
+
+    def expanded_columns(self, matrix: Array) -> Array:
+        """The columns of all numbers of the arguments."""
+        return matrix if self.take is None else matrix[:, self.take]
+
+    def expanded_square(self, matrix: Array) -> Array:
+        """The rows and columns of all numbers of the arguments."""
+        return matrix if self.take is None else matrix[np.ix_(self.take, self.take)]
+
+    def united(self, vector: Array) -> Array:
+        """A direction of `numbers`, from one of all numbers of the arguments."""
+        if self.take is None:
+            return vector
+        return np.bincount(self.take, weights=vector, minlength=len(self.numbers))
+
+    def shaped(self, selection: Selection, gradient: Array) -> Any:
+        """The derivatives in the shape of the arguments; the array belongs to them then."""
+        gradient = self.expanded(gradient)
+        if len(self.shapes) == 1:
+            return selection.result([self.shapes[0].shaped(gradient)])
+        parts = [gradient[a:b].copy() for a, b in self.bounds]
+        return selection.result([s.shaped(p) for s, p in zip(self.shapes, parts, strict=True)])
+
+
+class Packing:
+    """Where native code finds the numbers of a call: `w`, those to differentiate by, and `x`.
+
+    Args:
+        traced: the trace.
+        variables: the numbers to differentiate by.
+        call: the call that was traced.
+        directions: how many of the last inputs of the trace are a direction.
+
+    Attributes:
+        tape: the program, with its inputs in the spaces "w", "x", and "d" for the direction.
+        reads_other_values: whether the program reads Values that it is not differentiated by.
+    """
+
+    def __init__(self, traced: Trace, variables: Variables, call: Call, directions: int = 0):
+        signature = call.signature
+        values, positions = signature.values, signature.positions
+        number = {value: k for k, value in enumerate(traced.parameters)}
+        own = [values[k] for kind, k in variables.numbers if kind == "value"]
+        others = [value for value in traced.parameters if value not in set(own)]
+        floats = traced.tape.sizes["x"] - directions
+        selected = {i for kind, i in variables.numbers if kind == "x"}
+        w = [
+            ("x", k) if kind == "x" else ("w", number[values[k]]) if values[k] in number else None
+            for kind, k in variables.numbers
+        ]
+        rest = [("x", i) for i in range(floats) if i not in selected]
+        x = [*rest, *[("w", number[value]) for value in others]]
+        d = [("x", floats + i) for i in range(directions)]
+        self.tape = rearranged(traced.tape, {"w": w, "x": x, DIRECTION: d})
+        self._own = ParameterBinding(own, positions) if own else None
+        self._others = ParameterBinding(others, positions) if others else None
+        self.reads_other_values = bool(others)
+        selected_chunks = [
+            k for k, s in zip(variables.positions, variables.shapes, strict=True) if not s.is_model
+        ]
+        rest_chunks = [k for k, chunk in enumerate(signature.chunks) if chunk]
+        self._x_chunks = [k for k in rest_chunks if k not in selected_chunks]
+        self._pieces = list(self._w_pieces(variables, call))
+        self._is_one_chunk = len(self._pieces) == 1 and self._own is None
+
+    @staticmethod
+    def _w_pieces(variables: Variables, call: Call) -> Iterator[int | slice]:
+        """The pieces of `w`: the number of a chunk, or a part of the bytes of the Values."""
+        seen: set[Value] = set()
+        for k, shape in zip(variables.positions, variables.shapes, strict=True):
+            if shape.is_model:
+                start = len(seen)
+                seen.update(call.args[k].parameters())
+                yield slice(8 * start, 8 * len(seen))
+            else:
+                yield k
+
+    def __call__(self, signature: CallSignature) -> tuple[bytes, bytes]:
+        """The numbers of `w` and `x`, as bytes."""
+        chunks = signature.chunks
+        if self._is_one_chunk:
+            w = chunks[self._pieces[0]]  # type: ignore[index]
+        else:
+            own = _data(self._own, signature)
+            w = b"".join([own[p] if isinstance(p, slice) else chunks[p] for p in self._pieces])
+        if not self._x_chunks and self._others is None:
+            return w, b""
+        rest = [chunks[k] for k in self._x_chunks]
+        return w, b"".join([*rest, _data(self._others, signature)])
+
+
+def _data(binding: ParameterBinding | None, signature: CallSignature) -> bytes:
+    return b"" if binding is None else binding.data(binding.bound(signature)[0])
+
+
+# ---- programs ------------------------------------------------------------------------------------
+
+
+class NativeGradient:
+    """A traced program and its derivatives by some of its numbers, compiled.
+
+    Args:
+        packing: the program, and where its numbers are.
+        exact: whether every bit must be that of the eager engine.
+        outputs: how many of the first outputs are differentiated.
+    """
+
+    def __init__(self, packing: Packing, exact: bool, outputs: int) -> None:
+        self.packing = packing
+        self.outputs = outputs
+        tape = packing.tape
+        own = None if outputs == len(tape.outputs) else tape.outputs[:outputs]
+        self.executable = pipeline.executable(tape, outputs=own, exact=exact, wrt=("w",))
+        self._one = np.ones(1).tobytes()
+
+    def value_and_gradient(self, signature: CallSignature) -> tuple[float, Array]:
+        """The only output and its derivatives."""
+        w, x = self.packing(signature)
+        outputs, gradient = self.executable.derivatives(w, x, self._one)
+        return outputs[0], gradient
+
+    def pulled_back(self, signature: CallSignature, cotangents: bytes) -> Array:
+        """The derivatives of the sum of cotangent times output."""
+        w, x = self.packing(signature)
+        return self.executable.derivatives(w, x, cotangents)[1]
+
+    def rows(self, signature: CallSignature) -> Array:
+        """The derivatives of each output, one row each, as the eager engine computes them."""
+        units = [row.tobytes() for row in np.eye(self.outputs)]
+        return np.array([self.pulled_back(signature, unit) for unit in units])
 
 
 class DerivativePrograms:
-    """First and second derivatives of a function, for the calls of one signature key.
+    """The derivatives of a function, for the calls of one signature key.
+
+    Each program is compiled when it is first called.
 
     Args:
         f: the function.
         call: the call that is traced.
         exact: whether every bit must be that of the eager engine.
+
+    Attributes:
+        variables: the numbers to differentiate by.
+        packing: the traced function, and where its numbers are.
+        result: the shape of what is differentiated.
+        is_composed: whether derivatives are Values, because Values that are not differentiated by
+            take part: a later derivative may be one by them.
     """
 
-    def __init__(self, f: Callable[..., Any], call: DerivativeCall, exact: bool) -> None:
+    def __init__(self, f: Differentiated, call: Call, exact: bool) -> None:
         self.f = f
         self.exact = exact
-        traced = trace(self._result, call.args, call.kwargs)
-        self.first = NativeDerivative(traced, call.signature, exact)
-        parameters = self.first.parameters.data(traced.parameters)
-        template = ResultTemplate(traced)
-        self._guard = TraceGuard(f, traced.tape, template, call.signature, parameters)
-        self._second: NativeDerivative | None = None
+        positions = f.selection.positions(len(call.args))
+        self.variables = Variables(positions, call)
+        shapes = self.variables.shapes
+        require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
+        traced = trace(lambda args, kwargs: f(*args, **kwargs), list(call.args), call.kwargs)
+        self.packing = Packing(traced, self.variables, call)
+        self.is_composed = self.packing.reads_other_values and not any(
+            shape.is_array or shape.is_model for shape in shapes
+        )
+        self.result = result_shape(traced.output[0])
+        self._template = ResultTemplate(traced)
+        self._parameters = ParameterBinding(traced.parameters, call.signature.positions)
+        parameters = self._parameters.data(traced.parameters)
+        self._guard = TraceGuard(f, traced.tape, self._template, call.signature, parameters)
+        self._lock = threading.RLock()
 
-    def check(self, call: DerivativeCall) -> None:
+    def check(self, call: Call) -> None:
         """Raise an error if the function does not compute what was traced, see `TraceGuard`."""
         if self._guard.is_open:
-            parameters = self.first.parameters
-            w = parameters.data(parameters.bound(call.signature)[0])
-            self._guard(w, call.signature, call.args, call.kwargs)
+            self._guard(_data(self._parameters, call.signature), call.signature, call.args, call.kwargs)
 
-    def second(self, call: DerivativeCall) -> NativeDerivative:
-        """The program whose outputs are the first derivatives by the argument's numbers."""
+    @functools.cached_property
+    def first(self) -> NativeGradient:
+        """First derivatives of the numbers of the result."""
+        return NativeGradient(self.packing, self.exact, self.result.count)
 
-        def first_derivatives(args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
-            inputs = tree_values([args, kwargs])  # all floats are Values by now
-            parameters = [call.signature.values[k] for k in call.positions]
-            by = [*inputs[slice(*call.floats)], *parameters]
+    @functools.cached_property
+    def _other_results(self) -> Any:
+        outputs = self.packing.tape.outputs[self.result.count :]
+        return outputs and pipeline.executable(
+            self.packing.tape, outputs=outputs, exact=self.exact, wrt=()
+        )
+
+    def aux(self, signature: CallSignature) -> Any:
+        """The other results, with floats for Values."""
+        numbers: Sequence[float] = ()
+        if self._other_results:
+            numbers = self._other_results.value(*self.packing(signature))
+        own = [0.0] * self.result.count
+        return filled_result(self._template, [*own, *numbers])[1]
+
+    def traced_again(
+        self, call: Call, program: Callable[..., Sequence[Any]], directions: int = 0
+    ) -> Packing:
+        """The trace of a program made of the function, for the same calls.
+
+        Args:
+            call: the call that is traced.
+            program: a function of what is differentiated, the Values to differentiate by, and the
+                numbers of a direction.
+            directions: how many numbers the direction has.
+        """
+
+        def traced(args: Any, kwargs: Any, direction: Any) -> list[Value]:
+            result, _ = self.f(*args, **kwargs)
+            found = program(tree_values(result), self.variables.leaves(args), direction)
             # A derivative that is a constant, or an input itself, becomes a computed result.
-            return [g * 1.0 for g in gradients(self._result(args, kwargs), by)]
+            return [x * 1.0 for x in as_values(found)]
 
-        if self._second is None:
-            traced = trace(first_derivatives, call.args, call.kwargs)
-            self._second = NativeDerivative(traced, call.signature, self.exact)
-        return self._second
+        given = (list(call.args), call.kwargs, [0.0] * directions)
+        return Packing(trace(traced, *given), self.variables, call, directions)
 
-    def _result(self, args: list[Any], kwargs: dict[str, Any]) -> Value:
-        return _one_number(self.f(*args, **kwargs))
+    def once(self, made: dict[DerivativePrograms, Any], make: Any, call: Call) -> Any:
+        """The program that `make` compiles for these programs, compiled at the first call."""
+        if self not in made:
+            with self._lock:
+                if self not in made:
+                    made[self] = make(self, call)
+        return made[self]
+
+    @property
+    def size(self) -> int:
+        """How many different numbers there are to differentiate by."""
+        return len(self.variables.numbers)
+
+
+def filled_result(template: ResultTemplate, numbers: Sequence[float]) -> Any:
+    """A result with these numbers in place of its Values; arrays of numbers are arrays of floats."""
+    return with_float_arrays(template.filled(numbers))
 
 
 class Differentiator:
@@ -240,56 +625,67 @@ class Differentiator:
 
     Args:
         f: the function.
-        argnum: the argument to differentiate by.
+        argnums: the arguments to differentiate by, an integer or several.
         mode: "default" or "exact".
+        has_aux: whether the function returns a pair, see `Differentiated`.
+        several: whether it may return several numbers.
     """
 
-    def __init__(self, f: Callable[..., Any], argnum: int, mode: pipeline.Mode) -> None:
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        argnums: Any,
+        mode: pipeline.Mode,
+        *,
+        has_aux: bool = False,
+        several: bool = False,
+    ) -> None:
         self.exact = pipeline.is_exact(mode)
         if not callable(f):
             raise ArgumentError(f"expected a function, got {f!r}")
-        self.f = f
-        self.argnum = argnum
-        self._programs: dict[CacheKey, DerivativePrograms] = {}
+        self.f = Differentiated(f, Selection.of(argnums), has_aux, several)
+        self.selection = self.f.selection
+        self._programs: dict[CacheKey, DerivativePrograms | None] = {}
         self._cache = SignatureCache()
         self._lock = threading.Lock()
 
-    def call(
-        self, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> tuple[DerivativeCall, DerivativePrograms]:
-        """A call with these arguments, and the programs that serve it.
+    def programs(self, args: Arguments, kwargs: Named) -> tuple[DerivativePrograms, Call] | None:
+        """The programs that serve a call, and its numbers; None if derivatives are Values.
 
         Raises:
-            TraceError: if there are no numbers in the argument, or if the function cannot be
-                traced.
+            ArgumentError: if an argument to differentiate by is missing.
+            TraceError: if there are no numbers in it, or if the function cannot be traced.
         """
-        call = self._call(args, kwargs)
+        if is_tracing() or is_uncompiled():  # part of a larger program
+            return None
+        call = Call(args, kwargs, signature_of(args, kwargs, self._cache))
         key = call.signature.key
-        with self._lock:
-            if key not in self._programs:
-                self._programs[key] = DerivativePrograms(self.f, call, self.exact)
+        if key in self._programs:
             programs = self._programs[key]
+        else:
+            programs, call = self._prepare(call)
+        if programs is None:
+            return None
         programs.check(call)
-        return call, programs
+        return programs, call
 
-    def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> DerivativeCall:
-        k = _position(self.argnum, args)
-        argument = _with_floats(args[k])
-        args = [*args[:k], argument, *args[k + 1 :]]
-        kwargs = dict(sorted(kwargs.items()))
-        signature = signature_of(args, kwargs, self._cache)
-        if signature.has_direct_values:  # a Value is its number
-            args, kwargs = tree_map([args, kwargs], on_value=lambda v: v._data)
-            signature = signature_of(args, kwargs, self._cache)
-        parameters = argument.parameters() if is_model(argument) else ()
-        positions = [signature.positions[p] for p in parameters]
-        call = DerivativeCall(
-            argument, list(args), kwargs, signature, signature.float_range(k), positions
-        )
-        if not call.count:
-            raise TraceError(
-                f"argument {k} is {type(argument).__name__} {argument!r}, in which there is no "
-                "number to differentiate by; expected a float, a list or array of floats, a "
-                "Value or a model"
-            )
-        return call
+    def _prepare(self, call: Call) -> tuple[DerivativePrograms | None, Call]:
+        """The programs for a call whose key is new, or has integers to differentiate by."""
+        if call.signature.has_direct_values:
+            self._programs[call.signature.key] = None
+            return None, call
+        args = list(call.args)
+        for k in self.selection.positions(len(args)):
+            require_real(args[k], k)
+            args[k] = with_floats(_number_of(args[k]))
+        call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
+        with self._lock:
+            key = call.signature.key
+            if key not in self._programs:
+                made = DerivativePrograms(self.f, call, self.exact)
+                self._programs[key] = None if made.is_composed else made
+            return self._programs[key], call
+
+    def composed(self, args: Arguments, kwargs: Named) -> ComposedDerivative:
+        """The derivatives as Values."""
+        return ComposedDerivative(self.f, args, kwargs)

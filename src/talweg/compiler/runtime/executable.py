@@ -66,6 +66,7 @@ class Executable:
             "work": work,
         }
         self._formats = {name: struct.Struct(f"={n}d") for name, n in self._sizes.items()}
+        self._zeros = bytes(8 * self._sizes["dw"])
         self._free: list[Memory] = []
 
     def value(self, w: Numbers, x: Numbers) -> tuple[float, ...]:
@@ -115,6 +116,28 @@ class Executable:
         derivatives = {name: self._read(memory, "d" + name) for name in self.wrt}
         self._free.append(memory)
         return outputs, derivatives
+
+    def derivatives(
+        self, w: bytes, x: bytes, cotangents: bytes
+    ) -> tuple[tuple[float, ...], Array]:
+        """The outputs, and the derivatives by `w` as a new array, without an object for each."""
+        memory = self._memory(w, x)
+        raw, slices = memory.bytes, memory.slices
+        raw[slices["cotangents"]] = cotangents
+        raw[slices["dw"]] = self._zeros
+        self._gradient(memory.address)
+        outputs = self._read(memory, "out")
+        gradient = memory.arrays["dw"].copy()
+        self._free.append(memory)
+        return outputs, gradient
+
+    def values(self, w: bytes, x: bytes) -> Array:
+        """The outputs as a new array, without an object for each."""
+        memory = self._memory(w, x)
+        self._value(memory.address)
+        outputs = memory.arrays["out"].copy()
+        self._free.append(memory)
+        return outputs
 
     def _memory(self, w: Numbers, x: Numbers) -> Memory:
         """Memory for one call; threads that call at the same time have different ones."""
