@@ -17,14 +17,20 @@ Start reading at `hessian_of` and `jacobian_of`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from talweg.autodiff.higher_order import pulled_back, pushed_forward
 from talweg.compiler import pipeline
-from talweg.compiler.differentiation import DIRECTION, Call, DerivativePrograms, Packing
+from talweg.compiler.differentiation import (
+    DIRECTION,
+    Call,
+    DerivativePrograms,
+    NativeGradient,
+    Packing,
+)
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Array
 from talweg.value import Value
@@ -77,6 +83,11 @@ class DerivativeMatrix:
         found: Array = self._map.entries(*self.packing(signature), self._places)
         return found
 
+    def native_call(self) -> Callable[[], None]:
+        """The native function alone, on the memory of the last call; for measurements."""
+        found: Callable[[], None] = self._map.native_call()
+        return found
+
     def dense(self, signature: CallSignature) -> Array:
         """The matrix as an array."""
         entries = self.entries(signature)
@@ -111,8 +122,6 @@ class RowByRow:
     """
 
     def __init__(self, programs: DerivativePrograms, packing: Packing, rows: int) -> None:
-        from talweg.compiler.differentiation import NativeGradient
-
         self._gradient = NativeGradient(packing, programs.exact, rows)
 
     def dense(self, signature: CallSignature) -> Array:
@@ -165,24 +174,38 @@ def jacobian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | 
     return DerivativeMatrix(packing, rows, n, by_column, i, np.array(by_column)[j])
 
 
-def product_of(programs: DerivativePrograms, call: Call) -> Any:
-    """The program of the Hessian times a vector: a function (signature, vector as bytes).
+class HessianProduct:
+    """The product of a Hessian and a vector that changes from call to call.
+
+    Args:
+        packing: the program of the product.
+    """
+
+    def __init__(self, packing: Packing) -> None:
+        self.packing = packing
+        tape = pipeline.folded(pipeline.with_direction_in_x(packing.tape))
+        self._executable = pipeline.executable(tape, wrt=())
+
+    def __call__(self, signature: CallSignature, vector: bytes) -> Array:
+        """The product; the vector as the bytes of its numbers."""
+        w, x = self.packing(signature)
+        return self._executable.values(w, x + vector)
+
+    def native_call(self, signature: CallSignature, vector: bytes) -> Callable[[], None]:
+        """The native function alone, on memory that is filled already; for measurements."""
+        w, x = self.packing(signature)
+        return self._executable.native_value(w, x + vector)
+
+
+def product_of(programs: DerivativePrograms, call: Call) -> Callable[[CallSignature, bytes], Array]:
+    """The program of the Hessian times a vector.
 
     In exact mode it is the native derivative of the sum of vector times gradient.
     """
     if programs.exact:
-        from talweg.compiler.differentiation import NativeGradient
-
-        gradient = NativeGradient(programs.traced_again(call, _first), True, programs.size)
-        return gradient.pulled_back
-    packing = programs.traced_again(call, _hessian_product, programs.size)
-    executable = pipeline.executable(pipeline.folded(pipeline.with_direction_in_x(packing.tape)), wrt=())
-
-    def product(signature: CallSignature, vector: bytes) -> Array:
-        w, x = packing(signature)
-        return executable.values(w, x + vector)
-
-    return product
+        packing = programs.traced_again(call, _first)
+        return NativeGradient(packing, True, programs.size).pulled_back
+    return HessianProduct(programs.traced_again(call, _hessian_product, programs.size))
 
 
 # ---- the programs of a product -------------------------------------------------------------------

@@ -11,6 +11,7 @@ Start reading at `DirectionMap`.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -84,6 +85,11 @@ class NativeDirections:
         self._free.append((memory, products))
         return found
 
+    def native_call(self) -> Callable[[], None]:
+        """The native function alone, on the memory of the last call; for measurements."""
+        memory, _ = self._free[-1]
+        return lambda: self._function(memory.address)  # which keeps the memory alive
+
     def _new_memory(self) -> tuple[Memory, Array]:
         """Memory for one call at a time, with the directions, and the products in it."""
         memory = Memory(self.kernel.layout, self._sizes)
@@ -115,3 +121,9 @@ class TableDirections:
         products = [self.executable.value(w, x + d) for d in self._directions]
         found: Array = np.array(products).reshape(-1)[places]
         return found
+
+    def native_call(self) -> Callable[[], None]:
+        """The native function alone, once for each direction; for measurements."""
+        size, inputs = self.executable.sizes["w"], self.executable.sizes["x"]
+        call = self.executable.native_value(bytes(8 * size), bytes(8 * inputs))
+        return lambda: [call() for _ in self._directions] and None

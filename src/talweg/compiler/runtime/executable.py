@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from talweg.compiler.codegen.entry_points import ARGUMENTS
@@ -121,12 +121,18 @@ class Executable:
         self, w: bytes, x: bytes, cotangents: bytes
     ) -> tuple[tuple[float, ...], Array]:
         """The outputs, and the derivatives by `w` as a new array, without an object for each."""
-        memory = self._memory(w, x)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = self._new_memory()
         raw, slices = memory.bytes, memory.slices
+        raw[slices["w"]] = w
+        if x:
+            raw[slices["x"]] = x
         raw[slices["cotangents"]] = cotangents
         raw[slices["dw"]] = self._zeros
         self._gradient(memory.address)
-        outputs = self._read(memory, "out")
+        outputs = self._formats["out"].unpack_from(raw, slices["out"].start)
         gradient = memory.arrays["dw"].copy()
         self._free.append(memory)
         return outputs, gradient
@@ -139,15 +145,29 @@ class Executable:
         self._free.append(memory)
         return outputs
 
+    def native_gradient(self, w: bytes, x: bytes) -> Callable[[], None]:
+        """The native function `gradient` on memory of its own; for measurements."""
+        memory = self._memory(w, x)
+        return lambda: self._gradient(memory.address)  # which keeps the memory alive
+
+    def native_value(self, w: bytes, x: bytes) -> Callable[[], None]:
+        """The native function `value` on memory of its own; for measurements."""
+        memory = self._memory(w, x)
+        return lambda: self._value(memory.address)
+
     def _memory(self, w: Numbers, x: Numbers) -> Memory:
         """Memory for one call; threads that call at the same time have different ones."""
         try:
             memory = self._free.pop()
         except IndexError:
-            memory = Memory(ARGUMENTS, self._sizes)
-            memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
+            memory = self._new_memory()
         self._fill(memory, "w", w)
         self._fill(memory, "x", x)
+        return memory
+
+    def _new_memory(self) -> Memory:
+        memory = Memory(ARGUMENTS, self._sizes)
+        memory.bytes[memory.slices[CONSTANT]] = self._constants.tobytes()
         return memory
 
     def _fill(self, memory: Memory, name: str, numbers: Numbers) -> None:
