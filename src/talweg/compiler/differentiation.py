@@ -46,13 +46,16 @@ from talweg.compiler.frontend.signature import CallSignature, SignatureCache, si
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.ir.tape import Array, rearranged
+from talweg.compiler.runtime.executable import ArrayGradient
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
 Arguments: TypeAlias = Sequence[Any]
 Named: TypeAlias = dict[str, Any]
 
-_FLOAT64 = np.dtype(np.float64)
+FLOAT64 = np.dtype(np.float64)
+"""The only object of this type: `is` recognises it."""
+
 _NO_NAMES: Named = {}
 
 DIRECTION = "d"
@@ -424,6 +427,7 @@ class Packing:
 
     Attributes:
         tape: the program, with its inputs in the spaces "w", "x", and "d" for the direction.
+        is_one_array: whether the numbers of one argument are all that the program reads.
         reads_other_values: whether the program reads Values that it is not differentiated by.
     """
 
@@ -453,6 +457,7 @@ class Packing:
         self._x_chunks = [k for k in rest_chunks if k not in selected_chunks]
         self._pieces = list(self._w_pieces(variables, call))
         self._is_one_chunk = len(self._pieces) == 1 and self._own is None
+        self.is_one_array = self._is_one_chunk and not x and variables.take is None
 
     @staticmethod
     def _w_pieces(variables: Variables, call: Call) -> Iterator[int | slice]:
@@ -641,6 +646,11 @@ class Differentiator:
         mode: "default" or "exact".
         has_aux: whether the function returns a pair, see `Differentiated`.
         several: whether it may return several numbers.
+
+    Attributes:
+        selection: the arguments to differentiate by.
+        array_gradients: for shapes of an array that is the only argument, the value and the
+            gradient as a function of it.
     """
 
     def __init__(
@@ -658,6 +668,8 @@ class Differentiator:
         self.f = Differentiated(f, Selection.of(argnums), has_aux, several)
         self.selection = self.f.selection
         self._programs: dict[CacheKey, DerivativePrograms | None] = {}
+        self._is_plain = not (has_aux or several or isinstance(self.selection.argnums, tuple))
+        self.array_gradients: dict[tuple[int, ...], ArrayGradient] = {}
         self._by_shapes: dict[tuple[tuple[int, ...], ...], DerivativePrograms] = {}
         self._cache = SignatureCache()
         self._lock = threading.Lock()
@@ -690,7 +702,7 @@ class Differentiator:
         """The same for arrays of float64 in shapes that are known, in half the time."""
         shapes = []
         for x in args:
-            if type(x) is not np.ndarray or x.dtype is not _FLOAT64:
+            if type(x) is not np.ndarray or x.dtype is not FLOAT64:
                 return None
             shapes.append(x.shape)
         programs = self._by_shapes.get(tuple(shapes))
@@ -702,9 +714,12 @@ class Differentiator:
 
     def _remember_arrays(self, programs: DerivativePrograms, args: Arguments, kwargs: Named) -> None:
         """Let `_known_arrays` find programs for which nothing is left to check."""
-        is_array = [type(x) is np.ndarray and x.dtype is _FLOAT64 and x.ndim > 0 for x in args]
+        is_array = [type(x) is np.ndarray and x.dtype is FLOAT64 and x.ndim > 0 for x in args]
         if all(is_array) and not kwargs and not programs.is_open:
             self._by_shapes[tuple([x.shape for x in args])] = programs
+            if self._is_plain and len(args) == 1 and programs.packing.is_one_array:
+                executable, (shape,) = programs.first.executable, [x.shape for x in args]
+                self.array_gradients[shape] = ArrayGradient(executable, shape)
 
     def _prepare(self, call: Call) -> tuple[DerivativePrograms | None, Call]:
         """The programs for a call whose key is new, or has integers to differentiate by."""

@@ -176,3 +176,41 @@ class Executable:
 
     def _read(self, memory: Memory, name: str) -> tuple[float, ...]:
         return self._formats[name].unpack_from(memory.bytes, memory.slices[name].start)
+
+
+class ArrayGradient:
+    """A native gradient as a function of one array, whose numbers are all of `w`.
+
+    Args:
+        executable: a program with one output and without inputs `x`.
+        shape: the shape of the array.
+    """
+
+    def __init__(self, executable: Executable, shape: tuple[int, ...]) -> None:
+        self._executable = executable
+        self._shape = shape
+        self._native = executable._gradient
+        self._zeros = executable._zeros
+        self._free: list[tuple[int, Array, memoryview, Array, memoryview]] = []
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        """The output, and the derivatives as a new array of the same shape."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = self._new_memory()
+        address, w, start, dw, out = memory
+        w[...] = x
+        start[:] = self._zeros
+        self._native(address)
+        result = out[0], dw.copy()
+        self._free.append(memory)
+        return result
+
+    def _new_memory(self) -> tuple[int, Array, memoryview, Array, memoryview]:
+        """The address of the table, and views of `w`, `dw`, `dw` as bytes, and the output."""
+        memory = self._executable._new_memory()
+        raw, slices, arrays = memory.bytes, memory.slices, memory.arrays
+        arrays["cotangents"][:] = 1.0
+        w, dw = (arrays[name].reshape(self._shape) for name in ("w", "dw"))
+        return memory.address, w, raw[slices["dw"]], dw, raw[slices["out"]].cast("d")
