@@ -125,15 +125,15 @@ def value_and_grad(
     """
     differentiator = Differentiator(f, _chosen(argnums, argnum), mode, has_aux=has_aux)
     selection, find = differentiator.selection, differentiator.programs
-    array_gradients = differentiator.array_gradients
+    array_gradient, ndarray = differentiator.array_gradients.get, np.ndarray
 
     @functools.wraps(f)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         if len(args) == 1 and not kwargs:  # the usual call of an optimiser, in a microsecond
-            (x,) = args
-            if type(x) is np.ndarray and x.dtype is FLOAT64:
-                run = array_gradients.get(x.shape)
-                if run is not None and not (is_tracing() or is_uncompiled()):
+            x = args[0]
+            if type(x) is ndarray and x.dtype is FLOAT64 and not (is_tracing() or is_uncompiled()):
+                run = array_gradient(x.shape)
+                if run is not None:
                     return run(x)
         found = find(args, kwargs)
         if found is None:

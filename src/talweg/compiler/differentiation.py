@@ -46,7 +46,7 @@ from talweg.compiler.frontend.signature import CallSignature, SignatureCache, si
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.ir.tape import Array, rearranged
-from talweg.compiler.runtime.executable import ArrayGradient
+from talweg.compiler.runtime.executable import array_gradient
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
@@ -669,7 +669,7 @@ class Differentiator:
         self.selection = self.f.selection
         self._programs: dict[CacheKey, DerivativePrograms | None] = {}
         self._is_plain = not (has_aux or several or isinstance(self.selection.argnums, tuple))
-        self.array_gradients: dict[tuple[int, ...], ArrayGradient] = {}
+        self.array_gradients: dict[tuple[int, ...], Callable[[Array], tuple[float, Array]]] = {}
         self._by_shapes: dict[tuple[tuple[int, ...], ...], DerivativePrograms] = {}
         self._cache = SignatureCache()
         self._lock = threading.Lock()
@@ -718,8 +718,8 @@ class Differentiator:
         if all(is_array) and not kwargs and not programs.is_open:
             self._by_shapes[tuple([x.shape for x in args])] = programs
             if self._is_plain and len(args) == 1 and programs.packing.is_one_array:
-                executable, (shape,) = programs.first.executable, [x.shape for x in args]
-                self.array_gradients[shape] = ArrayGradient(executable, shape)
+                shape = args[0].shape
+                self.array_gradients[shape] = array_gradient(programs.first.executable, shape)
 
     def _prepare(self, call: Call) -> tuple[DerivativePrograms | None, Call]:
         """The programs for a call whose key is new, or has integers to differentiate by."""

@@ -111,7 +111,9 @@ def executable(
         scheduled = _scheduled(tape, wrt)
     except NativeError:
         return _table(tape, exact, wrt)
-    library = _library(entry_points.kernels(scheduled, exact))
+    # LLVM makes vectors of parallel loops and sums: this IR has single numbers only.
+    tuning = None if exact else llvm.Tuning(loop_vectors=True)
+    library = _library(entry_points.kernels(scheduled, exact), tuning)
     work = entry_points.work_size(scheduled)
     return Executable(tape, scheduled, library, constants=tape.constants, work=work, wrt=wrt)
 
@@ -264,9 +266,9 @@ def _scheduled(tape: Tape, wrt: Sequence[str] = ("w",)) -> ScheduledProgram:
     return scheduled
 
 
-def _library(ir: str) -> llvm.Library:
+def _library(ir: str, tuning: llvm.Tuning | None = None) -> llvm.Library:
     _dump("llvm", ir)
-    return llvm.compile(ir)
+    return llvm.compile(ir, tuning=tuning)
 
 
 def _dump(stage: str, program: object) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg import ops
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
@@ -177,7 +178,11 @@ class LoweringContext:
 
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
-        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
+        operands = [self.read(x, instance) for x in s.operands]
+        if s.op is ops.add and s.operands[0] in s.targets:  # a running sum
+            result = self.builder.accumulate(*operands)
+        else:
+            result = apply(self.builder, s.op, *operands)
         for target in s.targets:
             self.write(target, result, instance)
 
@@ -275,7 +280,8 @@ class LoweringContext:
     def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
         """Add a number to the one in a storage location."""
         if not isinstance(location, Gather):
-            self.write(location, self.builder.add(self.read(location, instance), number), instance)
+            total = self.builder.accumulate(self.read(location, instance), number)
+            self.write(location, total, instance)
             return
         f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):

@@ -178,39 +178,44 @@ class Executable:
         return self._formats[name].unpack_from(memory.bytes, memory.slices[name].start)
 
 
-class ArrayGradient:
+def array_gradient(
+    executable: Executable, shape: tuple[int, ...]
+) -> Callable[[Array], tuple[float, Array]]:
     """A native gradient as a function of one array, whose numbers are all of `w`.
+
+    It is called a million times by an optimiser, with little native code. So it is a closure that
+    looks up nothing, and copies two arrays; its time is measured by `bench/derivatives.py`.
 
     Args:
         executable: a program with one output and without inputs `x`.
         shape: the shape of the array.
+
+    Returns:
+        A function that returns the output, and the derivatives as a new array of that shape.
     """
+    native, zeros = executable._gradient, executable._zeros
 
-    def __init__(self, executable: Executable, shape: tuple[int, ...]) -> None:
-        self._executable = executable
-        self._shape = shape
-        self._native = executable._gradient
-        self._zeros = executable._zeros
-        self._free: list[tuple[int, Array, memoryview, Array, memoryview]] = []
-
-    def __call__(self, x: Array) -> tuple[float, Array]:
-        """The output, and the derivatives as a new array of the same shape."""
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = self._new_memory()
-        address, w, start, dw, out = memory
-        w[...] = x
-        start[:] = self._zeros
-        self._native(address)
-        result = out[0], dw.copy()
-        self._free.append(memory)
-        return result
-
-    def _new_memory(self) -> tuple[int, Array, memoryview, Array, memoryview]:
-        """The address of the table, and views of `w`, `dw`, `dw` as bytes, and the output."""
-        memory = self._executable._new_memory()
+    def new_memory() -> tuple[int, Array, memoryview, Callable[[], Array], memoryview]:
+        memory = executable._new_memory()
         raw, slices, arrays = memory.bytes, memory.slices, memory.arrays
         arrays["cotangents"][:] = 1.0
-        w, dw = (arrays[name].reshape(self._shape) for name in ("w", "dw"))
-        return memory.address, w, raw[slices["dw"]], dw, raw[slices["out"]].cast("d")
+        w, dw = (arrays[name].reshape(shape) for name in ("w", "dw"))
+        return memory.address, w, raw[slices["dw"]], dw.copy, raw[slices["out"]].cast("d")
+
+    free = [new_memory()]  # threads that call at the same time have different ones
+    pop, push = free.pop, free.append
+
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        try:
+            memory = pop()
+        except IndexError:
+            memory = new_memory()
+        address, w, start, gradient, outputs = memory
+        w[...] = x
+        start[:] = zeros
+        native(address)
+        result = outputs[0], gradient()
+        push(memory)
+        return result
+
+    return value_and_gradient
