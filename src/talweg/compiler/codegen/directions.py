@@ -13,18 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from talweg.compiler.codegen.builder import (
-    CACHE_LINE,
-    DOUBLE,
-    PTR,
-    FunctionBuilder,
-    Module,
-    Parameter,
-)
+from talweg.compiler.codegen.builder import FunctionBuilder, Module
 from talweg.compiler.codegen.entry_points import STACK_LIMIT, write_outputs
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import Field, MemoryLayout, open_arrays
 from talweg.compiler.codegen.program_arrays import array_parameters, padded
+from talweg.compiler.codegen.types import CACHE_LINE, DOUBLE, PTR, Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.compiler.ir.scheduled_program import (
     Compute,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talweg.compiler.codegen.builder import PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.lower import Instance, LaneLayout, LinearIndex, LoweringContext
 from talweg.compiler.codegen.memory_layout import MemoryLayout, open_arrays
 from talweg.compiler.codegen.program_arrays import (
@@ -19,6 +19,7 @@ from talweg.compiler.codegen.program_arrays import (
     padded,
     zero_adjoints,
 )
+from talweg.compiler.codegen.types import PTR, Parameter
 from talweg.compiler.ir.affine import Affine
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.compiler.ir.scheduled_program import Element, Operand, ScheduledProgram
