@@ -8,7 +8,8 @@ is missing is skipped with a line. CasADi runs twice: its own interpreter, and t
 generates, compiled by gcc -O3. Both are called by its buffer interface, which calls a function on
 arrays that are given once. One thread, float64. The results must agree to 1e-9. Times are
 microseconds a call, the best of several repetitions, from one array to NumPy arrays; the peers take
-turns, so that a busy machine slows all of them down. `overhead` is talweg's time outside native code.
+turns, so that a busy machine slows all of them down. `overhead` is talweg's time outside of native
+code.
 
 Start reading at `main`; the objectives are in peers/optimisation.py.
 """
@@ -24,11 +25,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+import talweg as tw
 from peers import machine  # the folder, not this file
 from peers.optimisation import PROBLEMS
 from peers.tables import aligned, significant
-
-import talweg as tw
 
 WHAT = ("gradient", "hessian", "sparse", "hvp")
 PEERS = ("talweg", "casadi", "casadi C", "jax")
@@ -90,7 +91,7 @@ def arguments():
     return options
 
 
-# ---- the same call by each peer --------------------------------------------------------------------
+# ---- the same call by each peer ------------------------------------------------------------------
 
 
 def callables(what, problem, folder, missing):
@@ -217,7 +218,7 @@ def by_jax(what, problem, x, p):
     jax.config.update("jax_platforms", "cpu")
     f = problem.arrays(jax)
     function = {
-        "gradient": lambda x: jax.value_and_grad(f)(x),
+        "gradient": jax.value_and_grad(f),
         "hessian": lambda x: (jax.hessian(f)(x),),
         "hvp": lambda x: (jax.jvp(jax.grad(f), (x,), (p,))[1],),
     }[what]

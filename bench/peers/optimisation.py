@@ -8,6 +8,7 @@ same number.
 Start reading at `PROBLEMS`.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -42,14 +43,14 @@ def drawn(count, low, high, seed):
 
 
 def rosenbrock(x, _):
-    return sum(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2 for a, b in zip(x, x[1:], strict=False))
+    return sum(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2 for a, b in itertools.pairwise(x))
 
 
 def rosenbrock_arrays(_):
     return lambda x: (100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2).sum()
 
 
-# ---- Lotka-Volterra, classical Runge-Kutta ---------------------------------------------------------
+# ---- Lotka-Volterra, classical Runge-Kutta -------------------------------------------------------
 
 STEPS, DT = 100, 0.1
 OBSERVED = [(1.0 + 0.5 * math.sin(0.1 * k), 1.0 - 0.4 * math.cos(0.1 * k)) for k in range(STEPS)]
@@ -94,7 +95,7 @@ def lotka_volterra_arrays(jax):
     return objective
 
 
-# ---- a pendulum that is swung up, 60 controls -------------------------------------------------------
+# ---- a pendulum that is swung up, 60 controls ----------------------------------------------------
 
 
 def pendulum(u, ops):
@@ -122,7 +123,7 @@ def pendulum_arrays(jax):
     return objective
 
 
-# ---- a rocket in the atmosphere, 40 controls ----------------------------------------------------------
+# ---- a rocket in the atmosphere, 40 controls -----------------------------------------------------
 
 
 def rocket(u, ops):

@@ -24,13 +24,8 @@ import numpy as np
 
 from talweg.autodiff.higher_order import pulled_back, pushed_forward
 from talweg.compiler import pipeline
-from talweg.compiler.differentiation import (
-    DIRECTION,
-    Call,
-    DerivativePrograms,
-    NativeGradient,
-    Packing,
-)
+from talweg.compiler.derivative_call import DIRECTION, Call, Packing
+from talweg.compiler.differentiation import DerivativePrograms, NativeGradient
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Array
 from talweg.value import Value
@@ -49,6 +44,10 @@ class DerivativeMatrix:
         colours: for each number of the direction the product that it takes part in.
         outputs: for each entry, row by row, the output of the program that shows it.
         products: for each entry the product in which it is shown.
+
+    Attributes:
+        shape: the number of rows and of columns.
+        products: how many products are computed.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class DerivativeMatrix:
         products: Array,
     ) -> None:
         self.shape = (len(rows), columns)
+        self.products = max(colours, default=-1) + 1
         self.packing = packing
         lengths = [len(row) for row in rows]
         self._starts = np.cumsum([0, *lengths])
@@ -100,7 +100,7 @@ class DerivativeMatrix:
     def sparse(self, signature: CallSignature) -> Any:
         """The matrix as a `scipy.sparse.csr_array`."""
         if self._template is None:
-            from scipy.sparse import csr_array
+            from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
             places = (self._columns.astype(np.int32), self._starts.astype(np.int32))
             self._template = csr_array((self._columns.astype(float), *places), shape=self.shape)
@@ -144,9 +144,7 @@ def hessian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | R
     packing.tape = pipeline.folded(packing.tape)
     found = pipeline.dependence(packing.tape, [(DIRECTION, j) for j in range(n)])
     rows = _symmetric(found)
-    colours = min(
-        (pipeline.star_colours(rows), pipeline.column_colours(rows, n)), key=lambda c: max(c)
-    )
+    colours = min(pipeline.star_colours(rows), pipeline.column_colours(rows, n), key=max)
     i = np.repeat(np.arange(n), [len(row) for row in rows])
     j = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     # Both entries (i, j) and (j, i) are read in the row whose colour is the higher one.

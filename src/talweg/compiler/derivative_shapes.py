@@ -84,13 +84,13 @@ def _one_float(numbers: Array) -> Any:
     return numbers.item()
 
 
-def filled(tree: Any, leaves: Sequence[Any]) -> Any:
-    """The containers of a pytree with these leaves; arrays of floats stay arrays of floats."""
+def filled(tree: Any, leaves: Sequence[float]) -> Any:
+    """The containers of a pytree with these floats; arrays of floats stay arrays of floats."""
     return with_float_arrays(tree_unflatten(tree, leaves))
 
 
 def with_float_arrays(x: Any) -> Any:
-    """The same containers; in place, an array of objects that are all floats becomes an array of floats."""
+    """The same containers; arrays of objects that are all floats become arrays of floats."""
     if isinstance(x, np.ndarray) and x.dtype.kind == "O":
         return x.astype(float) if all(isinstance(part, float) for part in x.flat) else x
     if isinstance(x, (list, tuple)):
@@ -135,6 +135,11 @@ def with_floats(argument: Any) -> Any:
     integers: list[int] = []
     tree_map(argument, on_integer=integers.append)
     return tree_map(argument, on_integer=float) if integers else argument
+
+
+def number_of(argument: Any) -> Any:
+    """The number in an array of no dimensions; anything else as it is."""
+    return argument.item() if isinstance(argument, np.ndarray) and not argument.ndim else argument
 
 
 # ---- matrices of derivatives ---------------------------------------------------------------------
@@ -206,7 +211,7 @@ def _dimensions(x: Any) -> tuple[int, ...] | None:
     if isinstance(x, (float, Value)):
         return ()
     if isinstance(x, np.ndarray):
-        return x.shape
+        return tuple(x.shape)
     if not isinstance(x, (list, tuple)):
         return None
     parts = {_dimensions(part) for part in x}

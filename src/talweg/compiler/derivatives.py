@@ -20,16 +20,14 @@ import numpy as np
 
 from talweg.autodiff.higher_order import pulled_back
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
+from talweg.compiler.composed_derivative import as_values
 from talweg.compiler.derivative_matrix import hessian_of, jacobian_of, product_of
 from talweg.compiler.derivative_shapes import as_block, shape_of
+from talweg.compiler.differentiated import Selection, with_aux
 from talweg.compiler.differentiation import (
     FLOAT64,
-    Call,
     DerivativePrograms,
     Differentiator,
-    Selection,
-    as_values,
-    with_aux,
 )
 from talweg.compiler.frontend.pytree import tree_leaves, tree_values
 from talweg.compiler.ir.tape import Array
@@ -312,9 +310,9 @@ def hvp(
     vector. It costs a few evaluations of f, for any number of variables.
 
     The vector follows the argument to differentiate by, as in `hessp(x, p, *args)` of SciPy:
-    `hvp(f)(x, p, a, b)` for a function `f(x, a, b)`. It may also be the last argument, as in earlier
-    releases: that is understood if what follows `x` has not as many numbers as `x`, and the last
-    argument has.
+    `hvp(f)(x, p, a, b)` for a function `f(x, a, b)`. It may also be the last argument, as in
+    earlier releases: that is understood if what follows `x` has not as many numbers as `x`, and
+    the last argument has.
 
     Args:
         f: as for `grad`.

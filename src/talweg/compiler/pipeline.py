@@ -8,8 +8,9 @@
     runtime/llvm            LLVM IR           -> Library             LLVM verifies the IR
     runtime                 Library           -> Executable, Trainer, LaneTrainer
 
-This file alone calls one stage after the other. Some programs have no scheduled form: those that
-are longer than `LONGEST_TEXT` when their loops are found, and those that the scheduler refuses.
+This file alone calls one stage after the other; other files take passes from it. Some programs
+have no scheduled form: those that are longer than `LONGEST_TEXT` when their loops are found, and
+those that the scheduler refuses.
 `executable` and `trainer` then write the operations into a table that native code interprets
 (`codegen/op_table.py`); `lane_trainer` raises NativeError.
 
@@ -37,14 +38,14 @@ from talweg.compiler.codegen import entry_points, op_table
 from talweg.compiler.ir.loop_program import LoopProgram
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array, Tape, rearranged, verify
-from talweg.compiler.passes.colouring import column_colours as column_colours
-from talweg.compiler.passes.colouring import star_colours as star_colours
+from talweg.compiler.passes.colouring import column_colours as column_colours  # noqa: PLC0414
+from talweg.compiler.passes.colouring import star_colours as star_colours  # noqa: PLC0414
 from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
-from talweg.compiler.passes.folding import folded as folded
+from talweg.compiler.passes.folding import folded as folded  # noqa: PLC0414
 from talweg.compiler.passes.hoisting import hoisted
 from talweg.compiler.passes.scheduling import schedule
-from talweg.compiler.passes.sparsity import dependence as dependence
+from talweg.compiler.passes.sparsity import dependence as dependence  # noqa: PLC0414
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.executable import Executable
 from talweg.errors import ArgumentError, NativeError, TalwegWarning
@@ -112,7 +113,7 @@ def executable(
     except NativeError:
         return _table(tape, exact, wrt)
     # LLVM makes vectors of parallel loops and sums: this IR has single numbers only.
-    tuning = None if exact else llvm.Tuning(loop_vectors=True)
+    tuning = None if exact else llvm.VECTORS
     library = _library(entry_points.kernels(scheduled, exact), tuning)
     work = entry_points.work_size(scheduled)
     return Executable(tape, scheduled, library, constants=tape.constants, work=work, wrt=wrt)
@@ -268,7 +269,7 @@ def _scheduled(tape: Tape, wrt: Sequence[str] = ("w",)) -> ScheduledProgram:
 
 def _library(ir: str, tuning: llvm.Tuning | None = None) -> llvm.Library:
     _dump("llvm", ir)
-    return llvm.compile(ir, tuning=tuning)
+    return llvm.compile(ir, tuning=tuning) if tuning else llvm.compile(ir)
 
 
 def _dump(stage: str, program: object) -> None:

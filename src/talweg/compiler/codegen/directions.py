@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from talweg.compiler.codegen.builder import FunctionBuilder, Module
-from talweg.compiler.codegen.entry_points import STACK_LIMIT, write_outputs
+from talweg.compiler.codegen.entry_points import fits_on_stack, write_outputs
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import Field, MemoryLayout, open_arrays
 from talweg.compiler.codegen.program_arrays import array_parameters, padded
@@ -87,7 +87,7 @@ class DirectionKernel:
     def work_size(self) -> int:
         """How many numbers the memory to work in must hold."""
         sizes = self.sizes.values()
-        return 0 if sum(sizes) <= STACK_LIMIT else sum(map(padded, sizes))
+        return 0 if fits_on_stack(sizes) else sum(map(padded, sizes))
 
 
 def kernels(kernel: DirectionKernel) -> str:

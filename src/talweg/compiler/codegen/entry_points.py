@@ -8,7 +8,7 @@ Start reading at `kernels`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.lower import Instance, LaneLayout, LinearIndex, LoweringContext
@@ -20,15 +20,15 @@ from talweg.compiler.codegen.program_arrays import (
     zero_adjoints,
 )
 from talweg.compiler.codegen.types import PTR, Parameter
-from talweg.compiler.ir.affine import Affine
 from talweg.compiler.intrinsics.builder_protocol import Name
+from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import Element, Operand, ScheduledProgram
 
 ARGUMENTS = MemoryLayout.vectors(("w", "x", "c", "out", "cotangents", "dw", "dx", "work"))
 """The arrays of the argument table: parameters, inputs, constants, outputs, the derivatives by the
 outputs, those by parameters and inputs, and memory to work in."""
 
-STACK_LIMIT = 4096
+_STACK_LIMIT = 4096
 """Arrays of at most so many numbers in all are on the stack, where LLVM can replace them by
 registers."""
 
@@ -59,7 +59,12 @@ def work_size(program: ScheduledProgram) -> int:
 
 
 def _on_stack(program: ScheduledProgram) -> bool:
-    return sum(program.arrays.values()) <= STACK_LIMIT
+    return fits_on_stack(program.arrays.values())
+
+
+def fits_on_stack(sizes: Iterable[int]) -> bool:
+    """Whether arrays of these sizes are allocated on the stack."""
+    return sum(sizes) <= _STACK_LIMIT
 
 
 def _kernel(module: Module, name: str, program: ScheduledProgram, backward: bool) -> None:
@@ -82,7 +87,11 @@ def _kernel(module: Module, name: str, program: ScheduledProgram, backward: bool
 
     statements = [*program.forward, *(program.backward if backward else ())]
     layout = LaneLayout(allocate_arrays(body, program, body.parameters))
-    _lower(LoweringContext(body, layout, not module.exact, statements), program, backward)
+    _lower(
+        LoweringContext(body, layout, not module.exact, statements, reorder=not module.exact),
+        program,
+        backward,
+    )
     body.ret()
 
 
@@ -100,9 +109,7 @@ def _lower(context: LoweringContext, program: ScheduledProgram, backward: bool) 
     context.statements(program.backward, [instance])
 
 
-def write_outputs(
-    context: LoweringContext, outputs: Sequence[Operand], instance: Instance
-) -> None:
+def write_outputs(context: LoweringContext, outputs: Sequence[Operand], instance: Instance) -> None:
     """Copy the outputs to the array `out`: by a loop where many of them have regular places."""
     k = 0
     while k < len(outputs):

@@ -100,7 +100,8 @@ def rearranged(tape: Tape, inputs: Mapping[str, Sequence[tuple[str, int] | None]
             there once.
 
     >>> from talweg.compiler.frontend.trace import trace
-    >>> print(rearranged(trace(lambda x, y: x * x - y, 2.0, 3.0).tape, {"w": [("x", 1)], "x": [("x", 0)]}))
+    >>> tape = trace(lambda x, y: x * x - y, 2.0, 3.0).tape
+    >>> print(rearranged(tape, {"w": [("x", 1)], "x": [("x", 0)]}))
     t0 = mul x0 x0
     t1 = sub t0 w0
     return t1

@@ -106,10 +106,7 @@ def _rebuilt(tape: Tape, rows: Sequence[Sequence[Operand]], outputs: Sequence[Op
         return x
 
     table = np.array(
-        [
-            [*map(place, row), *[(NONE, 0)] * (tape.space.shape[1] - len(row))]
-            for row in rows
-        ],
+        [[*map(place, row), *[(NONE, 0)] * (tape.space.shape[1] - len(row))] for row in rows],
         dtype=np.int64,
     ).reshape(len(rows), 3, 2)
     places = tuple([place(x) for x in outputs])

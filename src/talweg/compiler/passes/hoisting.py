@@ -33,7 +33,7 @@ def hoisted(tape: Tape, space: str) -> Tape:
     operands = np.where(tape.space == result, tape.index, -1).tolist()
     for i, read in enumerate(operands):
         if not depends[i]:
-            depends[i] = any([depends[k] for k in read if k >= 0])
+            depends[i] = any(depends[k] for k in read if k >= 0)
     order = np.argsort(depends, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))

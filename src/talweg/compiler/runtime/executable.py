@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
@@ -117,9 +117,7 @@ class Executable:
         self._free.append(memory)
         return outputs, derivatives
 
-    def derivatives(
-        self, w: bytes, x: bytes, cotangents: bytes
-    ) -> tuple[tuple[float, ...], Array]:
+    def derivatives(self, w: bytes, x: bytes, cotangents: bytes) -> tuple[tuple[float, ...], Array]:
         """The outputs, and the derivatives by `w` as a new array, without an object for each."""
         try:
             memory = self._free.pop()
@@ -195,7 +193,7 @@ def array_gradient(
     """
     native, zeros = executable._gradient, executable._zeros
 
-    def new_memory() -> tuple[int, Array, memoryview, Callable[[], Array], memoryview]:
+    def new_memory() -> tuple[int, Array, memoryview, Callable[[], Array], Any]:
         memory = executable._new_memory()
         raw, slices, arrays = memory.bytes, memory.slices, memory.arrays
         arrays["cotangents"][:] = 1.0
