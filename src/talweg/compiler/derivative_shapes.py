@@ -10,13 +10,20 @@ Start reading at `shape_of`.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from talweg.compiler.frontend.pytree import tree_leaves, tree_map, tree_unflatten
+from talweg.compiler.frontend.pytree import (
+    attributes_of,
+    is_tree_object,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 from talweg.compiler.ir.tape import Array
 from talweg.errors import TraceError
 from talweg.value import Value
@@ -100,8 +107,11 @@ def with_float_arrays(x: Any) -> Any:
         for name, part in x.items():
             x[name] = with_float_arrays(part)
         return x
-    if is_dataclass(x) and not isinstance(x, type):
-        return replace(x, **{f.name: with_float_arrays(getattr(x, f.name)) for f in fields(x)})
+    if isinstance(x, deque):
+        return type(x)([with_float_arrays(part) for part in x], x.maxlen)
+    if is_tree_object(x):  # a copy that `tree_map` made
+        for name, part in attributes_of(x).items():
+            object.__setattr__(x, name, with_float_arrays(part))
     return x
 
 

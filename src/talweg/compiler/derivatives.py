@@ -130,9 +130,9 @@ def value_and_grad(
         if len(args) == 1 and not kwargs:  # the usual call of an optimiser, in a microsecond
             x = args[0]
             if type(x) is ndarray and x.dtype is FLOAT64 and not (is_tracing() or is_uncompiled()):
-                run = array_gradient(x.shape)
-                if run is not None:
-                    return run(x)
+                known = array_gradient(x.shape)
+                if known is not None and known[1].holds():
+                    return known[0](x)
         found = find(args, kwargs)
         if found is None:
             composed = differentiator.composed(args, kwargs)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,11 +37,12 @@ from talweg.compiler.derivative_shapes import (
     with_floats,
 )
 from talweg.compiler.differentiated import Differentiated, Selection, require_numbers
-from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.object_guard import ObjectGuard
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.ir.tape import Array
@@ -51,6 +52,8 @@ from talweg.value import Value
 
 FLOAT64 = np.dtype(np.float64)
 """The only object of this type: `is` recognises it."""
+
+ArrayGradient: TypeAlias = Callable[[Array], tuple[float, Array]]
 
 _NO_NAMES: Named = {}
 
@@ -135,15 +138,13 @@ class DerivativePrograms:
 
     def check(self, call: Call) -> None:
         """Raise an error if the function does not compute what was traced, see `TraceGuard`."""
-        if self._guard.is_open:
-            self._guard(
-                data_of(self._parameters, call.signature), call.signature, call.args, call.kwargs
-            )
+        if self._guard.is_due(call.signature):
+            parameters = data_of(self._parameters, call.signature)
+            self._guard(parameters, call.signature, call.args, call.kwargs)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is something left to check at the next call."""
-        return self._guard.is_open
+    def is_due(self, call: Call) -> bool:
+        """Whether there is something left to check at a call like this one."""
+        return self._guard.is_due(call.signature)
 
     @functools.cached_property
     def first(self) -> NativeGradient:
@@ -218,7 +219,7 @@ class Differentiator:
     Attributes:
         selection: the arguments to differentiate by.
         array_gradients: for shapes of an array that is the only argument, the value and the
-            gradient as a function of it.
+            gradient as a function of it, and the guard of what f read from outside then.
     """
 
     def __init__(
@@ -237,9 +238,9 @@ class Differentiator:
         self.selection = self.f.selection
         self._programs: dict[CacheKey, DerivativePrograms | None] = {}
         self._is_plain = not (has_aux or several or isinstance(self.selection.argnums, tuple))
-        self.array_gradients: dict[tuple[int, ...], Callable[[Array], tuple[float, Array]]] = {}
-        self._by_shapes: dict[tuple[tuple[int, ...], ...], DerivativePrograms] = {}
-        self._cache = SignatureCache()
+        self.array_gradients: dict[tuple[int, ...], tuple[ArrayGradient, ObjectGuard]] = {}
+        self._by_shapes: dict[Any, tuple[DerivativePrograms, ObjectGuard]] = {}
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     def programs(self, args: Arguments, kwargs: Named) -> tuple[DerivativePrograms, Call] | None:
@@ -254,6 +255,8 @@ class Differentiator:
         known = self._known_arrays(args) if not kwargs else None
         if known is not None:
             return known
+        if kwargs:
+            kwargs = in_order(self.f.f, kwargs)
         call = Call(args, kwargs, signature_of(args, kwargs, self._cache))
         key = call.signature.key
         if key in self._programs:
@@ -263,7 +266,7 @@ class Differentiator:
         if programs is None:
             return None
         programs.check(call)
-        self._remember_arrays(programs, args, kwargs)
+        self._remember_arrays(programs, call)
         return programs, call
 
     def _known_arrays(self, args: Arguments) -> tuple[DerivativePrograms, Call] | None:
@@ -273,23 +276,28 @@ class Differentiator:
             if type(x) is not np.ndarray or x.dtype is not FLOAT64:
                 return None
             shapes.append(x.shape)
-        programs = self._by_shapes.get(tuple(shapes))
-        if programs is None:
+        known = self._by_shapes.get(tuple(shapes))
+        if known is None or not known[1].holds():
             return None
+        programs, guard = known
         signature = CallSignature()
         signature.chunks = [x.tobytes() for x in args]
+        signature.add_object(guard)
         return programs, Call(args, _NO_NAMES, signature)
 
-    def _remember_arrays(
-        self, programs: DerivativePrograms, args: Arguments, kwargs: Named
-    ) -> None:
+    def _remember_arrays(self, programs: DerivativePrograms, call: Call) -> None:
         """Let `_known_arrays` find programs for which nothing is left to check."""
+        args = call.args
         is_array = [type(x) is np.ndarray and x.dtype is FLOAT64 and x.ndim > 0 for x in args]
-        if all(is_array) and not kwargs and not programs.is_open:
-            self._by_shapes[tuple([x.shape for x in args])] = programs
-            if self._is_plain and len(args) == 1 and programs.packing.is_one_array:
-                shape = args[0].shape
-                self.array_gradients[shape] = array_gradient(programs.first.executable, shape)
+        if not all(is_array) or call.kwargs or programs.is_due(call):
+            return
+        guard = self._cache.outside()
+        if guard is None:
+            return
+        self._by_shapes[tuple([x.shape for x in args])] = programs, guard
+        if self._is_plain and len(args) == 1 and programs.packing.is_one_array:
+            run = array_gradient(programs.first.executable, args[0].shape)
+            self.array_gradients[args[0].shape] = run, guard
 
     def _prepare(self, call: Call) -> tuple[DerivativePrograms | None, Call]:
         """The programs for a call whose key is new, or has integers to differentiate by."""
