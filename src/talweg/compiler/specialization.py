@@ -124,7 +124,7 @@ class Specialization:
         w, x = parameters.data(values), b"".join(signature.chunks)
         if self.path_guard is not None and not self.path_guard.holds(w, x):
             return OTHER_PATH
-        if self._guard.is_open:
+        if self._guard.is_open and self._guard.is_due(signature):
             self._guard(w, signature, args, kwargs)
         executable = self._executable
         if executable is None:
