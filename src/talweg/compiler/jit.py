@@ -10,6 +10,7 @@ Start reading at `Jitted.__call__`, then `compiler/specialization.py`.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import types
 import warnings
@@ -79,9 +80,43 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     is_exact(mode)  # raises an error if there is no such mode
     if f is None:
         return functools.partial(jit, mode=mode)
-    if not callable(f) or isinstance(f, type):
-        raise ArgumentError(f"jit takes a function, got {f!r}")
+    decorated: Any = f
+    if isinstance(decorated, (staticmethod, classmethod)):
+        return type(decorated)(jit(decorated.__func__, mode=mode))
+    _refuse_no_function(f)
     return Jitted(f, mode)
+
+
+def _refuse_no_function(f: Any) -> None:
+    """Raise an error for what is not a function, or one that does not return its result.
+
+    Raises:
+        ArgumentError: with the repair.
+    """
+    called = f
+    while isinstance(called, functools.partial):
+        called = called.func
+    if not (inspect.isroutine(called) or isinstance(called, type)):
+        called = inspect.getattr_static(type(called), "__call__", called)
+    if isinstance(f, property):
+        problem = "a property; write @property above @tw.jit"
+    elif isinstance(f, functools.partialmethod):
+        problem = "a partialmethod; give tw.jit the function, and make the partialmethod of that"
+    elif isinstance(f, type):
+        problem = f"the class {f.__name__}; give a function that returns numbers, or an object"
+    elif not callable(f):
+        problem = f"{type(f).__name__} {f!r}"
+    elif inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        problem = f"{_name(f)}, a generator; return a list of the numbers instead of yielding them"
+    elif inspect.iscoroutinefunction(called):
+        problem = f"{_name(f)}, a coroutine; compile the arithmetic in it as a function of its own"
+    else:
+        return
+    raise ArgumentError(f"jit takes a function, got {problem}")
+
+
+def _name(f: Any) -> str:
+    return str(getattr(f, "__qualname__", None) or repr(f))
 
 
 class Jitted:

@@ -6,6 +6,8 @@ Start reading at `bytes_of_array`.
 from __future__ import annotations
 
 import array
+import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -54,3 +56,17 @@ def has_buffer(x: Any) -> bool:
 def set_variable(x: Any, content: list[Any]) -> None:
     """Put the value of a context variable back."""
     x.set(content[0])
+
+
+_ITERATORS: tuple[Any, ...] = (type(iter([])), type(iter(())), type(iter(range(0))), type(iter("")))
+
+
+def position_of(x: Any) -> Any:
+    """How far an iterator has got; None if that cannot be told.
+
+    >>> position_of(iter([1.0, 2.0])), position_of(x for x in [1.0])
+    (2, None)
+    """
+    if isinstance(x, (itertools.count, itertools.repeat)):
+        return repr(x)
+    return operator.length_hint(x) if isinstance(x, _ITERATORS) else None

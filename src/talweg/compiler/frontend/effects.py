@@ -16,8 +16,6 @@ Start reading at `observed_trace`.
 
 from __future__ import annotations
 
-import random
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -39,7 +37,9 @@ from talweg.compiler.frontend.places import (
     SetPlace,
 )
 from talweg.compiler.frontend.pytree import attributes_of, is_tree_object, tree_map, tree_values
+from talweg.compiler.frontend.random_states import Change, RandomStates
 from talweg.compiler.frontend.signature import argument_name
+from talweg.compiler.frontend.threads import followed_threads
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.errors import TraceError
 from talweg.value import Value
@@ -66,18 +66,6 @@ class StateWrite(NamedTuple):
         if isinstance(guard.places[self.place], ListPlace):  # the guard may have an equal list
             guard = guard.renewed()
         guard.places[self.place].put(self.key, item)
-
-
-class Change(NamedTuple):
-    """Something that a run has changed, and that is no number of the program.
-
-    Attributes:
-        what: the change in words, such as "changes `self.calls` from 0 to 1".
-        repair: what to do instead.
-    """
-
-    what: str
-    repair: str
 
 
 class UnrepeatedChangeError(Exception):
@@ -118,31 +106,43 @@ class Observer:
             *tree_values([args, kwargs]),
             *[v for guard in self._guards for v in guard.values],
         ]
-        with HiddenGradients(values) as gradients:
+        with followed_threads(), HiddenGradients(values) as gradients:
             output = f(*args, **kwargs)
         self.writes, self.changes = [], list(self._random.changes())
-        self.changes += [Change(*change) for change in gradients.changes()]
+        self.changes += [Change("gradients", *change) for change in gradients.changes()]
+        found = [
+            (StateWrite(i, k, key, place.name_of(key)), place, before, after)
+            for i, guard in enumerate(self._guards)
+            for k, place in enumerate(guard.places)
+            for key, before, after in place.changes()
+            if not _is_default(place, before, after)
+        ]
+        kept = tree_values([after for *_, after in found])
+        roots = [*tree_values(output), *[x for x in kept if x._operands]]
         states = []
-        for i, guard in enumerate(self._guards):
-            for k, place in enumerate(guard.places):
-                for key, before, after in place.changes():
-                    if _is_default(place, before, after):
-                        continue
-                    if _is_state(place, before, after, first):
-                        self.writes.append(StateWrite(i, k, key, place.name_of(key)))
-                        states.append(after)
-                    else:
-                        self.changes.append(_change(place, key, before, after))
+        for write, place, before, after in found:
+            if _is_state(place, before, after, roots, first):
+                self.writes.append(write)
+                states.append(after)
+            else:
+                self.changes.append(_change(place, write.key, before, after))
         for place in given:
             changed = [x for x in place.changes() if not _is_default(place, *x[1:])]
             if changed:
                 self.changes.append(_change_of_argument(place))
         return (output, states) if self.writes else output
 
-    def refuse_changes(self, f: Callable[..., Any]) -> None:
-        """Raise an error if the run has changed something that compiled code does not repeat."""
+    def refuse_changes(self, f: Callable[..., Any], earlier: Sequence[Change] = ()) -> None:
+        """Raise an error if the run has changed something that compiled code does not repeat.
+
+        Args:
+            f: the function.
+            earlier: what an earlier run has changed, which the message prefers.
+        """
         if self.changes:
-            name, change = getattr(f, "__name__", "the function"), self.changes[0]
+            again = {change.name for change in self.changes}
+            change = next((x for x in earlier if x.name in again), self.changes[0])
+            name = getattr(f, "__name__", "the function")
             raise TraceError(
                 f"{name} {change.what}, which compiled code would not repeat at every call; "
                 f"{change.repair}"
@@ -191,7 +191,7 @@ def observed_trace(
         if observer.changes:
             with Observer([guard.renewed() for guard in guards]) as second:
                 tracer(lambda given: second.run(f, *given), given())
-                second.refuse_changes(f)
+                second.refuse_changes(f, observer.changes)
             raise UnrepeatedChangeError
     return traced, observer.writes
 
@@ -199,10 +199,11 @@ def observed_trace(
 # ---- what has changed ----------------------------------------------------------------------------
 
 
-def _is_state(place: Place, before: Any, after: Any, first: int) -> bool:
+def _is_state(place: Place, before: Any, after: Any, roots: Sequence[Value], first: int) -> bool:
     """Whether a new item consists of numbers of the program.
 
-    A Value that the function itself made of a constant is none: it may be a new parameter.
+    A Value that the function itself made of a constant is a new parameter if a result depends on
+    it. If none does, it is a number as any other.
     """
     if isinstance(place, (ContentPlace, FunctionPlace, SetPlace)) or after is MISSING:
         return False
@@ -211,8 +212,25 @@ def _is_state(place: Place, before: Any, after: Any, first: int) -> bool:
     values: list[Value] = []
     others: list[Any] = []
     _collect(after, values, others)
-    made = [x for x in values if x._serial >= first and not x._operands]
-    return bool(values or others) and not made and _is_tree(after)
+    made = {x for x in values if x._serial >= first and not x._operands}
+    if made and _is_read(made, roots, first):
+        return False
+    return bool(values or others) and _is_tree(after)
+
+
+def _is_read(made: set[Value], roots: Sequence[Value], first: int) -> bool:
+    """Whether one of the roots depends on one of the Values that the function made."""
+    stack = list(roots)
+    seen = set(stack)
+    while stack:
+        x = stack.pop()
+        if x in made:
+            return True
+        operands = [y for y in x._operands if isinstance(y, Value) and y._serial >= first]
+        new = [y for y in operands if y not in seen]
+        seen.update(new)
+        stack += new
+    return False
 
 
 def _is_default(place: Place, before: Any, after: Any) -> bool:
@@ -256,20 +274,24 @@ def _is_tree(x: Any) -> bool:
 def _change(place: Place, key: Any, before: Any, after: Any) -> Change:
     name = f"`{place.name_of(key)}`"
     if isinstance(place, ListPlace) and before is MISSING:
+        name = f"`{place.where}`"
         return Change(
+            name,
             f"appends to `{place.where}`",
             "return the numbers from the function, and append them outside",
         )
     if isinstance(place, (ContentPlace, SetPlace)):
         kind = type(place.owner).__name__
         return Change(
+            name,
             f"changes the contents of {name}, which is {_a(kind)}",
             "return the new numbers from the function, and store them outside",
         )
     if before is MISSING or after is MISSING:
         done = "makes" if before is MISSING else "deletes"
-        return Change(f"{done} {name}", f"make it before the first call: {name} = ...")
+        return Change(name, f"{done} {name}", f"make it before the first call: {name} = ...")
     return Change(
+        name,
         f"changes {name} from {_brief(before)} to {_brief(after)}",
         "change it outside of the function, or give it as an argument and return the new one",
     )
@@ -277,6 +299,7 @@ def _change(place: Place, key: Any, before: Any, after: Any) -> Change:
 
 def _change_of_argument(place: Place) -> Change:
     return Change(
+        place.where,
         f"changes {place.where}, {_a(type(place.owner).__name__)} that it is given",
         "return the changed numbers, or keep them in an attribute of an object",
     )
@@ -322,63 +345,3 @@ def _places_of(x: Any, where: str) -> Iterator[Place]:
     for part in parts:
         if not isinstance(part, (Value, float, int, str)):
             yield from _places_of(part, where)
-
-
-# ---- random numbers ------------------------------------------------------------------------------
-
-
-class RandomStates:
-    """The states of all generators of random numbers that a call may draw from.
-
-    These are `random`, `numpy.random`, PyTorch's if it is loaded, and those among the arguments and
-    outside of the function.
-
-    Args:
-        generators: the latter.
-    """
-
-    def __init__(self, generators: Sequence[Any]) -> None:
-        torch = sys.modules.get("torch")
-        self._sources: list[tuple[str, Callable[[], Any], Callable[[Any], None]]] = [
-            ("random", random.getstate, random.setstate),
-            ("numpy.random", np.random.get_state, np.random.set_state),
-        ]
-        if torch is not None:
-            self._sources.append(("torch", torch.get_rng_state, torch.set_rng_state))
-        self._sources += [_source(x) for x in generators]
-        self._before = [read() for _, read, _ in self._sources]
-
-    def changes(self) -> Iterator[Change]:
-        """The generators that were drawn from."""
-        for (name, read, _), before in zip(self._sources, self._before, strict=True):
-            if _comparable(read()) != _comparable(before):
-                yield Change(
-                    f"draws random numbers from {name}",
-                    "draw them outside and give them as an argument, such as a mask; or give a "
-                    "seed, an integer, and make the generator inside: random.Random(seed)",
-                )
-
-    def restore(self) -> None:
-        """Put the states back."""
-        for (_, read, write), before in zip(self._sources, self._before, strict=True):
-            if _comparable(read()) != _comparable(before):
-                write(before)
-
-
-def _source(x: Any) -> tuple[str, Callable[[], Any], Callable[[Any], None]]:
-    name = f"a {type(x).__module__.partition('.')[0]}.{type(x).__name__}"
-    if isinstance(x, random.Random):
-        return name, x.getstate, x.setstate
-    if isinstance(x, np.random.RandomState):
-        return name, x.get_state, x.set_state
-    bits = x if isinstance(x, np.random.BitGenerator) else x.bit_generator
-    return name, lambda: bits.state, lambda state: setattr(bits, "state", state)
-
-
-def _comparable(state: Any) -> Any:
-    """A state of a generator as something that `==` compares."""
-    if isinstance(state, dict):
-        return {name: _comparable(part) for name, part in state.items()}
-    if isinstance(state, tuple):
-        return tuple([_comparable(part) for part in state])
-    return np.asarray(state).tobytes() if hasattr(state, "__array__") else state

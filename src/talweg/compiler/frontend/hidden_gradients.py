@@ -45,6 +45,11 @@ class HiddenGradient:
 
     __hash__ = object.__hash__
 
+    @property
+    def _traced_node(self) -> NoReturn:
+        """What the operators of Values ask of another operand."""
+        _refuse()
+
 
 def _refuse(*_: object) -> NoReturn:
     raise TraceError(

@@ -22,6 +22,7 @@ import collections
 import contextvars
 import enum
 import functools
+import io
 import random
 import struct
 import sys
@@ -45,6 +46,7 @@ from talweg.compiler.frontend.contents import (
     bytes_of_buffer,
     bytes_of_tensor,
     has_buffer,
+    position_of,
     restore_array,
     restore_buffer,
     set_variable,
@@ -195,6 +197,7 @@ class Inspection:
             self.places.append(ContentPlace(x, where, bytes_of_buffer))
             return (type(x), *bytes_of_buffer(x))
         if hasattr(type(x), "__next__"):
+            self.places.append(ContentPlace(x, where, position_of))
             return ("the iterator", Identity(x))
         if not _is_visited(type(x)):
             return ("the object", Identity(x))
@@ -230,10 +233,12 @@ class Inspection:
             attributes.update(place.saved)
         if own is None and not _slots(type(x)) and not isinstance(x, (list, tuple, dict)):
             return ("the object", Identity(x))
-        parts = [
-            Field(name, self.key_of(part, f"{where}.{name}" if where else name))
-            for name, part in attributes.items()
-        ]
+        parts = []
+        for name, part in attributes.items():
+            path = f"{where}.{name}" if where else name
+            if not self.reach.is_open and self.reach.contains(name):
+                _refuse_iterator(part, path)
+            parts.append(Field(name, self.key_of(part, path)))
         return (type(x), len(parts), *parts, *self._key_of_type(type(x)))
 
     def _all_count(self, x: Any) -> bool:
@@ -342,11 +347,7 @@ class Inspection:
 
     def _key_of_outside(self, x: Any, name: str) -> CacheKey:
         """The key of what a function takes from outside under a name."""
-        if hasattr(type(x), "__next__") and not is_function(x):
-            raise TraceError(
-                f"the function takes `{name}` from outside, a {type(x).__name__}, which can be "
-                "iterated only once; use a list: list(...)"
-            )
+        _refuse_iterator(x, name)
         return self.key_of(x, name)
 
     def _key_of_module(self, module: types.ModuleType, where: str) -> CacheKey:
@@ -360,6 +361,15 @@ class Inspection:
             for name in names
         ]
         return ("the module", Identity(module), *parts)
+
+
+def _refuse_iterator(x: Any, name: str) -> None:
+    """Refuse a generator and the like: how far it has got cannot be compared."""
+    if hasattr(type(x), "__next__") and not isinstance(x, io.IOBase) and position_of(x) is None:
+        raise TraceError(
+            f"the function takes `{name}` from outside, a {type(x).__name__}, which can be "
+            "iterated only once; use a list: list(...)"
+        )
 
 
 def _constant(x: Any) -> CacheKey:

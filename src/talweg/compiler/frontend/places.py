@@ -165,6 +165,8 @@ class DictPlace(Place):
 
     def name_of(self, key: Any) -> str:
         """See `Place.name_of`."""
+        if self.names is not None and not self.of_object:  # the globals of a module
+            return str(key)
         if not self.of_object:
             return super().name_of(key)
         return f"{self.where}.{key}" if self.where else str(key)
