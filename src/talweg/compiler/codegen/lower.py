@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.contraction import contracted_sums
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
@@ -142,6 +143,7 @@ class LoweringContext:
         layout: how numbers are stored in memory.
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
+        of_samples: the arrays of derivatives to which many samples of a batch add.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -151,7 +153,12 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
+        self,
+        function: FunctionBuilder,
+        layout: LaneLayout,
+        jam: bool,
+        program: Sequence[Statement],
+        of_samples: frozenset[str] = frozenset(),
     ) -> None:
         self.function = function
         self.layout = layout
@@ -162,6 +169,7 @@ class LoweringContext:
         is_small = operation_count(program) * layout.blocks <= _SMALL_PROGRAM
         self.unroll_limit = _SMALL_PROGRAM if is_small else _SMALL_LOOP
         self.size = self.builder.number_type.size
+        self.contracted = contracted_sums(program, of_samples)
         self._variables: dict[tuple[Any, ...], Name] = {}
 
     # ---- statements -----------------------------------------------------------------------------
@@ -182,7 +190,11 @@ class LoweringContext:
 
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
-        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
+        operands = [self.read(x, instance) for x in s.operands]
+        if (s, 0) in self.contracted:
+            result = self.builder.contracted_add(*operands)
+        else:
+            result = apply(self.builder, s.op, *operands)
         for target in s.targets:
             self.write(target, result, instance)
 
@@ -193,9 +205,10 @@ class LoweringContext:
         self.write(s.source, b.constant(0.0), instance)
         operands = [self._number(x, instance) for x in s.operands]
         out = self._number(s.out, instance)
-        for target, rule in zip(s.targets, s.op.derivatives, strict=True):
+        for k, (target, rule) in enumerate(zip(s.targets, s.op.derivatives, strict=True)):
             if target is not None:
-                self.add(target, name_of(b, rule(g, *operands, out)), instance)
+                part, contract = name_of(b, rule(g, *operands, out)), (s, k) in self.contracted
+                self.add(target, part, instance, contract=contract)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -277,10 +290,13 @@ class LoweringContext:
             address = self.address(location, instance)
         self.builder.store(number, address)
 
-    def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
-        """Add a number to the one in a storage location."""
+    def add(
+        self, location: StorageLocation, number: Name, instance: Instance, *, contract: bool = False
+    ) -> None:
+        """Add a number to the one in a storage location; a product perhaps without its rounding."""
         if not isinstance(location, Gather):
-            self.write(location, self.builder.add(self.read(location, instance), number), instance)
+            add = self.builder.contracted_add if contract else self.builder.add
+            self.write(location, add(self.read(location, instance), number), instance)
             return
         f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):
