@@ -68,11 +68,12 @@ def cpus():
     if platform.machine() not in ("x86_64", "AMD64"):
         return {}
     has = set(own.features.split(","))
-    return {
-        f"cpu {cpu}": [(llvm, "target", lambda *_, t=own._replace(cpu=cpu, features=f): t)]
-        for cpu, f in LEVELS.items()
-        if set(filter(None, f.split(","))) <= has
+    targets = {
+        cpu: own._replace(cpu=cpu, features=features)
+        for cpu, features in LEVELS.items()
+        if set(filter(None, features.split(","))) <= has
     }
+    return {f"cpu {cpu}": [(llvm, "target", lambda *_, t=t: t)] for cpu, t in targets.items()}
 
 
 FORMS = {
@@ -218,7 +219,7 @@ def main():
 
 
 def run(options, names):
-    """Check all programs; the numbers of comparisons and of differences by form, and the seconds."""
+    """Check all programs; counts the comparisons and the differences by form, and the seconds."""
     done, differ, start = Counter(), Counter(), time.monotonic()
     programs, seed = 0, options.first
     while programs < options.programs:
