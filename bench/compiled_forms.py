@@ -231,6 +231,9 @@ def run(options, names):
         if case is None:
             continue
         programs += 1
+        if programs % 100 == 0:
+            counts = f"{sum(done.values()):,} comparisons, {sum(differ.values())} differ"
+            print(f"{programs:,} programs: {counts}", file=sys.stderr, flush=True)
         is_default_too = is_well_conditioned(description, w, x, case)
         forms = rng.sample(names, min(options.forms, len(names)))
         for exact in (True, False) if is_default_too else (True,):
