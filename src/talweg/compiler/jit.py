@@ -23,7 +23,7 @@ from talweg.compiler.frontend.effects import UnrepeatedChangeError
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import Specialization
-from talweg.errors import ArgumentError, TraceWarning
+from talweg.errors import ArgumentError, TraceError, TraceWarning
 
 _MANY_TRACES = 8
 """From so many traces on, a warning tells why the function is traced again."""
@@ -138,7 +138,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, Specialization] = {}
-        self._cache = SignatureCache(f)
+        self._cache = SignatureCache(f, changing=True)
         self._lock = threading.Lock()
 
     @property
@@ -161,6 +161,11 @@ class Jitted:
                 found = self._found(signature, args, kwargs)
             except UnrepeatedChangeError:
                 return self.f(*args, **kwargs)
+            except TraceError:
+                if not self._cache.keep_constant(signature):
+                    raise
+                signature = signature_of(args, kwargs, self._cache)
+                found = self._found(signature, args, kwargs)
         return found.call(signature, args, kwargs)
 
     def _found(

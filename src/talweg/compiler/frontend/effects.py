@@ -94,8 +94,20 @@ class Observer:
         self._guards = guards
         self._random = RandomStates([x for guard in guards for x in guard.generators])
 
-    def run(self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def run(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        floats: Sequence[Any] = (),
+    ) -> Any:
         """Run f.
+
+        Args:
+            f: the function.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            floats: what f finds in place of the floats outside that are inputs.
 
         Returns:
             What f returns; (that, the items that it has stored in `writes`) if there are any.
@@ -106,8 +118,14 @@ class Observer:
             *tree_values([args, kwargs]),
             *[v for guard in self._guards for v in guard.values],
         ]
+        slots = [slot for guard in self._guards for slot in guard.changing] if floats else []
         with followed_threads(), HiddenGradients(values) as gradients:
+            for (place, key), x in zip(slots, floats, strict=True):
+                place.put(key, x)
             output = f(*args, **kwargs)
+            for (place, key), x in zip(slots, floats, strict=True):
+                if place.now().get(key) is x:
+                    place.put(key, place.saved[key])
         self.writes, self.changes = [], list(self._random.changes())
         self.changes += [Change("gradients", *change) for change in gradients.changes()]
         found = [
@@ -131,6 +149,10 @@ class Observer:
             if changed:
                 self.changes.append(_change_of_argument(place))
         return (output, states) if self.writes else output
+
+    def with_floats(self, given: list[Any]) -> list[Any]:
+        """The arguments of `run` after the function: these and the floats that are inputs."""
+        return [*given, [x for guard in self._guards for x in guard.numbers()]]
 
     def refuse_changes(self, f: Callable[..., Any], earlier: Sequence[Change] = ()) -> None:
         """Raise an error if the run has changed something that compiled code does not repeat.
@@ -187,10 +209,10 @@ def observed_trace(
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
-        traced = tracer(lambda given: observer.run(f, *given), given())
+        traced = tracer(lambda given: observer.run(f, *given), observer.with_floats(given()))
         if observer.changes:
             with Observer([guard.renewed() for guard in guards]) as second:
-                tracer(lambda given: second.run(f, *given), given())
+                tracer(lambda given: second.run(f, *given), second.with_floats(given()))
                 second.refuse_changes(f, observer.changes)
             raise UnrepeatedChangeError
     return traced, observer.writes
