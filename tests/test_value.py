@@ -26,13 +26,15 @@ def test_parents_are_in_the_order_of_the_operands():
     a, b = Value(2.0), Value(3.0)
     assert (a - b)._prev == (a, b)
     assert (b / a)._prev == (b, a)
-    assert (a * a)._prev == (a, a)
+    assert (a * a)._prev == {a}
+    assert (a * a)._children == (a, a)
     assert (a + b)._op == "+"
-    assert ops.where(a, b, a)._prev == (a, b, a)
+    assert ops.where(a, b, a)._children == (a, b, a)
     (constant, value) = (1.0 - a)._prev
     assert value is a
     assert constant.data == 1.0
-    assert a._prev == ()
+    assert a._prev == set()
+    assert a._children == ()
     assert a._op == ""
 
 
@@ -186,7 +188,8 @@ def test_conversions_and_repr():
     v = Value(2, label="v")
     assert type(v.data) is float
     assert float(v) == 2.0
-    assert (bool(v), bool(Value(0.0)), bool(Value(-0.0)), bool(Value(math.nan))) == (1, 0, 0, 1)
+    assert (int(Value(-2.7)), round(Value(2.567), 2), round(Value(2.5))) == (-2, 2.57, 2)
+    assert all([v, Value(0.0), Value(-0.0), Value(math.nan)])  # an object, as in the lesson
     assert repr(v) == "Value(data=2.0, label='v')"
     w = v * 3.0
     assert repr(w) == "Value(data=6.0, op='*')"
@@ -228,14 +231,6 @@ ARRAY = np.ones((2, 3))
 @pytest.mark.parametrize(
     "expression",
     [
-        lambda v: v + ARRAY,
-        lambda v: ARRAY + v,
-        lambda v: v * ARRAY[0],
-        lambda v: ARRAY[0] * v,
-        lambda v: ARRAY / v,
-        lambda v: ARRAY**v,
-        lambda v: v < ARRAY,
-        lambda v: v > ARRAY,
         lambda v: Value(ARRAY),
         lambda v: Value(np.ones(1)),
         lambda v: ops.max(v, ARRAY),
@@ -342,12 +337,11 @@ def test_a_deep_graph_can_be_pickled_and_copied():
         assert twin_x.grad == 100_001.0
 
 
-@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy])
-def test_an_operation_with_a_closure_cannot_be_pickled(duplicate):
+def test_an_operation_with_a_closure_cannot_be_pickled():
     out = Value(1.0, (Value(1.0),), "mine")
     out._backward = lambda: None
     with pytest.raises(pickle.PicklingError, match=r"'mine'.*tw\.ops\.register"):
-        duplicate(out + 1.0)
+        pickle.dumps(out + 1.0)
 
 
 @pytest.mark.parametrize(

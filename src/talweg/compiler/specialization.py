@@ -243,6 +243,19 @@ class BackwardPass:
             for k, number in enumerate(numbers)
         ]
 
+    def linear(self, k: int = 0) -> tuple[tuple[Value, ...], tuple[float, ...]]:
+        """The Values that were read, and the derivatives of a result by them: what a copy keeps.
+
+        Args:
+            k: which of the results.
+        """
+        specialization = self._specialization
+        executable = specialization.executable_of(
+            tuple([i == k for i in range(specialization.count)])
+        )
+        start = {"w": specialization.zeros}
+        return self._values, tuple(executable.gradient(self._w, self._x, [1.0], start)["w"])
+
     def _leave(self, k: int, node: Value) -> None:
         self._cotangents[k] = node.grad
 
