@@ -263,7 +263,7 @@ def test_methods_of_numbers_may_be_called():
 # ---- one trace, or many --------------------------------------------------------------------------
 
 
-def test_the_second_call_neither_traces_nor_compiles(monkeypatch):
+def test_the_second_call_neither_traces_nor_compiles(monkeypatch, checked_once):
     calls = SimpleQueue()
 
     @tw.jit

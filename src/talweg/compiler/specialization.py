@@ -92,6 +92,7 @@ class Specialization:
             self.parameters.data(traced.parameters),
             self.parameters.unread(len(signature.values)),
             self._writes,
+            self._executable.value if exact and self._executable else None,
         )
 
     def executable_of(self, reached: tuple[bool, ...]) -> Executable:

@@ -678,7 +678,7 @@ def test_gradients_may_be_printed(capsys):
 # ---- what happens only while the function is traced ---------------------------------------------
 
 
-def test_prints_logs_and_queues_are_constants(caplog):
+def test_prints_logs_and_queues_are_constants(caplog, checked_once):
     seen, log = queue.SimpleQueue(), logging.getLogger("test")
 
     def f(x):
