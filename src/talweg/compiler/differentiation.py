@@ -24,11 +24,13 @@ from talweg.autodiff.higher_order import gradients
 from talweg.compiler import pipeline
 from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
-from talweg.compiler.frontend.pytree import tree_map, tree_unflatten, tree_values
+from talweg.compiler.frontend.pytree import tree_leaves, tree_map, tree_unflatten, tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
+from talweg.compiler.frontend.traced_numbers import is_traced, operand
+from talweg.compiler.paths import PathGuard, refuse_another_path
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
@@ -73,6 +75,9 @@ def _position(argnum: int, args: Sequence[Any]) -> int:
 
 
 def _one_number(result: Any) -> Value:
+    if is_traced(result):
+        node: Value = operand(result)
+        return node
     if not isinstance(result, Value):
         raise TraceError(
             f"the function must return one number, got {type(result).__name__} {result!r}, which "
@@ -202,12 +207,28 @@ class DerivativePrograms:
     def __init__(self, f: Callable[..., Any], call: DerivativeCall, exact: bool) -> None:
         self.f = f
         self.exact = exact
-        traced = trace(self._result, call.args, call.kwargs)
+        traced = trace(self._result, call.args, call.kwargs, exact=exact, ieee=True)
+        self.path_guard = PathGuard(traced) if traced.guards else None
         self.first = NativeDerivative(traced, call.signature, exact)
         parameters = self.first.parameters.data(traced.parameters)
         template = ResultTemplate(traced)
-        self._guard = TraceGuard(f, traced.tape, template, call.signature, parameters)
+        self._guard = TraceGuard(
+            f, traced.tape, template, call.signature, parameters, oracle=self._by_values
+        )
         self._second: NativeDerivative | None = None
+
+    def _by_values(self, *args: Any, **kwargs: Any) -> Value:
+        """What f returns for Values in place of floats."""
+        output: Value = trace(self._result, list(args), kwargs, ieee=True).output
+        return output
+
+    def serves(self, call: DerivativeCall) -> bool:
+        """Whether the numbers of a call take the path of these programs."""
+        if self.path_guard is None:
+            return True
+        parameters = self.first.parameters
+        w = parameters.data(parameters.bound(call.signature)[0])
+        return self.path_guard.holds(w, call.signature.inputs)
 
     def check(self, call: DerivativeCall) -> None:
         """Raise an error if the function does not compute what was traced, see `TraceGuard`."""
@@ -220,14 +241,14 @@ class DerivativePrograms:
         """The program whose outputs are the first derivatives by the argument's numbers."""
 
         def first_derivatives(args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
-            inputs = tree_values([args, kwargs])  # all floats are Values by now
+            inputs = [operand(x) for x in tree_leaves([args, kwargs])]
             parameters = [call.signature.values[k] for k in call.positions]
             by = [*inputs[slice(*call.floats)], *parameters]
             # A derivative that is a constant, or an input itself, becomes a computed result.
             return [g * 1.0 for g in gradients(self._result(args, kwargs), by)]
 
         if self._second is None:
-            traced = trace(first_derivatives, call.args, call.kwargs)
+            traced = trace(first_derivatives, call.args, call.kwargs, exact=self.exact, ieee=True)
             self._second = NativeDerivative(traced, call.signature, self.exact)
         return self._second
 
@@ -250,7 +271,7 @@ class Differentiator:
             raise ArgumentError(f"expected a function, got {f!r}")
         self.f = f
         self.argnum = argnum
-        self._programs: dict[CacheKey, DerivativePrograms] = {}
+        self._programs: dict[CacheKey, tuple[DerivativePrograms, ...]] = {}
         self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
@@ -266,9 +287,13 @@ class Differentiator:
         call = self._call(args, kwargs)
         key = call.signature.key
         with self._lock:
-            if key not in self._programs:
-                self._programs[key] = DerivativePrograms(self.f, call, self.exact)
-            programs = self._programs[key]
+            known = self._programs.get(key, ())
+            programs = next((found for found in known if found.serves(call)), None)
+            if programs is None:
+                guards = [found.path_guard for found in known if found.path_guard]
+                refuse_another_path(guards, getattr(self.f, "__name__", "the function"))
+                programs = DerivativePrograms(self.f, call, self.exact)
+                self._programs[key] = (programs, *known)
         programs.check(call)
         return call, programs
 

@@ -1,10 +1,10 @@
 """Trace guards: whether a function still computes what was traced.
 
-A trace records arithmetic on Values. A function that reads `.data` and continues with the bare
-float would always compute with the number of the day on which it was traced, without an error. So
-the first call with other numbers also runs the function as plain Python. Its result must be equal,
-in every bit, to that of the tape's reference interpreter, which computes the same operations in
-the same order.
+A trace records the arithmetic of a function, and guards tell what else it depends on. What neither
+of them has seen, such as a clock, would always be as it was when the function was traced, without
+an error. So the first call with other numbers also runs the function as plain Python, with the
+arguments as they are given. Its result must be equal, in every bit, to that of the tape's reference
+interpreter, which computes the same operations in the same order.
 
 The environment variable TALWEG_CHECK=1 asks for more: the comparison is repeated at calls 2, 4, 8,
 and so on to 1,024 of each traced program, whatever their numbers. In exact mode the native code is
@@ -31,7 +31,6 @@ from talweg.errors import CompilerError, TraceError
 
 _LAST_CALL = 1024
 """The last call at which TALWEG_CHECK=1 compares."""
-from talweg.value import Value
 
 
 class TraceGuard:
@@ -49,6 +48,7 @@ class TraceGuard:
         parameters: the numbers of the parameters then, as bytes.
         unread: the positions of the Values of the call that were not read.
         writes: where f stores numbers outside of itself.
+        oracle: what is run in place of f; None for f itself.
         native: returns the computed numbers by machine code, if they must have the bits of f;
             None if not.
 
@@ -65,9 +65,11 @@ class TraceGuard:
         parameters: bytes,
         unread: Sequence[int] = (),
         writes: Sequence[StateWrite] = (),
+        oracle: Callable[..., Any] | None = None,
         native: Callable[[bytes, bytes], Sequence[float]] | None = None,
     ) -> None:
         self.f = f
+        self.oracle = oracle or f
         self.tape = tape
         self.template = template
         self.unread = unread
@@ -127,7 +129,7 @@ class TraceGuard:
         by_tape = self.template.filled(numbers)
         guards = [guard.renewed() for guard in signature.guards]
         with uncompiled(), Observer(guards) as observer:
-            result = observer.run(self.f, args, kwargs)
+            result = observer.run(self.oracle, args, kwargs)
             by_function = tree_map(result, on_value=lambda value: value._data)
             name = getattr(self.f, "__name__", "the function")
             if observer.changes or observer.writes != list(self.writes):
@@ -139,9 +141,9 @@ class TraceGuard:
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
                 f"{name} returns {a!r} when it is run, "
-                f"but {b!r} compiled: it reads .data of a Value, or something else that "
-                "changed, and continues with the bare number, which the trace took for a "
-                "constant; compute with the Value itself"
+                f"but {b!r} compiled: it depends on something that has changed since it was "
+                "traced, and that is neither a number nor an object that it reads; give it as an "
+                "argument"
             )
 
         if self._native is not None and self._repeats:
