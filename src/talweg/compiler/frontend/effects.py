@@ -60,6 +60,10 @@ class StateWrite(NamedTuple):
     key: Any
     name: str
 
+    def stored(self, guards: Sequence[ObjectGuard]) -> Any:
+        """The item that is stored."""
+        return guards[self.guard].places[self.place].now().get(self.key, MISSING)
+
     def store(self, guards: Sequence[ObjectGuard], item: Any) -> None:
         """Store an item after a call with these guards."""
         guard = guards[self.guard]
@@ -82,16 +86,20 @@ class Observer:
 
     Args:
         guards: the guards of a call. They tell what was there before.
+        expected: where the function is known to store numbers of the program, if it is not traced.
 
     Attributes:
         writes: where the last run has stored numbers of the program.
         changes: what else it has changed.
     """
 
-    def __init__(self, guards: Sequence[ObjectGuard]) -> None:
+    def __init__(
+        self, guards: Sequence[ObjectGuard], expected: Sequence[StateWrite] | None = None
+    ) -> None:
         self.writes: list[StateWrite] = []
         self.changes: list[Change] = []
         self._guards = guards
+        self._expected = expected
         self._random = RandomStates([x for guard in guards for x in guard.generators])
 
     def run(
@@ -126,7 +134,7 @@ class Observer:
             for (place, key), x in zip(slots, floats, strict=True):
                 if place.now().get(key) is x:
                     place.put(key, place.saved[key])
-        self.writes, self.changes = [], list(self._random.changes())
+        self.changes = list(self._random.changes())
         self.changes += [Change("gradients", *change) for change in gradients.changes()]
         found = [
             (StateWrite(i, k, key, place.name_of(key)), place, before, after)
@@ -137,12 +145,13 @@ class Observer:
         ]
         kept = tree_values([after for *_, after in found])
         roots = [*tree_values(output), *[x for x in kept if x._operands]]
-        states = []
+        self.writes = list(self._expected or ())
+        states = [write.stored(self._guards) for write in self.writes]
         for write, place, before, after in found:
-            if _is_state(place, before, after, roots, first):
+            if self._expected is None and _is_state(place, before, after, roots, first):
                 self.writes.append(write)
                 states.append(after)
-            else:
+            elif write not in self.writes:
                 self.changes.append(_change(place, write.key, before, after))
         for place in given:
             changed = [x for x in place.changes() if not _is_default(place, *x[1:])]
@@ -204,8 +213,8 @@ def observed_trace(
         (what f returns, the items to store).
 
     Raises:
-        TraceError: if f changes something that compiled code does not repeat.
-        UnrepeatedChangeError: if f has changed something that a second run does not change.
+        TraceError: if f changes something that compiled code does not repeat. If a second run does
+            not change it again, the exception is `UnrepeatedChangeError`, which is not for users.
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
