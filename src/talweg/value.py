@@ -447,8 +447,14 @@ def node_of(
     out._walk = None
     out._record = op
     out._step = step
-    out._operands = operands
     out._serial = next_serial()
+    count = len(operands)
+    if count == 2:
+        out._x, out._y = operands
+    elif count == 1:
+        (out._x,), out._y = operands, None
+    else:
+        out._operands = operands
     return out
 
 
