@@ -36,6 +36,7 @@ from talweg.autodiff.backward import (
     backward,
     by_serial,
     custom_step,
+    hooked_leaves,
     next_serial,
     no_step,
     slopes_step,
@@ -416,9 +417,14 @@ class Value:
         self._closure = step
         self._step = custom_step
         self._record = custom_record(self._record.symbol)
+        if self._x is None:  # a leaf, which a walk must now visit
+            self._x, self._y = (), ALL_IN_X
+            hooked_leaves.add(self)
 
 
 _methods.names["Value"] = Value
+# A subclass may then have `__slots__ = (*Value.__slots__, "own")`.
+Value.__slots__ = ()  # type: ignore[assignment]
 gc.callbacks.append(CollectorPacing(next_serial))
 
 
