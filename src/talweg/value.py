@@ -85,6 +85,7 @@ def _operand(x: Any) -> Value | float:
 
 
 def _itself(self: Value) -> Value:
+    """The Value itself."""
     return self
 
 
@@ -242,6 +243,7 @@ class Value:
     __neg__ = _unary(ops.neg)
     __pos__ = _itself
     __abs__ = _unary(ops.abs)
+    conjugate = _itself  # np.var and np.std ask for it
 
     exp = _unary(ops.exp)
     log = _unary(ops.log)
