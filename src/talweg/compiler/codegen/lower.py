@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg import ops
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
@@ -142,6 +143,7 @@ class LoweringContext:
         layout: how numbers are stored in memory.
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
+        reorder: whether the terms of a running sum may be added in another order.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -151,11 +153,18 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
+        self,
+        function: FunctionBuilder,
+        layout: LaneLayout,
+        jam: bool,
+        program: Sequence[Statement],
+        *,
+        reorder: bool = False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
+        self.reorder = reorder
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
         self.instances = [Instance(block) for block in range(layout.blocks)]
@@ -182,7 +191,11 @@ class LoweringContext:
 
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
-        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
+        operands = [self.read(x, instance) for x in s.operands]
+        if s.op is ops.add and s.operands[0] in s.targets:  # a running sum
+            result = self._sum(*operands)
+        else:
+            result = apply(self.builder, s.op, *operands)
         for target in s.targets:
             self.write(target, result, instance)
 
@@ -196,6 +209,11 @@ class LoweringContext:
         for target, rule in zip(s.targets, s.op.derivatives, strict=True):
             if target is not None:
                 self.add(target, name_of(b, rule(g, *operands, out)), instance)
+
+    def _sum(self, total: Name, x: Name) -> Name:
+        """A running sum plus x."""
+        b = self.builder
+        return b.accumulate(total, x) if self.reorder else b.add(total, x)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -280,7 +298,7 @@ class LoweringContext:
     def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
         """Add a number to the one in a storage location."""
         if not isinstance(location, Gather):
-            self.write(location, self.builder.add(self.read(location, instance), number), instance)
+            self.write(location, self._sum(self.read(location, instance), number), instance)
             return
         f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):

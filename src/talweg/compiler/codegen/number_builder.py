@@ -82,6 +82,13 @@ class NumberBuilder:
         """X + y."""
         return self._binary(f"fadd {self._relaxed}", x, y)
 
+    def accumulate(self, total: Name, x: Name) -> Name:
+        """A running sum plus x; the terms of the sum may be added in any order."""
+        if not self._relaxed:
+            return self.add(total, x)
+        # reassoc: on these additions alone. Elsewhere (t - s) - y must not become 0.
+        return self._binary(f"fadd reassoc {self._relaxed}", total, x)
+
     def sub(self, x: Name, y: Name) -> Name:
         """X - y."""
         return self._binary(f"fsub {self._relaxed}", x, y)
