@@ -73,6 +73,8 @@ def backward(root: Node) -> None:
     root.grad = 1.0
     try:
         _propagate(nodes)
+    except NumberError:
+        raise
     except TypeError:
         _refuse_other_gradients(nodes)
         raise
