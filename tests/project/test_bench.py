@@ -48,6 +48,7 @@ def bench(monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_the_driver_times_the_lesson_and_the_losses_agree(tmp_path):
     path = tmp_path / "out.json"
     words = ["--workload", "lesson", "--peers", "lesson,eager,numpy", "--seconds", 0.01]
@@ -68,6 +69,7 @@ def test_the_driver_times_the_lesson_and_the_losses_agree(tmp_path):
     assert found["versions"]["talweg"] == tw.__version__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["lesson", "moons", "wide"])
 @pytest.mark.parametrize("made_by", ["by_talweg.eager", "by_loop.eager", "by_c.prepare"])
 def test_a_peer_trains_as_numpy_does(bench, workload, made_by):

@@ -23,6 +23,7 @@ from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_leaves
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.frontend.trace import Trace
+from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array, rearranged
 from talweg.value import Value
 
@@ -85,7 +86,8 @@ class Variables:
         """The Values that stand for `numbers` while the function is traced."""
         found: list[Value] = []
         for k, shape in zip(self.positions, self.shapes, strict=True):
-            found += args[k].parameters() if shape.is_model else tree_leaves(args[k])
+            own = args[k].parameters() if shape.is_model else tree_leaves(args[k])
+            found += [operand(x) for x in own]
         return list(dict.fromkeys(found))
 
     def expanded(self, gradient: Array) -> Array:
@@ -127,7 +129,7 @@ class Packing:
     Attributes:
         tape: the program, with its inputs in the spaces "w", "x", and "d" for the direction.
         is_one_array: whether the numbers of one argument are all that the program reads.
-        reads_other_values: whether the program reads Values that it is not differentiated by.
+        other_values: the Values that it is not differentiated by, as numbers of the program.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class Packing:
         self.tape = rearranged(traced.tape, {"w": w, "x": x, DIRECTION: d})
         self._own = ParameterBinding(own, positions) if own else None
         self._others = ParameterBinding(others, positions) if others else None
-        self.reads_other_values = bool(others)
+        self.other_values = [("x", len(rest) + k) for k in range(len(others))]
         selected_chunks = [
             k for k, s in zip(variables.positions, variables.shapes, strict=True) if not s.is_model
         ]

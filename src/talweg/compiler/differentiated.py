@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from talweg.compiler.frontend.pytree import tree_map, tree_values
+from talweg.compiler.frontend.pytree import tree_leaves, tree_map
+from talweg.compiler.frontend.traced_numbers import is_traced, operand
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
@@ -81,8 +82,9 @@ def one_number(result: Any) -> Value:
     Raises:
         TraceError: if it is not one traced number.
     """
-    if isinstance(result, Value):
-        return result
+    if is_traced(result) or isinstance(result, Value):
+        number: Value = operand(result)
+        return number
     if isinstance(result, (float, int)) and not isinstance(result, bool):
         raise TraceError(
             f"the function must return one number that depends on its arguments, got the "
@@ -109,13 +111,17 @@ def several_numbers(result: Any) -> Any:
     Raises:
         TraceError: if there is no traced number in it.
     """
-    if not tree_values(result):
+    if not any(is_traced(x) or isinstance(x, Value) for x in tree_leaves(result)):
         shown = f"{type(result).__name__} {result!r}"
         raise TraceError(
             f"the function must return numbers that depend on its arguments, got {shown}, in which "
             "none was computed from its arguments by talweg's operations"
         )
-    return tree_map(result, on_float=Value, on_integer=lambda x: Value(float(x)))
+    return tree_map(
+        result,
+        on_float=lambda x: operand(x) if is_traced(x) else Value(x),
+        on_integer=lambda x: Value(float(x)),
+    )
 
 
 @dataclass(frozen=True)

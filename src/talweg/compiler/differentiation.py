@@ -43,9 +43,11 @@ from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
-from talweg.compiler.frontend.trace import trace
+from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
+from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array
+from talweg.compiler.paths import PathGuard, refuse_another_path
 from talweg.compiler.runtime.executable import array_gradient
 from talweg.errors import ArgumentError
 from talweg.value import Value
@@ -110,6 +112,7 @@ class DerivativePrograms:
         exact: whether every bit must be that of the eager engine.
 
     Attributes:
+        path_guard: the conditions under which the programs serve a call; None if there are none.
         variables: the numbers to differentiate by.
         packing: the traced function, and where its numbers are.
         result: the shape of what is differentiated.
@@ -124,17 +127,39 @@ class DerivativePrograms:
         self.variables = Variables(positions, call)
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
-        traced = trace(lambda args, kwargs: f(*args, **kwargs), list(call.args), call.kwargs)
+        traced = self._traced(call.args, call.kwargs)
+        self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
-        self.is_composed = self.packing.reads_other_values and not any(
-            shape.is_array or shape.is_model for shape in shapes
-        )
+        self.is_composed = not any(x.is_array or x.is_model for x in shapes) and self._varies()
         self.result = result_shape(traced.output[0])
         self._template = ResultTemplate(traced)
         self._parameters = ParameterBinding(traced.parameters, call.signature.positions)
         parameters = self._parameters.data(traced.parameters)
-        self._guard = TraceGuard(f, traced.tape, self._template, call.signature, parameters)
+        self._guard = TraceGuard(
+            f, traced.tape, self._template, call.signature, parameters, oracle=self._by_values
+        )
         self._lock = threading.RLock()
+
+    def _varies(self) -> bool:
+        """Whether the results have a derivative by a Value that is not differentiated by."""
+        others = self.packing.other_values
+        return bool(others) and any(map(len, pipeline.dependence(self.packing.tape, others)))
+
+    def _traced(self, args: Arguments, kwargs: Named) -> Trace:
+        """The trace of a call."""
+        f, exact = self.f, self.exact
+        return trace(lambda a, k: f(*a, **k), list(args), kwargs, exact=exact, ieee=True)
+
+    def _by_values(self, *args: Any, **kwargs: Any) -> Any:
+        """What f returns for Values in place of floats."""
+        return self._traced(args, kwargs).output
+
+    def serves(self, call: Call) -> bool:
+        """Whether the numbers of a call take the path of these programs."""
+        if self.path_guard is None:
+            return True
+        w = data_of(self._parameters, call.signature)
+        return self.path_guard.holds(w, call.signature.inputs)
 
     def check(self, call: Call) -> None:
         """Raise an error if the function does not compute what was traced, see `TraceGuard`."""
@@ -180,12 +205,14 @@ class DerivativePrograms:
 
         def traced(args: Any, kwargs: Any, direction: Any) -> list[Value]:
             result, _ = self.f(*args, **kwargs)
-            found = program(tree_values(result), self.variables.leaves(args), direction)
+            along = [operand(x) for x in direction]
+            found = program(tree_values(result), self.variables.leaves(args), along)
             # A derivative that is a constant, or an input itself, becomes a computed result.
             return [x * 1.0 for x in as_values(found)]
 
         given = (list(call.args), call.kwargs, [0.0] * directions)
-        return Packing(trace(traced, *given), self.variables, call, directions)
+        again = trace(traced, *given, exact=self.exact, ieee=True)
+        return Packing(again, self.variables, call, directions)
 
     def once(self, made: dict[DerivativePrograms, Any], make: Any, call: Call) -> Any:
         """The program that `make` compiles for these programs, compiled at the first call."""
@@ -236,7 +263,7 @@ class Differentiator:
             raise ArgumentError(f"expected a function, got {f!r}")
         self.f = Differentiated(f, Selection.of(argnums), has_aux, several)
         self.selection = self.f.selection
-        self._programs: dict[CacheKey, DerivativePrograms | None] = {}
+        self._programs: dict[CacheKey, tuple[DerivativePrograms, ...] | None] = {}
         self._is_plain = not (has_aux or several or isinstance(self.selection.argnums, tuple))
         self.array_gradients: dict[tuple[int, ...], tuple[ArrayGradient, ObjectGuard]] = {}
         self._by_shapes: dict[Any, tuple[DerivativePrograms, ObjectGuard]] = {}
@@ -252,16 +279,17 @@ class Differentiator:
         """
         if is_tracing() or is_uncompiled():  # part of a larger program
             return None
-        known = self._known_arrays(args) if not kwargs else None
-        if known is not None:
-            return known
+        arrays = self._known_arrays(args) if not kwargs else None
+        if arrays is not None:
+            return arrays
         if kwargs:
             kwargs = in_order(self.f.f, kwargs)
         call = Call(args, kwargs, signature_of(args, kwargs, self._cache))
-        key = call.signature.key
-        if key in self._programs:
-            programs = self._programs[key]
-        else:
+        known = self._programs.get(call.signature.key, ())
+        if known is None:
+            return None
+        programs = next((found for found in known if found.serves(call)), None)
+        if programs is None:
             programs, call = self._prepare(call)
         if programs is None:
             return None
@@ -289,7 +317,7 @@ class Differentiator:
         """Let `_known_arrays` find programs for which nothing is left to check."""
         args = call.args
         is_array = [type(x) is np.ndarray and x.dtype is FLOAT64 and x.ndim > 0 for x in args]
-        if not all(is_array) or call.kwargs or programs.is_due(call):
+        if not all(is_array) or call.kwargs or programs.path_guard or programs.is_due(call):
             return
         guard = self._cache.outside()
         if guard is None:
@@ -311,10 +339,16 @@ class Differentiator:
         call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
         with self._lock:
             key = call.signature.key
-            if key not in self._programs:
-                made = DerivativePrograms(self.f, call, self.exact)
-                self._programs[key] = None if made.is_composed else made
-            return self._programs[key], call
+            known = self._programs.get(key, ())
+            if known is None:
+                return None, call
+            programs = next((found for found in known if found.serves(call)), None)
+            if programs is None:
+                guards = [found.path_guard for found in known if found.path_guard]
+                refuse_another_path(guards, self.f.__name__)
+                programs = DerivativePrograms(self.f, call, self.exact)
+                self._programs[key] = None if programs.is_composed else (programs, *known)
+            return (None if programs.is_composed else programs), call
 
     def composed(self, args: Arguments, kwargs: Named) -> ComposedDerivative:
         """The derivatives as Values."""

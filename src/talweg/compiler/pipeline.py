@@ -193,7 +193,10 @@ def trainer(
     try:
         scheduled = _scheduled(tape)
     except NativeError:
-        return PerSampleTrainer(_table(tape, exact), samples, **settings)
+        program = _table(tape, exact)
+        return PerSampleTrainer(
+            lambda _, __: program, samples, parameters=tape.sizes["w"], **settings
+        )
     spec = spec_for(
         scheduled,
         samples,

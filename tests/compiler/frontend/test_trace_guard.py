@@ -1,10 +1,10 @@
 """Trace guards: a function is compared with its trace at the first calls that can differ."""
 
+import itertools
 import struct
 
 import pytest
 
-from talweg import Value
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import SignatureCache, signature_of
 from talweg.compiler.frontend.trace import trace
@@ -58,21 +58,19 @@ def test_one_comparison_closes_the_guard():
 
 
 def test_a_number_that_became_a_constant_is_an_error():
-    w = Value(2.0)
-    _, call = guarded(lambda x: x * w.data + w, 1.0)
-    w.data = 3.0
-    with pytest.raises(TraceError, match=r"returns 6\.0 when it is run, but 5\.0 compiled"):
-        call(1.0)
+    clock = itertools.count(2)
+    _, call = guarded(lambda x: x * next(clock), 1.0)
+    with pytest.raises(TraceError, match=r"returns 6\.0 when it is run, but 4\.0 compiled"):
+        call(2.0)
 
 
 def test_the_error_names_the_function_and_is_one_line():
-    w = Value(2.0)
+    clock = itertools.count(2)
 
     def frozen(x):
-        return x * w.data + w
+        return x * next(clock)
 
     _, call = guarded(frozen, 1.0)
-    w.data = 3.0
     with pytest.raises(TraceError, match=r"^frozen returns") as caught:
         call(2.0)
     assert "\n" not in str(caught.value)

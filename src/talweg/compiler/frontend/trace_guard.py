@@ -1,10 +1,10 @@
 """Trace guards: whether a function still computes what was traced.
 
-A trace records arithmetic on Values. A function that reads `.data` and continues with the bare
-float would always compute with the number of the day on which it was traced, without an error. So
-the first call with other numbers also runs the function as plain Python. Its result must be equal,
-in every bit, to that of the tape's reference interpreter, which computes the same operations in
-the same order.
+A trace records the arithmetic of a function, and guards tell what else it depends on. What neither
+of them has seen, such as a clock, would always be as it was when the function was traced, without
+an error. So the first call with other numbers also runs the function as plain Python, with the
+arguments as they are given. Its result must be equal, in every bit, to that of the tape's reference
+interpreter, which computes the same operations in the same order.
 
 Start reading at `TraceGuard.__call__`.
 """
@@ -22,7 +22,6 @@ from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Tape, run
 from talweg.errors import TraceError
-from talweg.value import Value
 
 
 class TraceGuard:
@@ -40,6 +39,7 @@ class TraceGuard:
         parameters: the numbers of the parameters then, as bytes.
         unread: the positions of the Values of the call that were not read.
         writes: where f stores numbers outside of itself.
+        oracle: what is run in place of f; None for f itself.
 
     Attributes:
         is_open: whether there is a comparison left to make.
@@ -54,8 +54,10 @@ class TraceGuard:
         parameters: bytes,
         unread: Sequence[int] = (),
         writes: Sequence[StateWrite] = (),
+        oracle: Callable[..., Any] | None = None,
     ) -> None:
         self.f = f
+        self.oracle = oracle or f
         self.tape = tape
         self.template = template
         self.unread = unread
@@ -117,9 +119,7 @@ class TraceGuard:
         by_tape = self.template.filled(run(self.tape, spaces))
         guards = [guard.renewed() for guard in signature.guards]
         with uncompiled(), Observer(guards) as observer:
-            # As in the trace, a float is given as a Value: f may call its methods.
-            given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
-            result = observer.run(self.f, given_args, given_kwargs)
+            result = observer.run(self.oracle, args, kwargs)
             by_function = tree_map(result, on_value=lambda value: value._data)
             name = getattr(self.f, "__name__", "the function")
             if observer.changes or observer.writes != list(self.writes):
@@ -131,9 +131,9 @@ class TraceGuard:
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
                 f"{name} returns {a!r} when it is run, "
-                f"but {b!r} compiled: it reads .data of a Value, or something else that "
-                "changed, and continues with the bare number, which the trace took for a "
-                "constant; compute with the Value itself"
+                f"but {b!r} compiled: it depends on something that has changed since it was "
+                "traced, and that is neither a number nor an object that it reads; give it as an "
+                "argument"
             )
 
 

@@ -77,6 +77,14 @@ class Executable:
         self._free.append(memory)
         return outputs
 
+    def value_bytes(self, w: Numbers, x: Numbers) -> bytes:
+        """The outputs as the bytes of doubles, in which 0.0 and -0.0 differ, and nan is nan."""
+        memory = self._memory(w, x)
+        self._value(memory.address)
+        outputs = bytes(memory.bytes[memory.slices["out"]])
+        self._free.append(memory)
+        return outputs
+
     def gradient(
         self,
         w: Numbers,
