@@ -189,8 +189,8 @@ def _traced(
     Values that f reads in its arguments from those that it takes from outside. The Values in
     `shared` are not replaced, and neither are those in objects, which f is given as they are.
 
-    Raises:
-        UnrepeatedChangeError: if the run has changed something that a second one does not change.
+    If the run has changed something that a second one does not change, an `UnrepeatedChangeError`
+    is raised for `Jitted`, which then returns what f itself computes.
     """
     stand_ins: dict[Value, Value] = {}
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}

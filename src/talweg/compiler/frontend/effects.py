@@ -181,9 +181,11 @@ def observed_trace(
         (the trace, where to store numbers); if there are such places, the output of the trace is
         (what f returns, the items to store).
 
+    If f has changed something that a second run does not change, an `UnrepeatedChangeError` is
+    raised for the caller, which then returns what f itself computes.
+
     Raises:
         TraceError: if f changes something that compiled code does not repeat.
-        UnrepeatedChangeError: if f has changed something that a second run does not change.
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
