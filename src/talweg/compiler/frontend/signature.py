@@ -35,6 +35,7 @@ import numpy as np
 
 from talweg.compiler.frontend.cache_key import (
     FIXED,
+    NUMBER,
     CacheKey,
     Field,
     is_function,
@@ -49,9 +50,6 @@ from talweg.compiler.frontend.value_tree import ValueTree, value_tree
 from talweg.errors import TraceError
 from talweg.value import Value
 
-NUMBER = ("a number",)
-"""The key of a float."""
-
 INTEGER = ("an integer",)
 """The key of an integer where integers are inputs too."""
 
@@ -62,18 +60,20 @@ class CallSignature:
     Attributes:
         key: all that is not a number: (a part for each argument, one for each named argument, what
             the function reads from outside).
-        chunks: the floats of each argument, as bytes; those of the named ones last.
+        chunks: the floats of each argument, as bytes; those of the named ones and of the guards
+            last.
         values: the Values, each once, in order; not to be changed by others.
         guards: the guards of the objects among the arguments; that of the function last.
         sole_guard: the guard or tree whose Values are all the Values of the call, if there is one.
         sources: the guards and trees whose Values, one after the other, are those of the call; None
             if there are others.
         has_direct_values: whether there are Values that are not inside an object.
+        has_changing_floats: whether floats in objects or outside are inputs.
     """
 
     __slots__ = (
-        "_positions", "chunks", "guards", "has_direct_values", "key", "sole_guard", "sources",
-        "values",
+        "_positions", "chunks", "guards", "has_changing_floats", "has_direct_values", "key",
+        "sole_guard", "sources", "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -84,6 +84,7 @@ class CallSignature:
         self.sole_guard: ObjectGuard | ValueTree | None = None
         self.sources: list[ObjectGuard | ValueTree] | None = []
         self.has_direct_values = False
+        self.has_changing_floats = False
         self._positions: dict[Value, int] | None = None
 
     @property
@@ -125,6 +126,7 @@ class CallSignature:
     def add_object(self, guard: ObjectGuard) -> CacheKey:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
+        self.has_changing_floats = self.has_changing_floats or bool(guard.changing)
         return self._add_values(guard, guard.structure)
 
     def add_tree(self, tree: ValueTree) -> CacheKey:
@@ -164,14 +166,24 @@ class SignatureCache:
 
     Args:
         f: the function that is called; None if what it reads from outside is not to be known.
+        changing: whether floats outside that change often become inputs.
     """
 
-    def __init__(self, f: Any = None) -> None:
-        self.guards = ObjectGuards(None if f is None else Reach())
+    def __init__(self, f: Any = None, *, changing: bool = False) -> None:
+        self.guards = ObjectGuards(None if f is None else Reach(), changing=changing)
         self.trees: dict[int | str, MarshalledTree] = {}
         self._values: dict[int | str, ValueTree] = {}
         self._f = f
         self._outside: ObjectGuard | None = None
+
+    def keep_constant(self, signature: CallSignature) -> bool:
+        """The floats outside that are inputs of a call are part of the program from now on.
+
+        Returns:
+            Whether there were any.
+        """
+        self._outside = None
+        return self.guards.keep_constant(signature.guards)
 
     def values_of(self, where: int | str, x: Any) -> ValueTree | None:
         """The tree of an argument; None if there is anything in it but Values."""
@@ -188,7 +200,7 @@ class SignatureCache:
         if guard is not None and guard.holds():
             return guard
         if self._f is not None:
-            guard = self._outside = self.guards.inspected(self._f, "")
+            guard = self._outside = self.guards.inspected(self._f, "", guard)
         return guard
 
 
@@ -224,6 +236,8 @@ def signature_of(
             return signature
         if guard.is_current:  # no code was found among the arguments that names further attributes
             signature.key = (parts, named, signature.add_object(guard))
+            if signature.has_changing_floats:
+                signature.chunks += [guard.floats() for guard in signature.guards]
             return signature
         signature = CallSignature()
 
