@@ -13,7 +13,23 @@ that the later ones make up for the rounding of the earlier ones. Start reading 
 import argparse
 from typing import NamedTuple
 
-from mpmath import atanh, cos, exp, expm1, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
+from mpmath import (
+    asin,
+    atan,
+    atanh,
+    cos,
+    exp,
+    expm1,
+    log,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    pi,
+    sin,
+    sqrt,
+    tanh,
+)
 
 mp.dps = 60
 GRID = 501  # odd, so that no point is zero, where the formulas are 0 / 0
@@ -64,6 +80,16 @@ TARGETS = {
         LN2 / 2 + 1e-6,
         10,
     ),
+    "EXPM1": Target(
+        "exp(r) = 1 + r + r**2 P(r), |r| <= 0.53",
+        lambda r: (expm1(r) - r) / r**2,
+        lambda r: r**2 / expm1(r),
+        mpf("-0.53"),
+        mpf("0.53"),
+        13,
+    ),
+    "ATAN": odd(atan, 0, mpf(1) / 4 + 1e-9, 12, "atan(t) = t + t**3 P(t**2), |t| <= 1/2"),
+    "ASIN": odd(asin, 0, mpf(1) / 4 + 1e-9, 13, "asin(s) = s + s**3 P(s**2), |s| <= 1/2"),
     "ATANH": odd(
         lambda g: 2 * atanh(g / 2), 0, mpf(4) / 9 + 1e-9, 10, "2 atanh(g / 2) = g + g**3 P(g**2)"
     ),

@@ -103,6 +103,15 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     return _named(method, op)
 
 
+def _method(op: Op) -> Callable[..., Value]:
+    """The method that calls the record, whose other operands may have defaults."""
+
+    def method(self: Value, *others: Operand) -> Value:
+        return cast(Value, op(self, *others))
+
+    return _named(method, op)
+
+
 def _itself(self: Value) -> Value:
     return self
 
@@ -235,6 +244,25 @@ class Value:
     sigmoid = _unary(ops.sigmoid)
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
+    tan = _unary(ops.tan)
+    asin = _unary(ops.asin)
+    acos = _unary(ops.acos)
+    atan = _unary(ops.atan)
+    sinh = _unary(ops.sinh)
+    cosh = _unary(ops.cosh)
+    expm1 = _unary(ops.expm1)
+    log1p = _unary(ops.log1p)
+    log2 = _unary(ops.log2)
+    log10 = _unary(ops.log10)
+    erf = _unary(ops.erf)
+    gelu = _unary(ops.gelu)
+    silu = _unary(ops.silu)
+    sign = _method(ops.sign)
+    floor = _method(ops.floor)
+    detach = _method(ops.detach)
+    leaky_relu = _method(ops.leaky_relu)
+    elu = _method(ops.elu)
+    clip = _method(ops.clip)
 
     __lt__ = _comparison(operator.lt, ops.lt)
     __le__ = _comparison(operator.le, ops.le)
@@ -313,6 +341,9 @@ class Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
         numbers = [x.data if isinstance(x, Value) else x for x in own]
+        if op.is_selective and not is_tracing():
+            # An operand that no derivative reaches is only its number: nothing walks on to it.
+            own = tuple([x if op.reaches(i, numbers) else numbers[i] for i, x in enumerate(own)])
         return node_of(op, _step_of(op, own), own, op.value(*numbers))
 
     # ---- the names of the lesson's class -----------------------------------------------------

@@ -39,6 +39,7 @@ from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array, Tape, verify
 from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
+from talweg.compiler.passes.guarded_adjoints import guarded_results
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.executable import Executable
@@ -112,7 +113,8 @@ def executable(
 
 def _table(tape: Tape, exact: bool, wrt: Sequence[str] = ("w",)) -> Executable:
     """The native functions of a program without a scheduled form."""
-    library = _library(op_table.kernels(tape, exact))
+    is_guarded = bool(guarded_results(tape, wrt).any())
+    library = _library(op_table.kernels(tape, exact, is_guarded))
     constants, work = op_table.contents(tape), op_table.work_size(tape)
     return Executable(tape, None, library, constants=constants, work=work, wrt=wrt)
 

@@ -75,7 +75,8 @@ def _kernel(module: Module, name: str, program: ScheduledProgram, backward: bool
 
     statements = [*program.forward, *(program.backward if backward else ())]
     layout = LaneLayout(allocate_arrays(body, program, body.parameters))
-    _lower(LoweringContext(body, layout, not module.exact, statements), program, backward)
+    context = LoweringContext(body, layout, not module.exact, statements, program.is_guarded)
+    _lower(context, program, backward)
     body.ret()
 
 

@@ -116,7 +116,8 @@ class LaneStrategy(ABC):
         known = {array: f.parameters[array] for array in names}
         pointers = allocate_arrays(f, code, known, spec.lanes * blocks)
         layout = LaneLayout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
-        context = LoweringContext(f, layout, not spec.exact, [*code.forward, *code.backward])
+        statements = [*code.forward, *code.backward]
+        context = LoweringContext(f, layout, not spec.exact, statements, code.is_guarded)
         context.statements(code.forward, context.instances)
         zero_adjoints(context, code)
         for instance in context.instances:

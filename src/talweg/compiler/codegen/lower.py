@@ -13,10 +13,11 @@ Start reading at `LoweringContext`, then `LoweringContext.for_loop`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg.compiler.codegen import guarded_adjoint
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
@@ -137,6 +138,7 @@ class LoweringContext:
         layout: how numbers are stored in memory.
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
+        is_guarded: whether a location of a derivative is guarded, see `ScheduledProgram`.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -146,11 +148,17 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
+        self,
+        function: FunctionBuilder,
+        layout: LaneLayout,
+        jam: bool,
+        program: Sequence[Statement],
+        is_guarded: Callable[[StorageLocation], bool] = lambda location: False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
+        self.is_guarded = is_guarded
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
         self.instances = [Instance(block) for block in range(layout.blocks)]
@@ -184,13 +192,21 @@ class LoweringContext:
     def accumulate_adjoint(self, s: AccumulateAdjoint, instance: Instance) -> None:
         """One operation of the adjoint program."""
         b = self.builder
-        g = TracedNumber(b, self.read(s.source, instance))
+        found = self.read(s.source, instance)
+        reached = None
+        if self.is_guarded(s.source):
+            reached, found = guarded_adjoint.read(b, found)
+        g = TracedNumber(b, found)
         self.write(s.source, b.constant(0.0), instance)
         operands = [self._number(x, instance) for x in s.operands]
         out = self._number(s.out, instance)
-        for target, rule in zip(s.targets, s.op.derivatives, strict=True):
+        for j, target in enumerate(s.targets):
             if target is not None:
-                self.add(target, name_of(b, rule(g, *operands, out)), instance)
+                amount = name_of(b, s.op.derivatives[j](g, *operands, out))
+                passing = reached
+                if self.is_guarded(target):
+                    passing = guarded_adjoint.passing(b, s.op, j, operands, reached)
+                self.add(target, amount, instance, passing)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -272,14 +288,26 @@ class LoweringContext:
             address = self.address(location, instance)
         self.builder.store(number, address)
 
-    def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
-        """Add a number to the one in a storage location."""
-        if not isinstance(location, Gather):
-            self.write(location, self.builder.add(self.read(location, instance), number), instance)
+    def add(
+        self,
+        location: StorageLocation,
+        number: Name,
+        instance: Instance,
+        passing: Name | None = None,
+    ) -> None:
+        """Add a number to the one in a storage location, in the lanes of a mask if there is one."""
+        b, f = self.builder, self.function
+        if self.is_guarded(location):
+            total = guarded_adjoint.added(b, self.read(location, instance), number, passing)
+            self.write(location, total, instance)
             return
-        f = self.function
+        if passing is not None:
+            number = b.select(passing, number, b.constant(0.0))
+        if not isinstance(location, Gather):
+            self.write(location, b.add(self.read(location, instance), number), instance)
+            return
         for k, address in enumerate(self.gather_addresses(location, instance)):
-            total = self.scalar.add(f.load(address), self.builder.lane(number, k))
+            total = self.scalar.add(f.load(address), b.lane(number, k))
             f.store(total, address)
 
     def gather_addresses(self, x: Gather, instance: Instance) -> list[Name]:

@@ -63,6 +63,11 @@ def with_sign_of(b: Builder, x: Name, size: Name) -> Name:
     return b.from_bits(b.integer_or(b.to_bits(size), sign))
 
 
+def truncated(b: Builder, x: Name) -> Name:
+    """X with its last 27 bits set to zero, so that 26 remain."""
+    return b.from_bits(b.integer_and(b.to_bits(x), b.integer_constant(-(2**27))))
+
+
 def _horner(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
     """The sum of coefficients[i] * x**i as one chain: ((c2 x + c1) x) + c0."""
     result = b.constant(coefficients[-1])
