@@ -170,7 +170,7 @@ HYPERBOLIC = (
     uniform(-40.0, 40.0),
     uniform(-711.0, 711.0),
 )
-SLOW = 1000
+SLOW = 4000
 """So many points are drawn from a range for functions that NumPy does not have."""
 
 FUNCTIONS = {

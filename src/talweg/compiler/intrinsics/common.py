@@ -29,8 +29,8 @@ def polynomial(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
     half the latency of one chain for one more multiplication.
     """
     square = b.mul(x, x)
-    odd = _horner(b, square, coefficients[1::2])
-    return b.muladd(odd, x, _horner(b, square, coefficients[0::2]))
+    odd = horner(b, square, coefficients[1::2])
+    return b.muladd(odd, x, horner(b, square, coefficients[0::2]))
 
 
 def odd_polynomial(b: Builder, r: Name, coefficients: Sequence[float]) -> Name:
@@ -68,7 +68,7 @@ def truncated(b: Builder, x: Name) -> Name:
     return b.from_bits(b.integer_and(b.to_bits(x), b.integer_constant(-(2**27))))
 
 
-def _horner(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
+def horner(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
     """The sum of coefficients[i] * x**i as one chain: ((c2 x + c1) x) + c0."""
     result = b.constant(coefficients[-1])
     for c in reversed(coefficients[:-1]):

@@ -227,12 +227,16 @@ def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
     each with half of the exponent; only the product with the second can overflow, or lose digits
     below 2**-1022.
     """
-    rest = exp_minus_1(b, r)
+    return scaled(b, b.add(exp_minus_1(b, r), b.constant(1.0)), rounded)
+
+
+def scaled(b: Builder, x: Name, rounded: Name) -> Name:
+    """2**k x, where `rounded` is k + ROUND_TWICE_BIASED."""
     exponents = b.to_bits(rounded)
     half = b.shift_right(exponents, 1)
     first = b.from_bits(b.shift_left(half, 52))
     second = b.from_bits(b.shift_left(b.integer_sub(exponents, half), 52))
-    return b.mul(b.mul(b.add(rest, b.constant(1.0)), first), second)
+    return b.mul(b.mul(x, first), second)
 
 
 def _decay(b: Builder, x: Name) -> tuple[Name, Name]:
