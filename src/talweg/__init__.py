@@ -67,6 +67,7 @@ from talweg.ops import tan as tan
 from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
+from talweg.sequences import dot, log_softmax, logsumexp, norm, softmax
 from talweg.training.early_stopping import EarlyStopping
 from talweg.training.history import History
 from talweg.training.train import Step, minimize, train
@@ -131,6 +132,7 @@ __all__ = [
     "SweepResult",
     "TrainabilityMap",
     "Value",
+    "dot",
     "errors",
     "explain",
     "gather",
@@ -141,13 +143,17 @@ __all__ = [
     "hvp",
     "jit",
     "lesson_data",
+    "log_softmax",
+    "logsumexp",
     "losses",
     "lr_range_test",
     "metrics",
     "minimize",
+    "norm",
     "ops",
     "schedules",
     "sharpness",
+    "softmax",
     "sweep",
     "train",
     "trainability_map",

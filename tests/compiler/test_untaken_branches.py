@@ -224,7 +224,7 @@ def test_nan_of_the_branch_that_is_taken_is_not_hidden():
     assert math.isnan(tw.grad(f, mode="exact")(0.0))
 
 
-# ---- what it costs ---------------------------------------------------------------------------------
+# ---- what it costs -------------------------------------------------------------------------
 
 
 def test_programs_without_a_choice_have_no_guards():

@@ -103,7 +103,7 @@ def _angle(b: Builder, y: Name, x: Name, is_left: Name | None) -> Name:
 
 
 def asin(b: Builder, x: Name) -> Name:
-    """The arc sine: beyond 1/2 pi / 2 minus twice asin(s). nan where |x| > 1."""
+    """The arc sine; beyond 1/2 pi / 2 minus twice that of s. nan where |x| > 1."""
     if b.exact:
         return b.libm("asin", x)
     size = b.abs(x)
