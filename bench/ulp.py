@@ -25,8 +25,9 @@ import numpy as np
 from mpmath import mp, mpf
 
 from talweg import ops
-from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.codegen.types import I64, PTR, Parameter
 from talweg.compiler.runtime import llvm
 
 mp.dps = 60

@@ -30,24 +30,30 @@ def test_parents_are_in_the_order_of_the_operands():
     a, b = Value(2.0), Value(3.0)
     assert (a - b)._prev == (a, b)
     assert (b / a)._prev == (b, a)
-    assert (a * a)._prev == (a, a)
+    assert (a * a)._prev == {a}
+    assert (a * a)._children == (a, a)
     assert (a + b)._op == "+"
-    assert ops.max(b, a)._prev == (b, a)
+    assert ops.max(b, a)._children == (b, a)
 
 
 def test_operands_that_no_derivative_reaches_are_constants():
     a, b, c = Value(2.0), Value(3.0), Value(4.0)
-    condition, taken, other = ops.where(a, b, c)._prev
+    condition, taken, other = ops.where(a, b, c)._children
     assert taken is b
     assert [(x._record.name, x.data) for x in (condition, other)] == [
         ("constant", 2.0),
         ("constant", 4.0),
     ]
-    assert ops.detach(a)._prev[0]._record.name == "constant"
+    assert ops.detach(a)._children[0]._record.name == "constant"
+
+
+def test_children_of_bare_numbers():
+    a = Value(2.0)
     (constant, value) = (1.0 - a)._prev
     assert value is a
     assert constant.data == 1.0
-    assert a._prev == ()
+    assert a._prev == set()
+    assert a._children == ()
     assert a._op == ""
 
 
@@ -212,7 +218,8 @@ def test_conversions_and_repr():
     v = Value(2, label="v")
     assert type(v.data) is float
     assert float(v) == 2.0
-    assert (bool(v), bool(Value(0.0)), bool(Value(-0.0)), bool(Value(math.nan))) == (1, 0, 0, 1)
+    assert (int(Value(-2.7)), round(Value(2.567), 2), round(Value(2.5))) == (-2, 2.57, 2)
+    assert all([v, Value(0.0), Value(-0.0), Value(math.nan)])  # an object, as in the lesson
     assert repr(v) == "Value(data=2.0, label='v')"
     w = v * 3.0
     assert repr(w) == "Value(data=6.0, op='*')"
@@ -254,14 +261,6 @@ ARRAY = np.ones((2, 3))
 @pytest.mark.parametrize(
     "expression",
     [
-        lambda v: v + ARRAY,
-        lambda v: ARRAY + v,
-        lambda v: v * ARRAY[0],
-        lambda v: ARRAY[0] * v,
-        lambda v: ARRAY / v,
-        lambda v: ARRAY**v,
-        lambda v: v < ARRAY,
-        lambda v: v > ARRAY,
         lambda v: Value(ARRAY),
         lambda v: Value(np.ones(1)),
         lambda v: ops.max(v, ARRAY),
@@ -302,10 +301,21 @@ def test_a_value_of_a_value_is_refused():
         Value(Value(1.0))
 
 
-def test_integers_assigned_to_data_are_numbers():
+@pytest.mark.parametrize("number", [3, True, np.float32(0.1), np.int64(-2), np.bool_(False)])
+def test_a_number_assigned_to_data_is_a_float_of_64_bits(number):
     v = Value(1.0)
-    v.data = 3
-    assert float(v) == 3.0
+    v.data = number
+    assert (type(v.data), v.data) == (float, float(number))
+    assert (v * 0.1).data == float(number) * 0.1
+    assert type(Value(number).data) is float
+
+
+@pytest.mark.parametrize("bad", ["2.0", None, 1j, np.ones(2), [1.0]])
+def test_something_else_assigned_to_data_is_refused_and_changes_nothing(bad):
+    v = Value(1.0)
+    with pytest.raises(NumberError):
+        v.data = bad
+    assert v.data == 1.0
 
 
 # ---- pickle and copy -------------------------------------------------------------------------
@@ -357,12 +367,11 @@ def test_a_deep_graph_can_be_pickled_and_copied():
         assert twin_x.grad == 100_001.0
 
 
-@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy])
-def test_an_operation_with_a_closure_cannot_be_pickled(duplicate):
+def test_an_operation_with_a_closure_cannot_be_pickled():
     out = Value(1.0, (Value(1.0),), "mine")
     out._backward = lambda: None
     with pytest.raises(pickle.PicklingError, match=r"'mine'.*tw\.ops\.register"):
-        duplicate(out + 1.0)
+        pickle.dumps(out + 1.0)
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,11 @@ class Embedding(Matrix):
     def __getitem__(self, i: Any) -> list[Value]:
         if not isinstance(i, Value):
             return self.rows[i]
-        row = self.rows[int(i.data)]
+        row = self.rows[int(i._data)]
         parameters = tuple([value for row in self.rows for value in row])
         columns = float(len(row))
         return [
-            _gathered(first, i, columns, value.data, parameters)
+            _gathered(first, i, columns, value._data, parameters)
             for first, value in zip(self.rows[0], row, strict=True)
         ]
 

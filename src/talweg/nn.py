@@ -80,7 +80,7 @@ class Module:
         >>> MLP(1, [1], rng=random.Random(0)).state_dict()
         {'layers.0.neurons.0.w.0': 0.6888437030500962, 'layers.0.neurons.0.b': 0.0}
         """
-        return {name: p.data for name, p in self.named_parameters()}
+        return {name: p._data for name, p in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Set every parameter to the number of its name in `state`.
@@ -102,7 +102,7 @@ class Module:
             )
         numbers = {name: ops.to_float(state[name]) for name in own}
         for name, p in own.items():
-            p.data = numbers[name]
+            p._data = numbers[name]
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

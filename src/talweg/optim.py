@@ -198,7 +198,7 @@ class Optimizer:
         self._steps += 1
         updated = apply_update(
             self.update,
-            (p.data for p in parameters),
+            (p._data for p in parameters),
             (p.grad for p in parameters),
             self._states,
             lr,

@@ -1,6 +1,6 @@
 """Functions of several numbers: logsumexp, softmax, log_softmax, dot, norm.
 
-Each is composed of the operations of `talweg.ops`, so it takes floats and Values, has derivatives of
+Each is composed of operations of `talweg.ops`, so it takes floats and Values, has derivatives of
 any order, and is compiled as loops. Start reading at `logsumexp`.
 """
 
@@ -20,7 +20,7 @@ from talweg.errors import ShapeError
 def logsumexp(values: Sequence[Number]) -> Number:
     """The logarithm of a sum of exponentials, log(e**x_1 + ... + e**x_n).
 
-    It is computed as m + log(sum of e**(x_i - m)) for the largest number m, so it does not overflow.
+    It is computed as m + log(sum of e**(x_i - m)) for the largest number m and does not overflow.
     Its derivative with respect to x_i is softmax(x)_i. m counts as a constant: the result does not
     depend on it.
 
@@ -146,4 +146,5 @@ def _numbers(values: Any, name: str) -> Sequence[Number]:
         raise ShapeError(f"{name} takes a list of numbers, got {type(values).__name__} {values!r}")
     if not len(values):
         raise ShapeError(f"{name} takes at least one number, got an empty list")
-    return values
+    numbers: Sequence[Number] = values
+    return numbers

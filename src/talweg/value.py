@@ -12,37 +12,44 @@ serial number, which counts the Values made so far. Arithmetic on Values builds 
   summed in one order and are equal to the last bit.
 * At each `backward()` the gradients of inner nodes start from zero; leaves accumulate.
 
-Start reading at `Value`, then `_binary`, which makes its operators; the walk is in
-`talweg.autodiff.backward`. The attributes that programs written for the class of the lesson
-expect (`_prev`, `_op`, `_backward`) are at the end of the class.
+Start reading at `Value`. Its operators are made in `talweg.autodiff.node_methods`, the walk is in
+`talweg.autodiff.backward`, copies are made in `talweg.autodiff.node_copies`. The attributes that
+programs written for other classes expect (`_prev`, `_op`, `_backward`, `_children`) are at the end
+of the class; docs/compatibility.md lists them.
 """
 
 from __future__ import annotations
 
+import gc
+import numbers
 import operator
-import pickle
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import count
-from typing import Any, SupportsFloat, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast
 
 from talweg import ops
+from talweg._util.gc_growth import CollectorPacing
+from talweg.autodiff import arrays, ieee, node_copies
 from talweg.autodiff.backward import (
+    ALL_IN_X,
     backward,
     by_serial,
     custom_step,
-    inner_nodes,
+    next_serial,
     no_step,
+    slopes_step,
     step_for,
 )
-from talweg.autodiff.operation import CONSTANT, LEAF, Op, to_float
+from talweg.autodiff.math_calls import refuse_math_function
+from talweg.autodiff.node_methods import Methods
+from talweg.autodiff.node_set import NodeSet
+from talweg.autodiff.operation import CONSTANT, LEAF, Op, custom_record, to_float
 from talweg.autodiff.tracing import is_tracing, refuse
-from talweg.errors import NumberError
+from talweg.errors import NumberError, ShapeError
 
 Operand: TypeAlias = SupportsFloat
 """The other operand of a Value in arithmetic: a Value, or a Python or NumPy number."""
-
-_next_serial = count().__next__
 
 _LARGEST_DRAWING = 200
 """A notebook shows the graph of a Value of at most this many nodes, else its repr."""
@@ -51,56 +58,29 @@ _LARGEST_DRAWING = 200
 # ---- making the operators -----------------------------------------------------------------
 
 
-def _binary(op: Op) -> Callable[[Value, Operand], Value]:
-    """The method for `self op other`.
+def _with_other(op: Op, value: Value, other: Any, is_first: bool) -> Any:
+    """The operation on a Value and an operand that is neither a Value, nor a Python number.
 
-    It does what `Value._apply` does, for two operands and without its function calls: this is
-    the inner loop of every eager program, where one more call costs a tenth of a training step.
+    Args:
+        op: the operation.
+        value: the Value, whose method was called.
+        other: the other operand.
+        is_first: whether the other operand is the first one.
     """
-    value = op.value
-    step = step_for(op, (False, False))
-    step_with_float = step_for(op, (False, True))
-
-    def method(self: Value, other: Operand) -> Value:
-        out = _new(Value)
-        if type(other) is Value or isinstance(other, Value):
-            out.data = value(self.data, other.data)
-            out._step = step
-        else:
-            if type(other) is not float:
-                other = to_float(other)
-            out.data = value(self.data, other)
-            out._step = step_with_float
-        out.grad = 0.0
-        out._walk = None
-        out._record = op
-        out._operands = (self, other)
-        out._serial = _next_serial()
-        return out
-
-    return _named(method, op)
+    if not isinstance(other, float) and arrays.is_array(other):
+        return arrays.each(op, *((other, value) if is_first else (value, other)))
+    operand = _operand(other)
+    if type(other).__module__ == "numpy" and isinstance(other, numbers.Real):
+        _methods.number_types.add(type(other))  # the method does the same without this call
+    return Value._apply(op, (operand, value) if is_first else (value, operand))
 
 
-def _reflected(op: Op) -> Callable[[Value, Operand], Value]:
-    """The method for `other op self`, where other is a bare number."""
-    value = op.value
-    step = step_for(op, (True, False))
-
-    def method(self: Value, other: Operand) -> Value:
-        number = to_float(other)
-        return node_of(op, step, (number, self), value(number, self.data))
-
-    return _named(method, op)
-
-
-def _unary(op: Op) -> Callable[[Value], Value]:
-    value = op.value
-    step = step_for(op, (False,))
-
-    def method(self: Value) -> Value:
-        return node_of(op, step, (self,), value(self.data))
-
-    return _named(method, op)
+def _operand(x: Any) -> Value | float:
+    """A Value as it is, and a number as a float or, if it is traced, as its node."""
+    if type(x) is float or isinstance(x, Value):
+        return x
+    node: Value | None = getattr(x, "_traced_node", None)
+    return to_float(x) if node is None else node
 
 
 def _method(op: Op) -> Callable[..., Value]:
@@ -109,7 +89,10 @@ def _method(op: Op) -> Callable[..., Value]:
     def method(self: Value, *others: Operand) -> Value:
         return cast(Value, op(self, *others))
 
-    return _named(method, op)
+    method.__name__ = op.name
+    method.__qualname__ = f"Value.{op.name}"
+    method.__doc__ = op.doc
+    return method
 
 
 def _itself(self: Value) -> Value:
@@ -122,18 +105,29 @@ def _comparison(
     """The method that compares data. Its result is a bool, or a node while tracing."""
 
     def method(self: Value, other: Operand) -> bool:
+        if type(other) is not float and arrays.is_array(other):
+            return cast(bool, arrays.elementwise(holds, (self, other)))
         if is_tracing():
             return cast(bool, traced(self, other))
-        return holds(self.data, other.data if isinstance(other, Value) else to_float(other))
+        return holds(self._data, other._data if isinstance(other, Value) else to_float(other))
 
     return method
 
 
-def _named(method: Callable[..., Value], op: Op) -> Callable[..., Value]:
-    method.__name__ = op.name
-    method.__qualname__ = f"Value.{op.name}"
-    method.__doc__ = op.doc
-    return method
+def _set_data(self: Value, number: Operand) -> None:
+    """Assign the number: a float as it is, any other number as the nearest float."""
+    if type(number) is not float:
+        if isinstance(number, Value):
+            raise NumberError(
+                "`.data` was assigned a Value, as in `p.data -= lr * p`; assign a number, as in "
+                "`p.data -= lr * p.grad`"
+            )
+        number = to_float(number)
+    self._data = number
+
+
+_methods = Methods(_with_other)
+_unary, _binary, _reflected = _methods.unary, _methods.binary, _methods.reflected
 
 
 class Value:
@@ -142,17 +136,21 @@ class Value:
     Args:
         data: a Python or NumPy number.
         _children: the operands, if the node is made by an operation defined by the user.
-        _op: the symbol of that operation.
+        _op: the symbol of that operation; or, as in microgpt, its derivative by each operand.
         label: a name to show in `repr` and in pictures.
+        children: another name of `_children`, as is `_prev`.
+        local_grads: the derivative by each operand, numbers. `backward()` multiplies them by
+            `grad` then, and the node needs no `_backward`.
 
     Attributes:
-        data: the number, a float.
+        data: the number, a float. Any other number that is assigned is converted to one.
         grad: the derivative of the result on which `backward()` was last called, with respect
             to this number. Leaves accumulate: set it to 0.0 before the next `backward()`.
         label: the name, or "".
 
     Raises:
         NumberError: if `data` is not one real number.
+        ShapeError: if there is not one local gradient for each operand.
 
     Example:
         >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
@@ -162,71 +160,92 @@ class Value:
         (-0.999909, -0.000545)
 
     Comparisons (`<`, `<=`, `>`, `>=`) compare data. `==` and `hash` compare identity, because
-    programs that walk the graph store nodes in sets and dictionaries.
+    programs that walk the graph store nodes in sets and dictionaries. A Value is true, as any
+    object is: `if bias:` asks whether there is a bias, and not whether it is 0. It takes attributes
+    of your own, such as the state of an optimiser. `float(v)` is its bare number; `math.exp(v)` is
+    an error, because the result would have no derivative.
     """
 
+    # Few and no operands in a tuple, because Python's collector visits each object and tuple.
     __slots__ = (
+        "__dict__",
         "__weakref__",
-        "_after_backward",
-        "_closure",
-        "_label",
-        "_operands",
+        "_data",
         "_record",
         "_serial",
-        "_shown",
         "_step",
         "_walk",
-        "data",
+        "_x",
+        "_y",
         "grad",
     )
-    # NumPy's operators return NotImplemented then: np.float64(2.0) * v is a Value.
-    __array_ufunc__ = None
 
-    data: float
+    if TYPE_CHECKING:
+
+        @property
+        def data(self) -> float:
+            """The number, a float."""
+
+        @data.setter
+        def data(self, number: Operand) -> None: ...
+    else:
+        data = property(operator.attrgetter("_data"), _set_data, doc="The number, a float.")
+
     grad: float
+    _data: float  # always exactly a float
     _record: Op  # the operation that made it
-    _operands: tuple[Value | float, ...]  # a bare number stays a float
     _step: Callable[[Value], None]  # adds this node's contributions to `grad` of its operands
     _serial: int  # the order of creation
     _walk: object  # the last walk through the graph that reached it
-    _label: str  # this and the next three are unset in most nodes
-    _closure: Callable[[], None]  # the `_backward` of an operation defined by the user
-    _shown: tuple[Value, ...]  # the result of `_prev`, once it was computed
-    _after_backward: tuple[float, float]  # data and grad after it, to detect a missing zero_grad
+    _x: Any  # the first operand, None in a leaf, or a tuple of all operands
+    _y: Any  # the second operand, None if there is none, or ALL_IN_X
+
+    # Most nodes have the values of these in the class.
+    label = ""
+    _symbol: str | None = None  # an assigned `_op`
+    _closure: Callable[[], None] | None = None  # the `_backward` of an operation of the user
+    _slopes: tuple[float, ...] = ()  # its derivatives, if it was made with them
+    _shown: Any = None  # the operands as nodes, once they were asked for
 
     def __init__(
         self,
         data: Operand,
-        _children: Iterable[Value] = (),
-        _op: str = "",
+        _children: Iterable[Any] = (),
+        _op: str | Sequence[Operand] = "",
         label: str = "",
+        *,
+        children: Iterable[Any] = (),
+        local_grads: Sequence[Operand] = (),
+        _prev: Iterable[Any] = (),
     ) -> None:
         if isinstance(data, Value):
             raise NumberError(
                 f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
             )
-        self.data = to_float(data)
+        self._data = data if type(data) is float else to_float(data)
         self.grad = 0.0
-        self._serial = _next_serial()
+        self._serial = next_serial()
         self._record = LEAF
         self._step = no_step
-        self._walk = None
-        self._operands = ()
-        if _children or _op:
-            self._operands = _in_order(_children)
-            self._record = _custom(_op)
-            self._step = custom_step
+        self._walk = self._x = self._y = None
+        operands = _children or children or _prev
+        if operands or _op or local_grads:
+            _define(self, operands, _op, local_grads)
         if label:
-            self._label = label
+            self.label = label
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        _derive_operators(cls)
 
     # ---- arithmetic ---------------------------------------------------------------------
 
     __add__ = _binary(ops.add)
-    __radd__ = _reflected(ops.add)
+    __radd__ = _reflected(ops.add, __add__)
     __sub__ = _binary(ops.sub)
     __rsub__ = _reflected(ops.sub)
     __mul__ = _binary(ops.mul)
-    __rmul__ = _reflected(ops.mul)
+    __rmul__ = _reflected(ops.mul, __mul__)
     __truediv__ = _binary(ops.div)
     __rtruediv__ = _reflected(ops.div)
     __pow__ = _binary(ops.pow)
@@ -269,6 +288,10 @@ class Value:
     __gt__ = _comparison(operator.gt, lambda x, y: ops.lt(y, x))
     __ge__ = _comparison(operator.ge, lambda x, y: ops.le(y, x))
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        """NumPy's functions of Values and of arrays with a Value: element by element."""
+        return arrays.apply_ufunc(ufunc, method, inputs, settings)
+
     # ---- derivatives --------------------------------------------------------------------
 
     def backward(self) -> None:
@@ -291,43 +314,46 @@ class Value:
 
     # ---- conversions --------------------------------------------------------------------
 
-    @property
-    def label(self) -> str:
-        """The name of this Value, or an empty string."""
-        try:
-            return self._label
-        except AttributeError:
-            return ""
-
-    @label.setter
-    def label(self, text: str) -> None:
-        self._label = text
-
     def __float__(self) -> float:
         refuse("makes a float of", "use talweg's operations, such as tw.exp for math.exp")
-        return float(self.data)  # a program may have assigned an int
+        refuse_math_function(sys._getframe(1))
+        return self._data
+
+    def __int__(self) -> int:
+        refuse("makes an int of", "use talweg's operations")
+        return int(self._data)
+
+    def __round__(self, digits: int | None = None) -> float:
+        refuse("rounds", "use talweg's operations")
+        return round(self._data, digits)
 
     def __bool__(self) -> bool:
         refuse("branches on", "choose with tw.where(condition, a, b), tw.max or tw.min")
-        return self.data != 0.0
+        return True
 
     def __repr__(self) -> str:
-        parts = [f"data={self.data}"]
+        parts = [f"data={self._data}"]
         if self.grad != 0.0:
             parts.append(f"grad={self.grad}")
         if self._op:
             parts.append(f"op={self._op!r}")
         if self.label:
             parts.append(f"label={self.label!r}")
-        return f"Value({', '.join(parts)})"
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else repr(self)
+        return format(self._data, spec) if spec else repr(self)
 
-    def __reduce__(self) -> tuple[Callable[..., Value], tuple[Any, ...]]:
-        if not self._operands:
-            return _restore_leaf, (self.data, self.grad, self.label)
-        return _restore_graph, _flatten(self)
+    def __copy__(self) -> Value:
+        twin: Value = node_copies.copied(self)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        twin: Value = node_copies.deep_copied(self, memo)
+        return twin
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return node_copies.pickled(self)
 
     def _repr_svg_(self) -> str | None:
         from talweg.plotting import graph  # drawing is loaded only when something is drawn
@@ -339,29 +365,77 @@ class Value:
     @staticmethod
     def _apply(op: Op, operands: Sequence[Operand]) -> Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
-        own = tuple([x if isinstance(x, Value) else to_float(x) for x in operands])
-        numbers = [x.data if isinstance(x, Value) else x for x in own]
+        own = tuple([_operand(x) for x in operands])
+        data = [x._data if isinstance(x, Value) else x for x in own]
         if op.is_selective and not is_tracing():
             # An operand that no derivative reaches is only its number: nothing walks on to it.
-            own = tuple([x if op.reaches(i, numbers) else numbers[i] for i, x in enumerate(own)])
-        return node_of(op, _step_of(op, own), own, op.value(*numbers))
-
-    # ---- the names of the lesson's class -----------------------------------------------------
+            own = tuple([x if op.reaches(i, data) else data[i] for i, x in enumerate(own)])
+        bare = tuple([type(x) is float for x in own])
+        return node_of(op, step_for(op, bare), own, op.value(*data))
 
     @property
-    def _prev(self) -> tuple[Value, ...]:
+    def _operands(self) -> tuple[Any, ...]:
+        """The operands: Values, and floats for bare numbers."""
+        y = self._y
+        if y is None:
+            return () if self._x is None else (self._x,)
+        return self._x if y is ALL_IN_X else (self._x, y)
+
+    @_operands.setter
+    def _operands(self, operands: tuple[Any, ...]) -> None:
+        count = len(operands)
+        if count > 2:
+            self._x, self._y = operands, ALL_IN_X
+        else:
+            self._x = operands[0] if count else None
+            self._y = operands[1] if count == 2 else None
+
+    # ---- the names of other classes ----------------------------------------------------------
+
+    @property
+    def _children(self) -> tuple[Value, ...]:
         """The operands as nodes. The node of a bare number is made at the first access."""
-        try:
-            return self._shown
-        except AttributeError:
-            self._shown = tuple(
-                [x if isinstance(x, Value) else _constant(x) for x in self._operands]
-            )
-            return self._shown
+        if self._shown is None:
+            operands = self._operands
+            self._shown = tuple([x if isinstance(x, Value) else _constant(x) for x in operands])
+        shown: tuple[Value, ...] = self._shown
+        return shown
+
+    @_children.setter
+    def _children(self, children: Iterable[Any]) -> None:
+        _set_children(self, _in_order(children))
+
+    @property
+    def _prev(self) -> NodeSet:
+        """The operands as nodes, each once.
+
+        Assigning others changes what the walk backward reaches: an operand that is not among them
+        is a bare number from then on, and `v._prev = set()` makes v a leaf.
+        """
+        return NodeSet(self._children)
+
+    @_prev.setter
+    def _prev(self, children: Iterable[Any]) -> None:
+        _set_children(self, _in_order(children))
+
+    @property
+    def _local_grads(self) -> tuple[float, ...]:
+        """The derivative of this number by each of its operands."""
+        if self._step is slopes_step:
+            return self._slopes
+        operands = self._operands
+        data = [x if type(x) is float else x._data for x in operands]
+        rules = self._record.derivatives
+        return tuple([float(rule(1.0, *data, self._data)) for rule in rules])
 
     @property
     def _op(self) -> str:
-        return self._record.symbol
+        """The symbol of the operation. Another one may be assigned; it is only shown."""
+        return self._record.symbol if self._symbol is None else self._symbol
+
+    @_op.setter
+    def _op(self, symbol: str) -> None:
+        self._symbol = symbol
 
     @property
     def _backward(self) -> Callable[[], None]:
@@ -375,7 +449,11 @@ class Value:
     def _backward(self, step: Callable[[], None]) -> None:
         self._closure = step
         self._step = custom_step
-        self._record = _custom(self._record.symbol)
+        self._record = custom_record(self._record.symbol)
+
+
+_methods.names["Value"] = Value
+gc.callbacks.append(CollectorPacing(next_serial))
 
 
 # ---- making nodes -------------------------------------------------------------------------
@@ -398,18 +476,14 @@ def node_of(
         data: the result.
     """
     out = _new(Value)
-    out.data = data
+    out._data = data
     out.grad = 0.0
     out._walk = None
     out._record = op
     out._step = step
     out._operands = operands
-    out._serial = _next_serial()
+    out._serial = next_serial()
     return out
-
-
-def _step_of(op: Op, operands: tuple[Value | float, ...]) -> Callable[[Value], None]:
-    return step_for(op, tuple([not isinstance(x, Value) for x in operands]))
 
 
 def _constant(number: float) -> Value:
@@ -417,56 +491,90 @@ def _constant(number: float) -> Value:
     return node_of(CONSTANT, no_step, (), number)
 
 
-def _custom(symbol: str) -> Op:
-    """The record of a node that has its own `_backward`, and therefore no derivatives."""
-    return Op("custom", symbol, to_float, (), (), "A node with a `_backward` of its own.")
+# ---- operations defined by the user ---------------------------------------------------------
 
 
-def _in_order(children: Iterable[Value]) -> tuple[Value, ...]:
+def _in_order(children: Iterable[Any]) -> tuple[Any, ...]:
     """Children as a tuple; sets are sorted, because their order follows memory addresses."""
-    if isinstance(children, (set, frozenset)):
+    if isinstance(children, (set, frozenset)) and not isinstance(children, NodeSet):
         children = sorted(children, key=by_serial)
-    return tuple(children)
+    return tuple([_operand(x) for x in children])
 
 
-# ---- pickling -----------------------------------------------------------------------------
-
-
-def _flatten(root: Value) -> tuple[list[Value], list[tuple[Any, ...]]]:
-    """The graph as two flat lists, so that pickling a deep graph does not recurse.
-
-    Leaves stay Values. Pickle stores each of them once, for example when a model is pickled
-    together with its loss.
-    """
-    nodes = inner_nodes(root)[::-1]
-    leaves = [x for node in nodes for x in node._operands if isinstance(x, Value)]
-    leaves = list(dict.fromkeys(x for x in leaves if not x._operands))
-    index = {x: i for i, x in enumerate(leaves + nodes)}
-    rows = []
-    for node in nodes:
-        if not node._record.derivatives:
-            raise pickle.PicklingError(
-                f"the operation {node._op!r} has a _backward of its own, which cannot be "
-                "pickled; declare the operation with tw.ops.register"
+def _define(
+    node: Value, children: Iterable[Any], op: str | Sequence[Any], slopes: Sequence[Any]
+) -> None:
+    """Make a new leaf the result of an operation that the user defines."""
+    operands = _in_order(children)
+    symbol, slopes = (op, slopes) if isinstance(op, str) else ("", op)
+    node._operands = operands
+    node._record = custom_record(symbol)
+    node._step = custom_step
+    if len(slopes):
+        if len(slopes) != len(operands):
+            raise ShapeError(
+                f"Value({node._data!r}) is given {len(operands)} operands and {len(slopes)} local "
+                "gradients; expected the derivative by each operand"
             )
-        operands = tuple([index[x] if isinstance(x, Value) else x for x in node._operands])
-        rows.append((node._record, operands, node.data, node.grad, node.label))
-    return leaves, rows
+        node._slopes = tuple([_slope(x) for x in slopes])
+        node._step = slopes_step
 
 
-def _restore_graph(leaves: list[Value], rows: list[tuple[Any, ...]]) -> Value:
-    values = list(leaves)
-    for record, indices, data, grad, label in rows:
-        operands = tuple([values[i] if isinstance(i, int) else i for i in indices])
-        node = node_of(record, _step_of(record, operands), operands, data)
-        node.grad = grad
-        if label:
-            node.label = label
-        values.append(node)
-    return values[-1]
+def _slope(x: Any) -> float:
+    if isinstance(x, Value):
+        raise NumberError(f"a local gradient is a number, got {x!r}; give its bare number: v.data")
+    return to_float(x)
 
 
-def _restore_leaf(data: float, grad: float, label: str) -> Value:
-    leaf = Value(data, label=label)
-    leaf.grad = grad
-    return leaf
+def _set_children(node: Value, children: tuple[Any, ...]) -> None:
+    """Assign `_prev`: cut the links to operands that are left out, or name the operands."""
+    node._shown = None
+    if not children:
+        node._operands, node._record, node._step = (), LEAF, no_step
+        node._closure = None
+        return
+    own = node._operands
+    kept = tuple([x if x in children or type(x) is float else x._data for x in own])
+    derivatives = node._record.derivatives
+    if derivatives and {x for x in kept if type(x) is not float} == {*children}:
+        node._operands = kept
+        node._step = step_for(node._record, tuple([type(x) is float for x in kept]))
+        node._shown = tuple([x for x in kept if type(x) is not float])
+    elif node._step is slopes_step and {*children} <= {*own}:
+        pairs = [(x, slope) for x, slope in zip(own, node._slopes, strict=True) if x in children]
+        node._operands = tuple([x for x, _ in pairs])
+        node._slopes = tuple([slope for _, slope in pairs])
+    else:
+        node._operands, node._record = children, custom_record(node._record.symbol)
+        node._step = custom_step
+
+
+# ---- subclasses -------------------------------------------------------------------------------
+
+
+def _divided(self: Any, other: Any) -> Any:
+    inverse = other**-1 if isinstance(other, Value) else ieee.div(1.0, to_float(other))
+    return self * inverse
+
+
+_DERIVED: dict[str, tuple[set[str], Callable[..., Any]]] = {
+    "__radd__": ({"__add__"}, lambda self, other: self + other),
+    "__rmul__": ({"__mul__"}, lambda self, other: self * other),
+    "__neg__": ({"__mul__"}, lambda self: self * -1.0),
+    "__sub__": ({"__add__"}, lambda self, other: self + (-other)),
+    "__rsub__": ({"__add__", "__sub__"}, lambda self, other: (-self) + other),
+    "__truediv__": ({"__mul__", "__pow__"}, _divided),
+    "__rtruediv__": ({"__mul__", "__pow__"}, lambda self, other: self**-1 * other),
+}
+"""Operators that other classes compute by others: which those are, and how.
+
+A subclass that redefines `__mul__` redefines with it what those classes compute by `__mul__`."""
+
+
+def _derive_operators(cls: type[Value]) -> None:
+    """Give a subclass the operators that follow from those that it defines."""
+    own = {name for base in cls.__mro__ if base is not Value for name in vars(base)}
+    own -= set(vars(object))
+    for name, (sources, method) in _DERIVED.items():
+        if name not in own and sources & own:
+            setattr(cls, name, method)

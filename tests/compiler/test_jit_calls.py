@@ -163,18 +163,18 @@ def test_models_are_not_kept_alive():
 
 
 def test_the_traced_graph_is_not_kept_alive():
-    made = []
+    made = weakref.WeakSet()
 
     def f(w):
-        made.append(weakref.ref(w * 2.0))
+        made.add(w * 2.0)
         kept = w * 3.0
-        made.append(weakref.ref(kept))
+        made.add(kept)
         return kept
 
     fast = tw.jit(f)
     fast(Value(1.0))
     gc.collect()
-    assert [ref() for ref in made] == [None, None]
+    assert not made
 
 
 # ---- one Value in several places -----------------------------------------------------------------
@@ -229,10 +229,10 @@ def test_a_model_that_is_given_and_captured():
     fast = tw.jit(distil, mode="exact")
     assert fast(student, xs, ys).data == distil(student, xs, ys).data
     assert fast(teacher, xs, ys).data == 0.0
-    confused = tw.jit(distil, mode="exact")
-    assert confused(teacher, xs, ys).data == 0.0
-    with pytest.raises(TraceError, match="when it is run"):  # it took the teacher for the student
-        confused(student, xs, ys)
+    other_order = tw.jit(distil, mode="exact")
+    assert other_order(teacher, xs, ys).data == 0.0
+    assert other_order(student, xs, ys).data == distil(student, xs, ys).data
+    assert fast.traces == other_order.traces == 2
 
 
 # ---- going backward ------------------------------------------------------------------------------
@@ -411,12 +411,9 @@ def test_a_model_itself_and_its_methods_are_compiled():
         model.layers[0] = tw.Layer(2, 2, rng=random.Random(3))
 
 
-def test_the_error_for_data_that_is_not_a_number():
+def test_the_error_for_a_gradient_that_is_not_a_number():
     fast, w = tw.jit(lambda w: w * w), Value(1.0)
     result = fast(w)
     w.grad = None
     with pytest.raises(NumberError, match="a Value holds NoneType None, which is not a number"):
         result.backward()
-    w.data = "2"
-    with pytest.raises(NumberError, match="a Value holds str '2'"):
-        fast(w)

@@ -1,4 +1,4 @@
-"""The backward pass through a graph of Values: its order, the chain rule, two common mistakes.
+"""The backward pass through a graph of Values: its order and the chain rule.
 
 `talweg.value.Value` is built on this file, which knows of it only the attributes in `Node`. Start
 reading at `backward`, then `step_for`, which makes the function of a single node.
@@ -9,31 +9,44 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from itertools import count
+from typing import Any, Final, Protocol, TypeVar
 
-from talweg.autodiff.operation import EQUATION_NAMES, LEAF, OPERANDS, Op
-from talweg.errors import GradientWarning, NumberError
+from talweg import ops
+from talweg.autodiff import zero_grad_check
+from talweg.autodiff.operation import EQUATION_NAMES, OPERANDS, Op
+from talweg.errors import GradientWarning
 
 
 class Node(Protocol):
     """A node of a graph; `talweg.value.Value` describes the attributes."""
 
-    data: float
     grad: float
+    _data: float
     _record: Op
-    _operands: tuple[Any, ...]
+    _x: Any
+    _y: Any
     _step: Callable[[Any], None]
-    _closure: Callable[[], None]
+    _closure: Callable[[], None] | None
+    _slopes: tuple[float, ...]
     _walk: object
-    _after_backward: tuple[float, float]
+
+    @property
+    def _operands(self) -> tuple[Any, ...]: ...
 
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
+next_serial = count().__next__
+"""The next number in the order of creation."""
+
 by_serial = operator.attrgetter("_serial")
 """The sorting key for the order of creation."""
+
+ALL_IN_X: Final = object()
+"""The `_y` of a node with more than two operands: `_x` is the tuple of all of them."""
 
 
 def backward(root: Node) -> None:
@@ -42,36 +55,56 @@ def backward(root: Node) -> None:
     `Value.backward` is this function.
     """
     nodes = inner_nodes(root)
-    samples = _oldest_parameters(nodes)
-    _refuse_nested(root, *samples)
-    _warn_if_not_zeroed(samples)
     if not nodes:
         root.grad += 1.0
         return
+    watched = zero_grad_check.before(nodes)
     for node in nodes:
         node.grad = 0.0
     root.grad = 1.0
     for node in nodes:
-        node._step(node)
-    for x in samples:
-        x._after_backward = (x.data, x.grad)
+        # What the steps of `add` and `mul` do, without a call: most nodes are one of these.
+        step = node._step
+        if step is _add_step:
+            g = node.grad
+            node._x.grad += g
+            node._y.grad += g
+        elif step is _mul_step:
+            a, b, g = node._x, node._y, node.grad
+            x, y = a._data, b._data
+            a.grad += g * y
+            b.grad += g * x
+        else:
+            step(node)
+    zero_grad_check.after(nodes, watched)
 
 
 def inner_nodes(root: AnyNode) -> list[AnyNode]:
     """The nodes with operands that the root depends on and the root, youngest first."""
-    if not root._operands:
+    if root._x is None:
         return []
     nodes: list[AnyNode] = []
     walk = object()  # a mark on the nodes that this walk has reached: cheaper than a set
     root._walk = walk
     stack = [root]
+    push, pop, reach = stack.append, stack.pop, nodes.append
     while stack:
-        node = stack.pop()
-        nodes.append(node)
-        for x in node._operands:
-            if type(x) is not float and x._operands and x._walk is not walk:
-                x._walk = walk
-                stack.append(x)
+        node = pop()
+        reach(node)
+        y = node._y
+        if y is ALL_IN_X:
+            for x in node._x:
+                if type(x) is not float and x._walk is not walk and x._x is not None:
+                    x._walk = walk
+                    push(x)
+            continue
+        x = node._x
+        if type(x) is not float and x._walk is not walk and x._x is not None:
+            x._walk = walk
+            push(x)
+        if y is not None and type(y) is not float and y._walk is not walk and y._x is not None:
+            y._walk = walk
+            push(y)
     # The last operand is visited first, so the nodes of most programs are sorted already.
     nodes.sort(key=by_serial, reverse=True)
     return nodes
@@ -92,14 +125,15 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
     operand makes the backward pass a sixth slower. For `mul` on two Values:
 
         def step(node):
-            a, b = node._operands
+            a, b = node._x, node._y
             g = node.grad
-            x = a.data
-            y = b.data
+            x = a._data
+            y = b._data
             a.grad += g * y
             b.grad += g * x
     """
-    lines = [f"{', '.join('abc'[: op.arity])}, = node._operands", "g = node.grad"]
+    operands = {1: "a = node._x", 2: "a, b = node._x, node._y", 3: "a, b, c = node._x"}
+    lines = [operands[op.arity], "g = node.grad"]
     additions = [
         f"{operand}.grad += {equation}"
         for operand, equation, is_bare in zip("abc", op.equations, bare, strict=False)
@@ -108,9 +142,9 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
     used = {n.id for n in ast.walk(ast.parse("\n".join(additions))) if isinstance(n, ast.Name)}
     for operand, name, is_bare in zip("abc", OPERANDS, bare, strict=False):
         if name in used:
-            lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}.data")
+            lines.append(f"{name} = {operand}" if is_bare else f"{name} = {operand}._data")
     if "out" in used:
-        lines.append("out = node.data")
+        lines.append("out = node._data")
     source = "def step(node):\n    " + "\n    ".join(lines + additions)
     names: dict[str, Any] = {**EQUATION_NAMES, "derivatives": op.derivatives}
     exec(compile(source, f"<backward step of {op.name}>", "exec"), names)
@@ -120,64 +154,29 @@ def step_for(op: Op, bare: tuple[bool, ...]) -> Callable[[Node], None]:
 
 def custom_step(node: Node) -> None:
     """Propagate through an operation defined by the user, by its `out._backward`."""
-    try:
-        step = node._closure
-    except AttributeError:
+    step = node._closure
+    if step is not None:
+        step()
+    else:
         warnings.warn(
             f"no gradient passes the operation {node._record.symbol!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
             stacklevel=4,
         )
-    else:
-        step()
+
+
+def slopes_step(node: Node) -> None:
+    """Propagate through a node that was made with its derivative by each operand."""
+    g = node.grad
+    for x, slope in zip(node._operands, node._slopes, strict=True):
+        if type(x) is not float:
+            x.grad += slope * g
 
 
 def no_step(leaf: Node) -> None:
     """Do nothing: a leaf has no operands."""
 
 
-# ---- misuse without an error of its own ---------------------------------------------------
-
-
-def _oldest_parameters(nodes: Sequence[Node]) -> list[Node]:
-    """The leaves that the two oldest nodes read, as samples of the parameters of a program."""
-    operands = [x for node in nodes[-2:] for x in node._operands[:3] if not isinstance(x, float)]
-    return [x for x in operands if x._record is LEAF]
-
-
-def _refuse_nested(*nodes: Node) -> None:
-    """Refuse a Value whose data is a Value, as `p.data -= lr * p` (for `p.grad`) makes it."""
-    for node in nodes:
-        if type(node.data) is not float and hasattr(type(node.data), "_apply"):
-            raise NumberError(
-                "the data of this Value is itself a Value: `.data` was assigned a Value, as in "
-                "`p.data -= lr * p`; assign a number, as in `p.data -= lr * p.grad`"
-            )
-
-
-def _warn_if_not_zeroed(samples: list[Node]) -> None:
-    """Warn of an update without `zero_grad`, the commonest mistake in hand-written loops.
-
-    The sign is a leaf whose data has changed since the last `backward()`, but whose gradient has
-    not. Gradients summed over several samples before an update do not have it.
-    """
-    is_changed = False
-    for x in samples:
-        try:
-            data, grad = x._after_backward
-        except AttributeError:
-            continue
-        # One leaf with a new gradient is enough for silence: inputs may be Values too, which are
-        # given new data and need not be zeroed.
-        if not x.grad == grad != 0.0:
-            return
-        is_changed = is_changed or x.data != data
-    if is_changed:
-        warnings.warn(
-            "a parameter was updated, but its gradient was not set to zero before this "
-            "backward(), so it will be the sum of several steps; set p.grad = 0.0 for every "
-            "parameter (or call model.zero_grad()) before backward()",
-            GradientWarning,
-            stacklevel=4,
-        )
+_add_step = step_for(ops.add, (False, False))
+_mul_step = step_for(ops.mul, (False, False))

@@ -23,6 +23,7 @@ import keyword
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -164,6 +165,8 @@ def to_float(x: object) -> float:
     >>> to_float(3), to_float(True), to_float(10**400)
     (3.0, 1.0, inf)
     """
+    if isinstance(x, float):
+        return float(x)
     if isinstance(x, (str, bytes, bytearray)):
         raise NumberError(f"expected a number, got the text {x!r}; convert it by float(...)")
     if getattr(x, "ndim", 0):
@@ -375,6 +378,13 @@ EQUATION_NAMES: dict[str, Any] = {"__builtins__": _REGISTRY}
 
 LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
 CONSTANT = Op("constant", "", to_float, (), (), "A bare number as the operand of an operation.")
+
+
+@cache
+def custom_record(symbol: str) -> Op:
+    """The record of a node that has its own `_backward`, and therefore no derivatives."""
+    return Op("custom", symbol, to_float, (), (), "A node with a `_backward` of its own.")
+
 
 GATHER = Op(
     "gather", "[]", to_float, ("g", "0.0", "0.0"),

@@ -173,7 +173,7 @@ def hvp(f: Callable[..., Any], *, argnum: int = 0, mode: Mode = "default") -> Ca
             return traced.shaped(gradients(along, traced.by))
         call, programs = differentiator.call(own, kwargs)
         _require_length(factors, argnum, call.count)
-        cotangents = [v.data if isinstance(v, Value) else v for v in factors]
+        cotangents = [v._data if isinstance(v, Value) else v for v in factors]
         return call.shaped(programs.second(call)(call.signature, cotangents)[1])
 
     return product

@@ -22,11 +22,11 @@ import numpy as np
 
 from talweg.autodiff.higher_order import gradients
 from talweg.compiler import pipeline
-from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_map, tree_unflatten, tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.errors import ArgumentError, TraceError
@@ -251,7 +251,7 @@ class Differentiator:
         self.f = f
         self.argnum = argnum
         self._programs: dict[CacheKey, DerivativePrograms] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     def call(
@@ -276,10 +276,10 @@ class Differentiator:
         k = _position(self.argnum, args)
         argument = _with_floats(args[k])
         args = [*args[:k], argument, *args[k + 1 :]]
-        kwargs = dict(sorted(kwargs.items()))
+        kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
         if signature.has_direct_values:  # a Value is its number
-            args, kwargs = tree_map([args, kwargs], on_value=lambda v: v.data)
+            args, kwargs = tree_map([args, kwargs], on_value=lambda v: v._data)
             signature = signature_of(args, kwargs, self._cache)
         parameters = argument.parameters() if is_model(argument) else ()
         positions = [signature.positions[p] for p in parameters]

@@ -10,6 +10,7 @@ Start reading at `Jitted.__call__`, then `compiler/specialization.py`.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import types
 import warnings
@@ -17,8 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
-from talweg.compiler.frontend.object_guard import CacheKey, is_function
-from talweg.compiler.frontend.signature import CallSignature, SignatureCache, signature_of
+from talweg.compiler.frontend.cache_key import CacheKey, is_function
+from talweg.compiler.frontend.effects import UnrepeatedChangeError
+from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import Specialization
 from talweg.errors import ArgumentError, TraceWarning
@@ -78,9 +80,43 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     is_exact(mode)  # raises an error if there is no such mode
     if f is None:
         return functools.partial(jit, mode=mode)
-    if not callable(f) or isinstance(f, type):
-        raise ArgumentError(f"jit takes a function, got {f!r}")
+    decorated: Any = f
+    if isinstance(decorated, (staticmethod, classmethod)):
+        return type(decorated)(jit(decorated.__func__, mode=mode))
+    _refuse_no_function(f)
     return Jitted(f, mode)
+
+
+def _refuse_no_function(f: Any) -> None:
+    """Raise an error for what is not a function, or one that does not return its result.
+
+    Raises:
+        ArgumentError: with the repair.
+    """
+    called = f
+    while isinstance(called, functools.partial):
+        called = called.func
+    if not (inspect.isroutine(called) or isinstance(called, type)):
+        called = inspect.getattr_static(type(called), "__call__", called)
+    if isinstance(f, property):
+        problem = "a property; write @property above @tw.jit"
+    elif isinstance(f, functools.partialmethod):
+        problem = "a partialmethod; give tw.jit the function, and make the partialmethod of that"
+    elif isinstance(f, type):
+        problem = f"the class {f.__name__}; give a function that returns numbers, or an object"
+    elif not callable(f):
+        problem = f"{type(f).__name__} {f!r}"
+    elif inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        problem = f"{_name(f)}, a generator; return a list of the numbers instead of yielding them"
+    elif inspect.iscoroutinefunction(called):
+        problem = f"{_name(f)}, a coroutine; compile the arithmetic in it as a function of its own"
+    else:
+        return
+    raise ArgumentError(f"jit takes a function, got {problem}")
+
+
+def _name(f: Any) -> str:
+    return str(getattr(f, "__qualname__", None) or repr(f))
 
 
 class Jitted:
@@ -102,7 +138,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, Specialization] = {}
-        self._cache = SignatureCache()
+        self._cache = SignatureCache(f)
         self._lock = threading.Lock()
 
     @property
@@ -116,17 +152,30 @@ class Jitted:
             args = (*self._bound, *args)
         if is_tracing() or is_uncompiled():  # part of a larger program: that one is compiled
             return self.f(*args, **kwargs)
+        if kwargs:
+            kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
+        found = self._specializations.get(signature.key)
+        if found is None or (found.captured and signature.has_direct_values):
+            try:
+                found = self._found(signature, args, kwargs)
+            except UnrepeatedChangeError:
+                return self.f(*args, **kwargs)
+        return found.call(signature, args, kwargs)
+
+    def _found(
+        self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Specialization:
+        """The specialization for a call, which is made if there is none."""
         key = signature.key
         found = self._specializations.get(key) or self._specialize(key, signature, args, kwargs)
-        if found.captured and signature.has_direct_values:
-            shared = found.captured_positions(signature)
-            if shared:  # some Values are arguments and taken from outside: another program
-                key = (key, shared)
-                found = self._specializations.get(key) or self._specialize(
-                    key, signature, args, kwargs, shared
-                )
-        return found.call(signature, args, kwargs)
+        shared = found.captured_positions(signature)
+        if shared:  # some Values are arguments and taken from outside: another program
+            key = (key, shared)
+            found = self._specializations.get(key) or self._specialize(
+                key, signature, args, kwargs, shared
+            )
+        return found
 
     def _specialize(
         self,

@@ -21,11 +21,12 @@ from typing import Any
 
 from talweg.autodiff.operation import Op, to_float
 from talweg.compiler import pipeline
+from talweg.compiler.frontend.effects import StateWrite, observed_trace
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_map
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
-from talweg.compiler.frontend.trace import Trace, trace
+from talweg.compiler.frontend.trace import Trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.ir.tape import CONSTANT, RESULT
 from talweg.compiler.runtime.executable import Executable, Numbers
@@ -68,7 +69,7 @@ class Specialization:
         exact: bool,
         shared: Collection[Value] = (),
     ) -> None:
-        traced, positions = _traced(f, signature, args, kwargs, shared)
+        traced, positions, self._writes = _traced(f, signature, args, kwargs, shared)
         self.key = signature.key
         self.parameters = ParameterBinding(traced.parameters, positions)
         self.captured = self.parameters.captured
@@ -90,6 +91,7 @@ class Specialization:
             signature,
             self.parameters.data(traced.parameters),
             self.parameters.unread(len(signature.values)),
+            self._writes,
         )
 
     def executable_of(self, reached: tuple[bool, ...]) -> Executable:
@@ -118,7 +120,7 @@ class Specialization:
             self._guard(w, signature, args, kwargs)
         executable = self._executable
         if executable is None:
-            return self._results([], values, x)
+            return self._results(signature, [], values, x)
         backward = BackwardPass(self, values, w, x)
         if self.expects_backward:
             self.expects_backward = False
@@ -127,25 +129,38 @@ class Specialization:
         else:
             numbers = executable.value(w, x)
         if not self._is_single:
-            return self._results(backward.nodes(self._record, operands, numbers), values, x)
+            nodes = backward.nodes(self._record, operands, numbers)
+            return self._results(signature, nodes, values, x)
         node = node_of(self._record, backward.from_result, operands, numbers[0])
         node._shown = values
         return node
 
-    def _results(self, nodes: Sequence[Value], values: Sequence[Value], x: bytes) -> Any:
-        """The pytree that the function returns."""
+    def _results(
+        self,
+        signature: CallSignature,
+        nodes: Sequence[Value],
+        values: Sequence[Value],
+        x: bytes,
+    ) -> Any:
+        """The pytree that the function returns; what it stores outside is stored."""
         template, constants = self._template, self._tape.constants
         spaces: dict[str, Any] = {
             "w": values,
             "x": struct.unpack(f"={len(x) // 8}d", x),
             RESULT: dict(zip([k for _, k in template.computed], nodes, strict=True)),
         }
-        return template.filled(
+        result = template.filled(
             [
                 Value(constants[k]) if space == CONSTANT else spaces[space][k]
                 for space, k in template.outputs
             ]
         )
+        if not self._writes:
+            return result
+        output, items = result
+        for write, item in zip(self._writes, items, strict=True):
+            write.store(signature.guards, item)
+        return output
 
 
 def _traced(
@@ -154,22 +169,27 @@ def _traced(
     args: Sequence[Any],
     kwargs: dict[str, Any],
     shared: Collection[Value],
-) -> tuple[Trace, dict[Value, int]]:
-    """The trace of a call, and the positions of its parameters among the Values of the call.
+) -> tuple[Trace, dict[Value, int], list[StateWrite]]:
+    """The trace of a call, the positions of its parameters, and what it stores outside.
 
     Values among the arguments are replaced by others with the same numbers. This separates the
     Values that f reads in its arguments from those that it takes from outside. The Values in
     `shared` are not replaced, and neither are those in objects, which f is given as they are.
+
+    Raises:
+        UnrepeatedChangeError: if the run has changed something that a second one does not change.
     """
     stand_ins: dict[Value, Value] = {}
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}
 
     def stand_in(value: Value) -> Value:
-        return value if value in unreplaced else stand_ins.setdefault(value, Value(value.data))
+        return value if value in unreplaced else stand_ins.setdefault(value, Value(value._data))
 
-    given = tree_map([list(args), dict(sorted(kwargs.items()))], on_value=stand_in)
-    traced = trace(lambda given: f(*given[0], **given[1]), given)
-    return traced, {stand_ins.get(v, v): k for v, k in signature.positions.items()}
+    def given() -> Any:
+        return tree_map([list(args), kwargs], on_value=stand_in)
+
+    traced, writes = observed_trace(f, given, signature.guards)
+    return traced, {stand_ins.get(v, v): k for v, k in signature.positions.items()}, writes
 
 
 class BackwardPass:
@@ -222,6 +242,19 @@ class BackwardPass:
             node_of(record, functools.partial(self._leave, k), (common,), number)
             for k, number in enumerate(numbers)
         ]
+
+    def linear(self, k: int = 0) -> tuple[tuple[Value, ...], tuple[float, ...]]:
+        """The Values that were read, and the derivatives of a result by them: what a copy keeps.
+
+        Args:
+            k: which of the results.
+        """
+        specialization = self._specialization
+        executable = specialization.executable_of(
+            tuple([i == k for i in range(specialization.count)])
+        )
+        start = {"w": specialization.zeros}
+        return self._values, tuple(executable.gradient(self._w, self._x, [1.0], start)["w"])
 
     def _leave(self, k: int, node: Value) -> None:
         self._cotangents[k] = node.grad

@@ -15,6 +15,7 @@ Start reading at `svg`, then `dot`, then `_node`.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,13 @@ def walk(root: Node) -> list[Node]:
     """
     order = []
     seen = {id(root)}
-    open_nodes = [(root, iter(root._prev))]  # each with the operands still to visit
+    open_nodes = [(root, iter(_operands(root)))]  # each with the operands still to visit
     while open_nodes:
         node, operands = open_nodes[-1]
         for operand in operands:
             if id(operand) not in seen:
                 seen.add(id(operand))
-                open_nodes.append((operand, iter(operand._prev)))
+                open_nodes.append((operand, iter(_operands(operand))))
                 break
         else:
             order.append(node)
@@ -171,7 +172,7 @@ def _dot(nodes: list[Node]) -> str:
     lines += [f"  {names[id(node)]} [{_node(node)}]" for node in nodes]
     for node in nodes:
         result = names[id(node)]
-        for position, operand in enumerate(node._prev, 1):
+        for position, operand in enumerate(_operands(node), 1):
             edge = f"  {names[id(operand)]} -> {result}"
             lines.append(edge + _position_label(node, position))
     return _HEADER + "\n".join(lines) + "\n}\n"
@@ -194,12 +195,18 @@ def _node(node: Node) -> str:
 def _kind(node: Node) -> str:
     if getattr(getattr(node, "_record", None), "name", "") == "constant":
         return _CONSTANT
-    return _OPERATION if node._op or node._prev else _LEAF
+    return _OPERATION if node._op or _operands(node) else _LEAF
+
+
+def _operands(node: Node) -> Sequence[Node]:
+    """The operands in order; one that is there twice, as in x * x, is twice in the picture."""
+    children: Sequence[Node] = getattr(node, "_children", None) or node._prev
+    return children
 
 
 def _position_label(node: Node, position: int) -> str:
     """The number of an operand at its edge, if order matters: the layout may exchange edges."""
-    if len(node._prev) < 2 or node._op in _COMMUTATIVE:
+    if len(_operands(node)) < 2 or node._op in _COMMUTATIVE:
         return ""
     return f' [headlabel="{position}"]'
 

@@ -65,7 +65,7 @@ class EagerExecutor:
         lr = rate_at(self.optimizer.lr, number - 1)
         updated = finite_update(
             self.optimizer.update,
-            [p.data for p in objective.parameters],
+            [p._data for p in objective.parameters],
             [p.grad for p in objective.parameters],
             self.states,
             self._rates(lr),
@@ -112,7 +112,7 @@ def loss_and_gradient(objective: Objective, batch: Batch) -> float:
                 f"the loss of a sample is the bare number {part!r}, which has no gradient; "
                 "compute it from the model's Values without reading .data"
             )
-        parts.append(part.data)
+        parts.append(part._data)
         (part * weight).backward()
     total: float = losses.add_up(reversed(parts))
     return total * weight

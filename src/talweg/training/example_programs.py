@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
-from talweg.compiler.frontend.object_guard import CacheKey
+from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.signature import SignatureCache, signature_of
 from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes

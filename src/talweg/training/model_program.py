@@ -79,7 +79,7 @@ class ModelProgram:
             NativeError: if it is another program.
         """
         parameters = parameters_of(model)
-        numbers = [p.data for p in parameters]
+        numbers = [p._data for p in parameters]
         if len(numbers) != self.parameter_count:
             raise NativeError(
                 f"the models of the runs have {self.parameter_count} and {len(numbers)} parameters"
@@ -88,18 +88,18 @@ class ModelProgram:
             try:
                 self._refuse_another_program(model, parameters, 0)
                 for p, x in zip(parameters, numbers, strict=True):
-                    p.data = perturbed(x)  # weights of 0 would hide what they are multiplied by
+                    p._data = perturbed(x)  # weights of 0 would hide what they are multiplied by
                 for i in self._distinctive_samples:
                     self._refuse_another_program(model, parameters, i)
             finally:
                 for p, x in zip(parameters, numbers, strict=True):
-                    p.data = x
+                    p._data = x
         return numbers
 
     def _refuse_another_program(self, model: Model, parameters: Sequence[Value], i: int) -> None:
         """Compare the loss of a model on sample i with that by the trace of the first one."""
         own = ops.to_float(self.loss(model, self.samples[i]))
-        inputs = {"w": [p.data for p in parameters], "x": self._programs.numbers_of(i)}
+        inputs = {"w": [p._data for p in parameters], "x": self._programs.numbers_of(i)}
         (by_trace,) = tapes.run(self.tape, inputs)
         if repr(own) != repr(by_trace):  # repr: nan is the same as nan
             raise NativeError(

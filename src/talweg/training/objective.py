@@ -70,7 +70,7 @@ class Objective:
         """Set all parameters. A Ctrl-C during the assignment is raised after its end."""
         try:
             for p, x in zip(self.parameters, numbers, strict=True):
-                p.data = x
+                p._data = x if type(x) is float else ops.to_float(x)
         except KeyboardInterrupt:
             self.assign(numbers)
             raise

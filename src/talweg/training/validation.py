@@ -72,7 +72,7 @@ class ValidationMonitor:
                 loss = self.loss_of(examples)
             else:
                 loss = history.validation_losses[-1][1]
-            self.lowest.update(loss, step, [p.data for p in self.objective.parameters])
+            self.lowest.update(loss, step, [p._data for p in self.objective.parameters])
 
     def stop_if_due(self) -> bool:
         """Evaluate the model; stop the run, and return True, if its loss no longer falls."""

@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 from native_functions import NativeFunction
 
-from talweg.compiler.codegen.builder import (
-    DOUBLE,
-    I1,
-    I32,
-    I64,
-    PTR,
-    VOID,
-    Module,
-    Parameter,
-    vector,
-)
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.codegen.types import DOUBLE, I1, I32, I64, PTR, VOID, Parameter, vector
 from talweg.compiler.runtime import llvm
 from talweg.errors import CompilerError
 

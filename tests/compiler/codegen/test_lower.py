@@ -4,9 +4,10 @@ import pytest
 
 from talweg import ops
 from talweg.compiler.codegen import entry_points, lower
-from talweg.compiler.codegen.builder import PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.lower import Instance, LaneLayout, LinearIndex, LoweringContext, at
 from talweg.compiler.codegen.program_arrays import padded
+from talweg.compiler.codegen.types import PTR, Parameter
 from talweg.compiler.ir.loop_program import Affine
 from talweg.compiler.ir.scheduled_program import (
     AccumulateAdjoint,

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from native_functions import NativeFunction
 
-from talweg.compiler.codegen.builder import CACHE_LINE, DOUBLE, I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.memory_layout import (
     ArrayView,
     Field,
     MemoryLayout,
     open_arrays,
 )
+from talweg.compiler.codegen.types import CACHE_LINE, DOUBLE, I64, PTR, Parameter
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import CompilerError
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from native_functions import NativeFunction
 
-from talweg.compiler.codegen.builder import DOUBLE, I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.reductions import horizontal_sums
+from talweg.compiler.codegen.types import DOUBLE, I64, PTR, Parameter
 
 LANES = (1, 2, 4, 8)
 X = np.array([1.5, -2.5, 0.0, math.nan, 3.0, -math.inf, 1e300, 0.1])

@@ -6,9 +6,10 @@ import pytest
 from native_functions import NativeFunction
 
 import talweg as tw
-from talweg.compiler.codegen.builder import DOUBLE, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, intrinsic_for, name_of
+from talweg.compiler.codegen.types import DOUBLE, Parameter
 from talweg.errors import OperationError
 
 

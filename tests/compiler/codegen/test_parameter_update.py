@@ -10,11 +10,12 @@ from native_functions import NativeFunction
 from tiny_training import MODEL_LANES, SAMPLE_LANES
 
 import talweg as tw
-from talweg.compiler.codegen.builder import DOUBLE, I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.parameter_update import ParameterUpdate
 from talweg.compiler.codegen.sample_lanes import SampleLanes
+from talweg.compiler.codegen.types import DOUBLE, I64, PTR, Parameter
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import OperationError
 from talweg.optim import apply_update

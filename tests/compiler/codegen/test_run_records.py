@@ -5,10 +5,11 @@ import pytest
 from native_functions import NativeFunction
 from tiny_training import MODEL_LANES
 
-from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.run_records import RunRecords
+from talweg.compiler.codegen.types import I64, PTR, Parameter
 from talweg.compiler.runtime.buffers import Memory
 
 LANES = MODEL_LANES.lanes

@@ -11,10 +11,11 @@ from tiny_training import CODE, MODEL_LANES, SAMPLE_LANES, SAMPLES, START, TAPE
 
 import talweg as tw
 from talweg.compiler import pipeline
-from talweg.compiler.codegen.builder import I64, PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.model_lanes import ModelLanes
 from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.codegen.train_step import TrainStep, training_functions
+from talweg.compiler.codegen.types import I64, PTR, Parameter
 from talweg.compiler.runtime import lane_trainer, llvm, trainer
 from talweg.compiler.runtime.buffers import (
     Batches,

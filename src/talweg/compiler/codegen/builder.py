@@ -6,21 +6,24 @@
 A `Module` is a set of functions. A `FunctionBuilder` appends instructions to one function: `gep`
 computes addresses, `load` and `store` access memory, `iadd` and its neighbours compute with 64-bit
 integers, `for_range` and `cond_br` control what runs, `call` and `ret` connect functions.
-`number_builder.py` adds the instructions on floating-point numbers, several lanes at a time.
+`number_builder.py` adds the instructions on floating-point numbers, several lanes at a time, and
+`types.py` has the types.
 
 Values (`Name`), basic blocks (`Block`) and types (`Type`) are opaque: no caller creates or inspects
-their text. These two files alone contain text of LLVM IR; another target, such as WebAssembly,
-provides the same methods.
+their text. The two builders alone contain instructions of LLVM IR; another target, such as
+WebAssembly, provides the same methods.
 
 Start reading at `FunctionBuilder`.
 """
 
 from __future__ import annotations
 
-import functools
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, NamedTuple, NewType, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
+from talweg.compiler.codegen.inlining import inlined_functions
+from talweg.compiler.codegen.types import DOUBLE, VOID, Parameter, Type
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 Block = NewType("Block", str)
@@ -34,57 +37,6 @@ Comparison = Literal["lt", "le", "gt", "ge", "eq", "ne"]
 
 _CONDITIONS = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
 
-CACHE_LINE = 64
-"""Bytes of a cache line, to which arrays are aligned."""
-
-
-class Type:
-    """The type of a value: `DOUBLE`, `I64`, `I32`, `I1` (true or false), `PTR`, or lanes of one.
-
-    Attributes:
-        size: bytes in memory; 0 for types whose layout in memory is left to the target.
-    """
-
-    __slots__ = ("_text", "size")
-
-    def __init__(self, text: str, size: int) -> None:
-        self._text = text
-        self.size = size
-
-    def __str__(self) -> str:
-        return self._text
-
-
-VOID = Type("void", 0)
-DOUBLE = Type("double", 8)
-I64 = Type("i64", 8)
-I32 = Type("i32", 4)
-I1 = Type("i1", 0)
-PTR = Type("ptr", 8)
-
-
-@functools.cache
-def vector(of: Type, lanes: int) -> Type:
-    """The type of several lanes of a type; of one lane, the type itself."""
-    return of if lanes == 1 else Type(f"<{lanes} x {of}>", lanes * of.size)
-
-
-class Parameter(NamedTuple):
-    """A parameter of a function.
-
-    Attributes:
-        name: identifies it in `FunctionBuilder.parameters`.
-        type: its type.
-        noalias: for a pointer: no other pointer of the function reaches the same memory, unless
-            neither is written to.
-        nocapture: for a pointer: the function stores and returns no copy of it.
-    """
-
-    name: str
-    type: Type
-    noalias: bool = False
-    nocapture: bool = False
-
 
 class Module:
     """The functions of a native program.
@@ -95,6 +47,7 @@ class Module:
         constants: the numeric constants that occur, by their value in the program.
         outlined: functions that operations were compiled to, by operation and operands; None for
             an operation that is too short for a function. Kept by `operations.py`.
+        variants: how many of them contain constants, by operation and lanes.
     """
 
     def __init__(self, exact: bool = False) -> None:
@@ -102,6 +55,7 @@ class Module:
         self.functions: list[FunctionBuilder] = []
         self.constants: dict[Name, float] = {}
         self.outlined: dict[Hashable, FunctionBuilder | None] = {}
+        self.variants: Counter[Hashable] = Counter()
         self._declarations: dict[str, str] = {}
 
     def function(
@@ -120,8 +74,8 @@ class Module:
             parameters: its parameters, in order.
             returns: the type of its result.
             internal: whether only functions of this module call it.
-            inline: whether calls are replaced by its body: always, never, or (None) where the
-                optimiser expects a gain.
+            inline: whether calls are replaced by its body: unless the program becomes too long
+                by it (see `inlining.py`), never, or (None) where the optimiser expects a gain.
         """
         function = FunctionBuilder(self, name, parameters, returns, internal, inline)
         self.functions.append(function)
@@ -136,7 +90,9 @@ class Module:
         self._declarations[name] = text
 
     def __str__(self) -> str:
-        parts = ["\n".join(self._declarations.values()), *map(str, self.functions)]
+        inlined = inlined_functions(self.functions)
+        functions = [f.text(f in inlined if f.inline else f.inline) for f in self.functions]
+        parts = ["\n".join(self._declarations.values()), *functions]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -149,6 +105,8 @@ class FunctionBuilder:
         parameters: the values of its parameters, by their names.
         types: the types of its parameters.
         returns: the type of its result.
+        inline: whether calls of it are replaced by its body, see `Module.function`.
+        calls: how many calls of each function of the module it has.
         block: the current block.
     """
 
@@ -167,15 +125,22 @@ class FunctionBuilder:
         self.parameters = {p.name: Name(f"%{p.name}") for p in parameters}
         self.block = Block("entry")
         self.types = [p.type for p in parameters]
-        self._head = _definition(name, parameters, returns, internal, inline)
+        self.inline = inline
+        self.calls: Counter[FunctionBuilder] = Counter()
+        self._head = _definition(name, parameters, returns, internal)
         self._at_entry: list[str] = []
         self._lines: list[str] = []
         self._values = 0
         self._blocks = 0
 
     def __str__(self) -> str:
+        return self.text(self.inline)
+
+    def text(self, inline: bool | None) -> str:
+        """The function, whose calls are replaced by its body always, never or (None) perhaps."""
+        how = "" if inline is None else " alwaysinline" if inline else " noinline"
         body = "\n".join(["entry:", *self._at_entry, *self._lines])
-        return f"{self._head} {{\n{body}\n}}"
+        return f"{self._head}{how} {{\n{body}\n}}"
 
     def __len__(self) -> int:
         """How many instructions the function has."""
@@ -396,6 +361,7 @@ class FunctionBuilder:
 
     def call(self, function: FunctionBuilder, *arguments: Index) -> Name:
         """Call a function of the module; the result is no value if that returns nothing."""
+        self.calls[function] += 1
         given = ", ".join(f"{t} {x}" for t, x in zip(function.types, arguments, strict=True))
         text = f"call {function.returns} @{function.name}({given})"
         if function.returns is not VOID:
@@ -408,17 +374,14 @@ class FunctionBuilder:
         self.effect("ret void" if x is None else f"ret {self.returns} {x}")
 
 
-def _definition(
-    name: str, parameters: Sequence[Parameter], returns: Type, internal: bool, inline: bool | None
-) -> str:
-    """The first line of a function."""
+def _definition(name: str, parameters: Sequence[Parameter], returns: Type, internal: bool) -> str:
+    """The first line of a function, without its attributes."""
     listed = []
     for p in parameters:
         flags = " noalias" * p.noalias + " nocapture" * p.nocapture
         listed.append(f"{p.type}{flags} %{p.name}")
     linkage = "internal " if internal else ""
-    how = "" if inline is None else " alwaysinline" if inline else " noinline"
-    return f"define {linkage}{returns} @{name}({', '.join(listed)}){how}"
+    return f"define {linkage}{returns} @{name}({', '.join(listed)})"
 
 
 def _store(x: Name, pointer: Name, of: Type, align: int | None = None) -> str:

@@ -8,7 +8,7 @@ Start reading at `kernels`.
 
 from __future__ import annotations
 
-from talweg.compiler.codegen.builder import PTR, Module, Parameter
+from talweg.compiler.codegen.builder import Module
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import MemoryLayout, open_arrays
 from talweg.compiler.codegen.program_arrays import (
@@ -17,6 +17,7 @@ from talweg.compiler.codegen.program_arrays import (
     padded,
     zero_adjoints,
 )
+from talweg.compiler.codegen.types import PTR, Parameter
 from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import Element, ScheduledProgram
 

@@ -13,14 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from talweg.compiler.codegen.builder import (
-    DOUBLE,
-    I64,
-    FunctionBuilder,
-    Index,
-    Module,
-    Parameter,
-)
+from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import ArrayView
 from talweg.compiler.codegen.number_builder import NumberBuilder
@@ -31,6 +24,7 @@ from talweg.compiler.codegen.program_arrays import (
     zero_adjoints,
 )
 from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.codegen.types import DOUBLE, I64, Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 _BLOCK_ARRAYS = ("w", "x", "c", "dw", "losses")

@@ -32,6 +32,7 @@ from talweg.compiler.ir.scheduled_program import (
     Literal,
     Operand,
     SaveForBackward,
+    ScheduledProgram,
     Statement,
     StorageLocation,
     VirtualRegister,
@@ -40,6 +41,10 @@ from talweg.errors import CompilerError
 
 _SMALL_PROGRAM = 1000
 """A program of at most so many operations, all iterations and instances counted, is unrolled."""
+
+MOST_STATEMENTS = 1000
+"""Training computes fewer blocks of samples together where their statements would be more than
+this. Long text without loops is slower if it is longer: it fills the cache of instructions."""
 
 _SMALL_LOOP = 16
 """So is a loop of at most so many, in any program: LLVM's time grows with the text."""
@@ -364,6 +369,16 @@ class LoweringContext:
             part = name if c == 1 else self.function.imul(name, c)
             total = self.function.iadd(total, part) if total else part
         return (self.function.iadd(total, x.base) if x.base else total) if total else x.base
+
+
+def statement_count(statements: Sequence[Statement]) -> int:
+    """How many statements a program has as text: those in a loop are counted once."""
+    return sum(statement_count(s.body) if isinstance(s, ForLoop) else 1 for s in statements)
+
+
+def fitting_blocks(program: ScheduledProgram) -> int:
+    """How many blocks of samples may be computed together, see `MOST_STATEMENTS`."""
+    return max(1, MOST_STATEMENTS // statement_count([*program.forward, *program.backward]))
 
 
 def operation_count(statements: Sequence[Statement]) -> int:

@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from talweg.compiler.codegen.builder import DOUBLE, PTR, FunctionBuilder, Index, Type
+from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.types import DOUBLE, PTR, Type
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.errors import CompilerError
 

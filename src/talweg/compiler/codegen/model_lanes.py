@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talweg.compiler.codegen.builder import PTR, FunctionBuilder, Index, Module
+from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
 from talweg.compiler.codegen.lane_strategy import Batch, LaneStrategy
 from talweg.compiler.codegen.lower import LoweringContext
 from talweg.compiler.codegen.memory_layout import ArrayView
 from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.codegen.types import PTR
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 

@@ -17,7 +17,8 @@ import struct
 from collections.abc import Callable, Sequence
 
 from talweg._util.deprecation import RenamedAttribute
-from talweg.compiler.codegen.builder import DOUBLE, I1, I64, FunctionBuilder, Index, vector
+from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.types import DOUBLE, I1, I64, vector
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 _NOT_FINITE = 3 | 4 | 512

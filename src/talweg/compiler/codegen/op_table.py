@@ -19,11 +19,12 @@ import numpy as np
 from talweg.autodiff.operation import GATHER, Op
 from talweg.autodiff.selection import passes
 from talweg.compiler.codegen import guarded_adjoint
-from talweg.compiler.codegen.builder import I32, I64, PTR, FunctionBuilder, Module, Parameter
+from talweg.compiler.codegen.builder import FunctionBuilder, Module
 from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
+from talweg.compiler.codegen.types import I32, I64, PTR, Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Array, Tape
 

@@ -13,14 +13,19 @@ from collections.abc import Callable, Sequence
 
 from talweg import ops
 from talweg.autodiff.operation import Number, Op
-from talweg.compiler.codegen.builder import FunctionBuilder, Parameter
+from talweg.compiler.codegen.builder import FunctionBuilder
 from talweg.compiler.codegen.number_builder import NumberBuilder
+from talweg.compiler.codegen.types import Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.errors import OperationError
 
 _INLINE_LIMIT = 6
 """An operation of at most so many instructions is appended in place, a longer one as a function:
 LLVM then simplifies it once, before it is inlined everywhere."""
+
+_MOST_VARIANTS = 8
+"""An operation has at most so many functions that contain the constants among their operands. From
+then on constants are arguments: 500 powers with as many exponents are not 500 functions."""
 
 
 def apply(b: NumberBuilder, op: Op, *operands: Name) -> Name:
@@ -34,9 +39,15 @@ def apply(b: NumberBuilder, op: Op, *operands: Name) -> Name:
     constants = tuple(
         [None if number is None else x for x, number in zip(operands, numbers, strict=True)]
     )
-    outlined, key = b.function.module.outlined, (op, b.lanes, constants)
+    module = b.function.module
+    outlined, key = module.outlined, (op, b.lanes, constants)
+    if key not in outlined and module.variants[op, b.lanes] >= _MOST_VARIANTS:
+        constants = (None,) * len(operands)
+        key = (op, b.lanes, constants)
     if key not in outlined:
         outlined[key] = _outline(b, op, constants)
+        if outlined[key] is not None and any(constants):
+            module.variants[op, b.lanes] += 1
     function = outlined[key]
     if function is None:
         return intrinsic_for(op)(b, *operands)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from talweg.compiler.codegen.builder import CACHE_LINE, DOUBLE, PTR, FunctionBuilder, Parameter
+from talweg.compiler.codegen.builder import FunctionBuilder
 from talweg.compiler.codegen.lower import LoweringContext
+from talweg.compiler.codegen.types import CACHE_LINE, DOUBLE, PTR, Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 

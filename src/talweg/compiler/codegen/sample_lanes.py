@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talweg.compiler.codegen.builder import CACHE_LINE, FunctionBuilder, Index, Module
+from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
 from talweg.compiler.codegen.lane_strategy import Batch, LaneStrategy
 from talweg.compiler.codegen.lower import LoweringContext
 from talweg.compiler.codegen.memory_layout import ArrayView
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.reductions import horizontal_sums
 from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.codegen.types import CACHE_LINE
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talweg.compiler.codegen.builder import I64, PTR, FunctionBuilder, Index, Module, Parameter
+from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
 from talweg.compiler.codegen.lane_strategy import Batch, LaneStrategy
 from talweg.compiler.codegen.memory_layout import open_arrays
 from talweg.compiler.codegen.model_lanes import ModelLanes
@@ -32,6 +32,7 @@ from talweg.compiler.codegen.parameter_update import ParameterUpdate
 from talweg.compiler.codegen.run_records import RunRecords
 from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.codegen.types import I64, PTR, Parameter
 from talweg.compiler.intrinsics.builder_protocol import Name
 
 _TABLE = Parameter("table", PTR, noalias=True)  # noalias: the table is never written to

@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import Literal
 
 from talweg.autodiff.operation import Number
-from talweg.compiler.codegen.builder import I64
 from talweg.compiler.codegen.memory_layout import Field, MemoryLayout
 from talweg.compiler.codegen.program_arrays import padded
+from talweg.compiler.codegen.types import I64
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.optim import Update
 

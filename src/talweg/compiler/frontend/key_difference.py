@@ -5,7 +5,8 @@ Start reading at `key_difference`.
 
 from __future__ import annotations
 
-from talweg.compiler.frontend.object_guard import CacheKey, Field, Structure
+from talweg.compiler.frontend.cache_key import CacheKey, Field
+from talweg.compiler.frontend.object_guard import Structure
 from talweg.compiler.frontend.signature import NUMBER, argument_name, key_of_bytes
 
 
@@ -24,18 +25,21 @@ def key_difference(key: CacheKey, other: CacheKey) -> str:
         >>> key_difference(new.key, old.key)
         'argument 1: list of 2, was list of 1'
     """
-    (parts, named), (old_parts, old_named) = key, other
+    (parts, named, *outside), (old_parts, old_named, *old_outside) = key, other
     if len(parts) != len(old_parts):
         return f"{len(parts)} arguments, were {len(old_parts)}"
     names, old_names = [name for name, _ in named], [name for name, _ in old_named]
     if names != old_names:
         return f"the arguments named {', '.join(names)}, were {', '.join(old_names)}"
-    pairs: list[tuple[int | str, CacheKey, CacheKey]] = []
-    pairs += [(k, a, b) for k, (a, b) in enumerate(zip(parts, old_parts, strict=True))]
-    pairs += [(name, a, b) for (name, a), (_, b) in zip(named, old_named, strict=True)]
+    pairs: list[tuple[str, CacheKey, CacheKey]] = []
+    for k, (new, old) in enumerate(zip(parts, old_parts, strict=True)):
+        pairs.append((f"{argument_name(k)}: ", new, old))
+    for (name, new), (_, old) in zip(named, old_named, strict=True):
+        pairs.append((f"{argument_name(name)}: ", new, old))
+    pairs += [("", new, old) for new, old in zip(outside, old_outside, strict=True)]
     for where, new, old in pairs:
         if new != old:
-            return f"{argument_name(where)}: {_difference(new, old)}"
+            return f"{where}{_difference(new, old)}"
     return "which Values are the same"
 
 
@@ -55,7 +59,7 @@ def _difference(new: CacheKey, old: CacheKey) -> str:
 def _is_key(x: object) -> bool:
     """Whether a part of a key is a key, and not a detail such as an array's shape."""
     if not isinstance(x, tuple) or isinstance(x, Field):
-        return isinstance(x, Field)
+        return isinstance(x, (Field, Structure))
     return len(x) > 0 and isinstance(x[0], (str, type, Structure))
 
 
@@ -63,6 +67,8 @@ def _expanded(key: CacheKey) -> CacheKey:
     """A key in full: without bytes, and with the contents of an object."""
     if isinstance(key, bytes):
         return key_of_bytes(key)
+    if isinstance(key, Structure):
+        return _expanded(key.key)
     if isinstance(key, tuple) and len(key) and isinstance(key[0], Structure):
         return key[0].key if len(key) == 1 else (key[0].key, *key[1:])
     return key

@@ -1,10 +1,11 @@
 """Object guards: the Values in a model, and whether anything else in it has changed.
 
-An object among the arguments, such as a model, is inspected once: its attributes, and the objects,
-lists and dictionaries in them. Its Values are parameters. All else (types, lengths, names, plain
-floats too) is part of the program, and so of the cache key. At the next call the object is only
-compared with copies of its dictionaries and lists. That is fast, because an equality of containers
-first compares the identity of their items, and most items are still the same objects.
+An object among the arguments, such as a model, is inspected once (`inspection.py`): its attributes,
+and the objects, lists and dictionaries in them. Its Values are parameters. All else (types,
+lengths, names, plain floats too) is part of the program, and so of the cache key. At the next call
+the object is only compared with copies of its dictionaries and lists (`check.py`).
+
+A function has a guard of the same kind: for what it reads from outside.
 
 Start reading at `ObjectGuards.guard`.
 """
@@ -14,70 +15,18 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-import types
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
-import numpy as np
-
+from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.check import Check
+from talweg.compiler.frontend.inspection import Inspection
+from talweg.compiler.frontend.reachable import Reach
 from talweg.value import Value
 
-CacheKey: TypeAlias = Any
-"""What two calls must have in common to run the same program: nested tuples (kind, detail,
-*parts) that can be hashed."""
-
-FIXED = (int, bool, str, bytes, complex, type(None), type(Ellipsis), range)
-"""The types of leaves that are part of the program; two are the same if they are equal."""
-
-_FUNCTIONS = (
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodWrapperType,
-    types.MethodDescriptorType,
-    types.WrapperDescriptorType,
-    types.ModuleType,
-    functools.partial,
-    np.ufunc,
-    type,
-)
-
 _next_serial = itertools.count().__next__
-
-
-def is_function(x: Any) -> bool:
-    """Whether an object is part of the program by its identity, whatever it contains."""
-    return isinstance(x, _FUNCTIONS) or hasattr(x, "__wrapped__")
-
-
-# ---- parts of cache keys ---------------------------------------------------------------------
-
-
-class Field(NamedTuple):
-    """The key of a part that has a name in its container."""
-
-    name: Any
-    key: CacheKey
-
-
-class Identity:
-    """An object as a key, equal only to itself; it is kept alive, so that its id stays its own."""
-
-    __slots__ = ("object",)
-
-    def __init__(self, object: Any) -> None:  # noqa: A002
-        self.object = object
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and self.object is other.object
-
-    def __hash__(self) -> int:
-        return id(self.object)
-
-    def __repr__(self) -> str:
-        text = repr(self.object)
-        return text if len(text) < 60 else f"{text[:57]}..."
 
 
 class Structure:
@@ -93,6 +42,11 @@ class Structure:
         self.key = key
 
 
+def _never() -> bool:
+    """The check of an object whose changes cannot be noticed: it is inspected at every call."""
+    return False
+
+
 # ---- one object ------------------------------------------------------------------------------
 
 
@@ -101,101 +55,62 @@ class ObjectGuard:
 
     Args:
         thing: the object. The guard keeps it alive no longer than others do.
+        where: its name in the program, for messages.
+        reach: the attributes that may be read.
 
     Attributes:
         serial: a number of its own.
         key: all that is in the object except its Values.
         structure: the same in short; replaced by that of an earlier object with an equal key.
         values: the Values in the object, each once, in order.
+        places: where they and all else are stored.
+        generators: the generators of random numbers in the object.
+        apart: whether it has no Value in common with the guard of this serial number.
         bindings: what each traced program reads of these Values; filled by `ParameterBinding`.
-        reference: a weak reference to the object; empty until `ObjectGuards` sets it.
+        reference: returns the object; a weak reference if `ObjectGuards` stores the guard.
     """
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: Any, where: str, reach: Reach) -> None:
         self.serial = _next_serial()
-        self.values: list[Value] = []
+        self.apart: dict[int, bool] = {}
         self.bindings: dict[Any, Any] = {}
         self.reference: Callable[[], Any] = lambda: None
-        self._current: list[Any] = []  # the object's own dictionaries, lists and sets
-        self._copies: list[Any] = []  # copies of them
-        self._is_checkable = True
-        self._visited: dict[int, int] = {}
-        self._positions: dict[Value, int] = {}
-        self.key: CacheKey = self._key_of(thing)
+        self._reach = reach
+        self._where = where
+        while True:
+            self._version = reach.version
+            inspection = Inspection(reach)
+            self.key: CacheKey = inspection.key_of(thing, where)
+            if reach.version == self._version:  # no code was found that names further attributes
+                break
+        self.values: list[Value] = inspection.values
+        self.places = inspection.places
+        self.generators = inspection.generators
+        self._check = Check(inspection.places) if inspection.is_checkable else _never
         self.structure = Structure(self.key)
+
+    @functools.cached_property
+    def value_set(self) -> frozenset[Value]:
+        """The Values, for comparisons with those of other objects."""
+        return frozenset(self.values)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether another inspection would visit the same attributes."""
+        return self._version == self._reach.version
+
+    def holds(self) -> bool:
+        """Whether another inspection would find the same."""
+        return self._version == self._reach.version and self._check()
+
+    def renewed(self) -> ObjectGuard:
+        """Another guard of the same object, as it is now."""
+        thing = self.reference()
+        return ObjectGuard(thing, self._where, self._reach)
 
     def holds_for(self, thing: Any) -> bool:
         """Whether another inspection of this object would find the same."""
-        if not self._is_checkable or self.reference() is not thing:
-            return False
-        try:
-            return self._current == self._copies
-        except Exception:  # an object may be of any class, and `==` of that class may raise
-            return False
-
-    def _key_of(self, x: Any) -> CacheKey:
-        if isinstance(x, Value):
-            position = self._positions.setdefault(x, len(self.values))
-            if position == len(self.values):
-                self.values.append(x)
-            return ("a Value", position)
-        if isinstance(x, (float, np.floating)):
-            return (type(x), repr(x))  # not the number itself: nan is not equal to nan
-        if isinstance(x, FIXED):
-            return (type(x), x)
-        if isinstance(x, types.MethodType):
-            return ("a method", Identity(x.__func__), self._key_of(x.__self__))
-        if is_function(x):
-            return ("the function", Identity(x))
-        if id(x) in self._visited:
-            return ("again", self._visited[id(x)])
-        self._visited[id(x)] = len(self._visited)
-        return self._key_of_container(x)
-
-    def _key_of_container(self, x: Any) -> CacheKey:
-        kind = type(x)
-        if isinstance(x, (np.ndarray, np.generic)):
-            self._is_checkable = False  # the elements of an array can change in place
-            items = x.ravel().tolist() if x.dtype.kind == "O" else []
-            parts = [self._key_of(part) for part in items] or [x.tobytes()]
-            return (kind, x.shape, x.dtype.str, *parts)
-        if isinstance(x, dict):
-            self._watch(x, dict(x))
-            return (kind, len(x), *[Field(name, self._key_of(part)) for name, part in x.items()])
-        if isinstance(x, (list, tuple)):
-            if isinstance(x, list):
-                self._watch(x, x.copy())
-            return (kind, len(x), *[self._key_of(part) for part in x])
-        if isinstance(x, (set, frozenset)):
-            self._watch(x, frozenset(x))
-            return (kind, frozenset(x))
-        return self._key_of_attributes(x)
-
-    def _key_of_attributes(self, x: Any) -> CacheKey:
-        attributes = dict(getattr(x, "__dict__", {}))
-        if attributes:
-            self._watch(x.__dict__, attributes)
-        for name in _slots(type(x)):
-            self._is_checkable = False  # a slot has no dictionary that could be compared
-            if hasattr(x, name):
-                attributes = {**attributes, name: getattr(x, name)}
-        if not attributes and not hasattr(x, "__dict__"):
-            return ("the object", Identity(x))
-        parts = [Field(name, self._key_of(part)) for name, part in attributes.items()]
-        return (type(x), len(attributes), *parts)
-
-    def _watch(self, container: Any, copy: Any) -> None:
-        self._current.append(container)
-        self._copies.append(copy)
-
-
-def _slots(kind: type) -> list[str]:
-    """The names of the attributes that objects of a class have outside of `__dict__`."""
-    found: list[str] = []
-    for cls in kind.__mro__:
-        names = cls.__dict__.get("__slots__", ())
-        found += [names] if isinstance(names, str) else names
-    return [name for name in found if name not in ("__dict__", "__weakref__")]
+        return self.reference() is thing and self._version == self._reach.version and self._check()
 
 
 # ---- the objects of earlier calls ------------------------------------------------------------
@@ -205,11 +120,18 @@ class ObjectGuards:
     """The guards of the objects that earlier calls were given.
 
     Only the last few are stored, and none of the objects is kept alive by that.
+
+    Args:
+        reach: the attributes that may be read; all of them by default.
+
+    Attributes:
+        reach: the same.
     """
 
     _MOST = 16
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach | None = None) -> None:
+        self.reach = reach or Reach(everything=True)
         self._guards: dict[int, ObjectGuard] = {}
         # To hash all that is in a model takes long, so equal keys share one structure.
         self._structures: dict[CacheKey, Structure] = {}
@@ -224,15 +146,22 @@ class ObjectGuards:
         """The guard of an object, which is inspected if it is a new one or has changed."""
         guard = self.known(thing)
         if guard is None:
-            guard = ObjectGuard(thing)
+            guard = self.inspected(thing, type(thing).__name__)
             with self._lock:
-                guard.structure = self._structures.setdefault(guard.key, guard.structure)
                 while len(self._guards) >= self._MOST:
                     self._guards.pop(next(iter(self._guards)), None)
                 with suppress(TypeError):  # an object without weak references is not stored
                     forget = functools.partial(self._forget, id(thing))
                     guard.reference = weakref.ref(thing, forget)
                     self._guards[id(thing)] = guard
+        return guard
+
+    def inspected(self, thing: Any, where: str) -> ObjectGuard:
+        """A new guard of an object, which is not stored."""
+        guard = ObjectGuard(thing, where, self.reach)
+        guard.reference = lambda: thing
+        with self._lock:
+            guard.structure = self._structures.setdefault(guard.key, guard.structure)
         return guard
 
     def _forget(self, number: int, reference: Any) -> None:

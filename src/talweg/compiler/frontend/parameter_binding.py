@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from talweg.compiler.frontend.signature import CallSignature
@@ -21,7 +21,7 @@ from talweg.value import Value
 Bound: TypeAlias = tuple[tuple[Value, ...], tuple[Value, ...]]
 """The Values that a program reads, and those of them that its results have as operands."""
 
-_data = operator.attrgetter("data")
+_data = operator.attrgetter("_data")
 _grad = operator.attrgetter("grad")
 
 
@@ -68,15 +68,8 @@ class ParameterBinding:
         return bound
 
     def data(self, values: Sequence[Value]) -> bytes:
-        """The numbers of the Values that are read, as bytes.
-
-        Raises:
-            NumberError: if the `data` of one of them is not a number.
-        """
-        try:
-            return self._pack(*map(_data, values))
-        except struct.error:
-            raise _error(_data, values) from None
+        """The numbers of the Values that are read, as bytes."""
+        return self._pack(*map(_data, values))
 
     def gradient(self, values: Sequence[Value]) -> bytes:
         """The derivatives of the Values that are read, as bytes.
@@ -87,7 +80,7 @@ class ParameterBinding:
         try:
             return self._pack(*map(_grad, values))
         except struct.error:
-            raise _error(_grad, values) from None
+            raise _error(values) from None
 
 
 def _with_operands(read: tuple[Value, ...]) -> Bound:
@@ -102,8 +95,8 @@ def _with_operands(read: tuple[Value, ...]) -> Bound:
     return read, (*witnesses, *[v for v in read if v._operands])
 
 
-def _error(number: Callable[[Value], object], values: Sequence[Value]) -> NumberError:
-    wrong = next(x for x in map(number, values) if not hasattr(x, "__float__"))
+def _error(values: Sequence[Value]) -> NumberError:
+    wrong = next(x for x in map(_grad, values) if not hasattr(x, "__float__"))
     return NumberError(
         f"a Value holds {type(wrong).__name__} {wrong!r}, which is not a number; assign a float"
     )

@@ -1,7 +1,7 @@
 """Pytrees: the containers of numbers that compiled functions take and return.
 
-A pytree is a float, an integer or a Value, or a list, tuple, dictionary, dataclass or NumPy array
-of pytrees. Any other object, such as a model with `parameters()`, is passed on as it is; its
+A pytree is a float, an integer or a Value, or a list, tuple, deque, dictionary, dataclass or NumPy
+array of pytrees. Any other object, such as a model with `parameters()`, is passed on as it is; its
 numbers are not leaves of the tree.
 
 Start reading at `tree_map`.
@@ -10,13 +10,48 @@ Start reading at `tree_map`.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 
 from talweg.value import Value
+
+
+def is_tree_object(x: Any) -> bool:
+    """Whether an object is a container of a pytree: a dataclass that is no model."""
+    return (
+        is_dataclass(x) and not isinstance(x, type) and not callable(getattr(x, "parameters", None))
+    )
+
+
+def attributes_of(x: Any) -> dict[str, Any]:
+    """All attributes of a dataclass object: its fields, and what was assigned besides.
+
+    >>> import dataclasses
+    >>> @dataclasses.dataclass
+    ... class Point:
+    ...     x: float
+    >>> attributes_of(Point(2.0))
+    {'x': 2.0}
+    """
+    own = dict(getattr(x, "__dict__", {}))
+    for cls in type(x).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(x, name):
+                own[name] = getattr(x, name)
+    return own
+
+
+def _with_attributes(x: Any, attributes: dict[str, Any]) -> Any:
+    """A copy of a dataclass object with other attributes; its constructor is not called."""
+    new = object.__new__(type(x))
+    for name, item in attributes.items():
+        object.__setattr__(new, name, item)  # a frozen class has no other way
+    return new
 
 
 def _unchanged(leaf: Any) -> Any:
@@ -39,8 +74,8 @@ def tree_map(
             they are.
 
     Returns:
-        New lists, tuples, dictionaries and dataclasses; arrays of floats and of objects become
-        new arrays of objects. The leaves are visited in order.
+        New lists, tuples, deques, dictionaries and dataclasses; arrays of floats and of objects
+        become new arrays of objects. The leaves are visited in order.
 
     Example:
         >>> tree_map({"a": [1.0, 2], "b": "text"}, on_float=lambda x: 10.0 * x)
@@ -63,11 +98,10 @@ def tree_map(
             new = {} if type(x) is dict else copy.copy(x)
             new.update({name: mapped(part) for name, part in x.items()})
             return new
-        if callable(getattr(x, "parameters", None)):
-            return x
-        if is_dataclass(x) and not isinstance(x, type):
-            changed = {f.name: mapped(getattr(x, f.name)) for f in fields(x) if f.init}
-            return replace(x, **changed)
+        if isinstance(x, deque):
+            return type(x)([mapped(part) for part in x], x.maxlen)
+        if is_tree_object(x):
+            return _with_attributes(x, {k: mapped(part) for k, part in attributes_of(x).items()})
         return x
 
     def mapped_array(x: Any) -> Any:
@@ -118,8 +152,11 @@ def tree_differences(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
         a, b = a.ravel().tolist(), b.ravel().tolist()
     if isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b):
         a, b = list(a.values()), list(b.values())
-    if is_dataclass(a) and type(a) is type(b):
-        a, b = [[getattr(x, f.name) for f in fields(a) if f.init] for x in (a, b)]
+    if isinstance(a, deque) and isinstance(b, deque):
+        a, b = list(a), list(b)
+    if is_tree_object(a) and type(a) is type(b):
+        a, b = attributes_of(a), attributes_of(b)
+        a, b = [a.get(name) for name in {**a, **b}], [b.get(name) for name in {**a, **b}]
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
         for parts in zip(a, b, strict=True):
             yield from tree_differences(*parts)

@@ -8,14 +8,14 @@ Start reading at `ResultTemplate.filled`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from talweg.compiler.frontend.object_guard import FIXED
-from talweg.compiler.frontend.pytree import tree_map
+from talweg.compiler.frontend.cache_key import FIXED
+from talweg.compiler.frontend.pytree import attributes_of, is_tree_object, tree_map
 from talweg.compiler.frontend.trace import Trace
 from talweg.compiler.ir.tape import RESULT
 from talweg.errors import TraceError
@@ -57,14 +57,14 @@ class ResultTemplate:
 def _refuse_other_objects(x: Any) -> None:
     if isinstance(x, (Value, float, np.generic, *FIXED)):
         return
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, (list, tuple, deque)):
         parts: list[Any] = list(x)
     elif isinstance(x, dict):
         parts = list(x.values())
     elif isinstance(x, np.ndarray):
         parts = x.ravel().tolist() if x.dtype.kind == "O" else []
-    elif is_dataclass(x) and not isinstance(x, type) and not hasattr(x, "parameters"):
-        parts = [getattr(x, f.name) for f in fields(x) if f.init]
+    elif is_tree_object(x):
+        parts = list(attributes_of(x).values())
     else:
         raise TraceError(
             f"the function returned {x!r}; a compiled function returns numbers, and lists, tuples, "

@@ -8,6 +8,8 @@ same Value. Two calls with equal keys run the same program.
 * Values, there or anywhere inside another object, such as a model, are parameters.
 * Everything else is part of the program. An object is inspected once; afterwards it is only
   compared with what was found (`frontend/object_guard.py`).
+* What the function reads from outside is treated as one more object among the arguments: its Values
+  are parameters, and everything else is part of the program.
 
 This happens at every call, so it must not take longer than the native code. Arguments of earlier
 calls are stored in a `SignatureCache`: nested lists of floats are recognised by their bytes
@@ -18,26 +20,30 @@ Start reading at `signature_of`.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import marshal
 import struct
 from array import array
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from talweg.compiler.frontend.marshalled_tree import CONTAINERS, MarshalledTree, marshalled
-from talweg.compiler.frontend.object_guard import (
+from talweg.compiler.frontend.cache_key import (
     FIXED,
     CacheKey,
     Field,
-    Identity,
-    ObjectGuard,
-    ObjectGuards,
     is_function,
+    key_of_leaf,
+    name_of_key,
 )
+from talweg.compiler.frontend.marshalled_tree import CONTAINERS, MarshalledTree, marshalled
+from talweg.compiler.frontend.object_guard import ObjectGuard, ObjectGuards
+from talweg.compiler.frontend.pytree import attributes_of, is_tree_object
+from talweg.compiler.frontend.reachable import Reach
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -52,10 +58,11 @@ class CallSignature:
     """The numbers of a call, and its key.
 
     Attributes:
-        key: all that is not a number: (a part for each argument, one for each named argument).
-        chunks: the floats of each argument, as bytes; those of the named ones last, by name.
+        key: all that is not a number: (a part for each argument, one for each named argument, what
+            the function reads from outside).
+        chunks: the floats of each argument, as bytes; those of the named ones last.
         values: the Values, each once, in order; not to be changed by others.
-        guards: the guards of the objects among the arguments.
+        guards: the guards of the objects among the arguments; that of the function last.
         sole_guard: the guard whose Values are all the Values of the call, if there is one.
         has_direct_values: whether there are Values that are not inside an object.
     """
@@ -108,19 +115,50 @@ class CallSignature:
     def add_object(self, guard: ObjectGuard) -> CacheKey:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
+        if not guard.values:
+            return guard.structure
         if not self.values:  # nearly always: then positions are those in the guard
-            if guard.values:
-                self.values, self.sole_guard, self._positions = guard.values, guard, None
-            return (guard.structure,)
+            self.values, self.sole_guard, self._positions = guard.values, guard, None
+            return guard.structure
+        if self._is_apart(guard):
+            self.values = self.values + guard.values
+            self.sole_guard, self._positions = None, None
+            return (guard.structure, "apart")
         return (guard.structure, *[self.add_value(value) for value in guard.values])
+
+    def _is_apart(self, guard: ObjectGuard) -> bool:
+        """Whether an object has no Value in common with what was added before."""
+        if self.sole_guard is None:
+            return guard.value_set.isdisjoint(self.values)
+        known = guard.apart.get(self.sole_guard.serial)
+        if known is None:
+            known = guard.value_set.isdisjoint(self.values)
+            guard.apart.clear()  # of one pair at a time
+            guard.apart[self.sole_guard.serial] = known
+        return known
 
 
 class SignatureCache:
-    """The arguments of earlier calls, which are recognised faster than they are inspected."""
+    """The arguments of earlier calls, which are recognised faster than they are inspected.
 
-    def __init__(self) -> None:
-        self.guards = ObjectGuards()
+    Args:
+        f: the function that is called; None if what it reads from outside is not to be known.
+    """
+
+    def __init__(self, f: Any = None) -> None:
+        self.guards = ObjectGuards(None if f is None else Reach())
         self.trees: dict[int | str, MarshalledTree] = {}
+        self._f = f
+        self._outside: ObjectGuard | None = None
+
+    def outside(self) -> ObjectGuard | None:
+        """The guard of what the function reads from outside; None if there is no function."""
+        guard = self._outside
+        if guard is not None and guard.holds():
+            return guard
+        if self._f is not None:
+            guard = self._outside = self.guards.inspected(self._f, "")
+        return guard
 
 
 def signature_of(
@@ -142,14 +180,37 @@ def signature_of(
         TraceError: if an argument is an iterator, which can be iterated only once.
     """
     signature = CallSignature()
-    parts = [_argument(k, x, signature, cache, integers) for k, x in enumerate(args)]
-    named: list[tuple[str, CacheKey]] = []
-    if kwargs:
-        names = sorted(kwargs)
-        keys = [_argument(name, kwargs[name], signature, cache, integers) for name in names]
-        named = [*zip(names, keys, strict=True)]
-    signature.key = (tuple(parts), tuple(named))
-    return signature
+    while True:
+        guard = cache.outside()
+        parts = tuple([_argument(k, x, signature, cache, integers) for k, x in enumerate(args)])
+        named: CacheKey = ()
+        if kwargs:
+            named = tuple(
+                [(k, _argument(k, x, signature, cache, integers)) for k, x in kwargs.items()]
+            )
+        if guard is None:
+            signature.key = (parts, named)
+            return signature
+        if guard.is_current:  # no code was found among the arguments that names further attributes
+            signature.key = (parts, named, signature.add_object(guard))
+            return signature
+        signature = CallSignature()
+
+
+def in_order(f: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The named arguments of a call, sorted by name if the function cannot notice their order.
+
+    Only a function that collects arguments by `**` can.
+
+    >>> in_order(lambda *, a, b: a - b, {"b": 1.0, "a": 2.0})
+    {'a': 2.0, 'b': 1.0}
+    """
+    while isinstance(f, (functools.partial, MethodType)):
+        f = f.func if isinstance(f, functools.partial) else f.__func__
+    code = getattr(f, "__code__", None)
+    if len(kwargs) < 2 or code is None or code.co_flags & inspect.CO_VARKEYWORDS:
+        return kwargs
+    return dict(sorted(kwargs.items()))
 
 
 def _argument(
@@ -214,19 +275,19 @@ class _Inspector:
         if self.integers and isinstance(x, (int, np.integer)) and kind is not bool:
             self.floats.append(float(x))
             return INTEGER
-        if isinstance(x, FIXED):
-            return (kind, x)
-        if isinstance(x, np.generic):
-            return (kind, x.item())
+        if isinstance(x, (np.generic, *FIXED)):
+            return key_of_leaf(x)
         if isinstance(x, np.ndarray):
             return self._key_of_array(x)
         if isinstance(x, (list, tuple)):
             return self._key_of_sequence(x)
         if isinstance(x, dict):
-            parts = [Field(name, self.key_of(part)) for name, part in x.items()]
+            parts = [Field(name_of_key(name), self.key_of(part)) for name, part in x.items()]
             return (kind, len(parts), *parts)
+        if isinstance(x, deque):
+            return (kind, len(x), x.maxlen, *[self.key_of(part) for part in x])
         if isinstance(x, (set, frozenset)):
-            return (kind, frozenset(x))
+            return (kind, len(x), *[self._key_of_member(part) for part in x])
         return self._key_of_object(x)
 
     def _key_of_sequence(self, x: Sequence[Any]) -> CacheKey:
@@ -240,6 +301,12 @@ class _Inspector:
             return (type(x), len(x), "Values")
         return (type(x), len(x), *[self.key_of(part) for part in x])
 
+    def _key_of_member(self, x: Any) -> CacheKey:
+        """The key of a member of a set; its numbers are part of the program."""
+        if isinstance(x, Value):
+            return ("a Value", self.signature.add_value(x))
+        return self.signature.add_object(self.guards.inspected(x, argument_name(self.where)))
+
     def _key_of_array(self, x: Any) -> CacheKey:
         if x.dtype.kind == "f":
             self.floats.extend(x.astype(np.float64).ravel().tolist())
@@ -250,20 +317,19 @@ class _Inspector:
 
     def _key_of_object(self, x: Any) -> CacheKey:
         if isinstance(x, MethodType):
-            return ("a method", Identity(x.__func__), self.key_of(x.__self__))
+            return ("a method", self.key_of(x.__func__), self.key_of(x.__self__))
         if is_function(x):
-            return ("the function", Identity(x))
-        if is_dataclass(x) and not callable(getattr(x, "parameters", None)):
-            parts = [Field(f.name, self.key_of(getattr(x, f.name))) for f in fields(x) if f.init]
-            return (type(x), len(parts), *parts)
+            return self.signature.add_object(self.guards.guard(x))
+        if is_tree_object(x):
+            parts = [Field(name, self.key_of(part)) for name, part in attributes_of(x).items()]
+            of_class = self.signature.add_object(self.guards.guard(type(x)))
+            return (type(x), len(parts), *parts, of_class)
         if hasattr(x, "__next__"):
             raise TraceError(
                 f"{argument_name(self.where)} holds a {type(x).__name__}, which can be iterated "
                 "only once; give a list: list(...)"
             )
-        if hasattr(x, "__dict__") or hasattr(x, "parameters"):
-            return self.signature.add_object(self.guards.guard(x))
-        return ("the object", Identity(x))
+        return self.signature.add_object(self.guards.guard(x))
 
 
 def argument_name(where: int | str) -> str:

@@ -32,7 +32,7 @@ class SymbolicInt(Value):
 
     def __index__(self) -> int:
         self.is_fixed = True
-        return int(self.data)
+        return int(self._data)
 
     __int__ = __index__
 

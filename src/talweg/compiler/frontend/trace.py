@@ -106,7 +106,7 @@ def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
     return Trace(
         _tape(nodes, {x._serial: i for i, x in enumerate(parameters)}, inputs, results),
         parameters,
-        [x.data for x in stand_ins],
+        [x._data for x in stand_ins],
         output,
         {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, SymbolicInt) and x.is_fixed},
         _rows(gathers, inputs),

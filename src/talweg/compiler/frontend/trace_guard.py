@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from talweg.autodiff.tracing import uncompiled
+from talweg.compiler.frontend.effects import Observer, StateWrite
 from talweg.compiler.frontend.pytree import tree_differences, tree_map
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
@@ -38,6 +39,7 @@ class TraceGuard:
         signature: the call that was traced.
         parameters: the numbers of the parameters then, as bytes.
         unread: the positions of the Values of the call that were not read.
+        writes: where f stores numbers outside of itself.
 
     Attributes:
         is_open: whether there is a comparison left to make.
@@ -51,11 +53,13 @@ class TraceGuard:
         signature: CallSignature,
         parameters: bytes,
         unread: Sequence[int] = (),
+        writes: Sequence[StateWrite] = (),
     ) -> None:
         self.f = f
         self.tape = tape
         self.template = template
         self.unread = unread
+        self.writes = writes
         self._traced = self._observed(parameters, signature)
         self._open = [True, bool(unread), bool(signature.guards)]
         self.is_open = True
@@ -65,7 +69,7 @@ class TraceGuard:
         values = signature.values
         return [
             (parameters, signature.inputs),
-            [values[k].data for k in self.unread],
+            [values[k]._data for k in self.unread],
             [guard.serial for guard in signature.guards],
         ]
 
@@ -85,24 +89,43 @@ class TraceGuard:
         differs = [now != then for now, then in zip(observed, self._traced, strict=True)]
         due = [new and is_open for new, is_open in zip(differs, self._open, strict=True)]
         if any(due):
-            self._compare(parameters, signature.inputs, args, kwargs)
+            self._compare(parameters, signature, args, kwargs)
             self._open = [a and not b for a, b in zip(self._open, due, strict=True)]
             self.is_open = any(self._open)
 
     def _compare(
-        self, parameters: bytes, inputs: bytes, args: Sequence[Any], kwargs: dict[str, Any]
+        self,
+        parameters: bytes,
+        signature: CallSignature,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
     ) -> None:
-        spaces = {"w": array("d", parameters).tolist(), "x": array("d", inputs).tolist()}
+        spaces = {
+            "w": array("d", parameters).tolist(),
+            "x": array("d", signature.inputs).tolist(),
+        }
         by_tape = self.template.filled(run(self.tape, spaces))
-        with uncompiled():
+        guards = [guard.renewed() for guard in signature.guards]
+        with uncompiled(), Observer(guards) as observer:
             # As in the trace, a float is given as a Value: f may call its methods.
             given_args, given_kwargs = tree_map([list(args), kwargs], on_float=Value)
-            result = self.f(*given_args, **given_kwargs)
-            by_function = tree_map(result, on_value=lambda value: value.data)
+            result = observer.run(self.f, given_args, given_kwargs)
+            by_function = tree_map(result, on_value=lambda value: value._data)
+            name = getattr(self.f, "__name__", "the function")
+            if observer.changes or observer.writes != list(self.writes):
+                observer.refuse_changes(self.f)
+                raise TraceError(
+                    f"{name} stores numbers in other places than when it was traced: "
+                    f"{_listed(observer.writes)}, but {_listed(self.writes)} compiled"
+                )
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
-                f"{getattr(self.f, '__name__', 'the function')} returns {a!r} when it is run, "
+                f"{name} returns {a!r} when it is run, "
                 f"but {b!r} compiled: it reads .data of a Value, or something else that "
                 "changed, and continues with the bare number, which the trace took for a "
                 "constant; compute with the Value itself"
             )
+
+
+def _listed(writes: Sequence[StateWrite]) -> str:
+    return ", ".join([write.name for write in writes]) or "nowhere"

@@ -18,9 +18,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from talweg.compiler.codegen.builder import CACHE_LINE, DOUBLE, I64, PTR
 from talweg.compiler.codegen.memory_layout import MemoryLayout
 from talweg.compiler.codegen.training_spec import TrainingSpec
+from talweg.compiler.codegen.types import CACHE_LINE, DOUBLE, I64, PTR
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.llvm import Library
 

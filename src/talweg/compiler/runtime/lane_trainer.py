@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from talweg.autodiff.operation import Number
+from talweg.compiler.codegen.lower import fitting_blocks
 from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array
@@ -106,7 +107,7 @@ def spec_for(
             unless given.
         exact: whether every bit must be that of the eager engine.
         scheduled: whether each step has its own learning rates.
-        blocks: how many samples are computed together, in default mode.
+        blocks: how many samples are computed together at most, in default mode.
     """
     most = len(samples) if batch is None else min(batch, len(samples))
     return TrainingSpec(
@@ -125,7 +126,7 @@ def spec_for(
         exact=exact,
         lanes_hold="models",
         lanes=llvm.lanes(),
-        blocks=1 if exact else max(1, min(blocks, most)),
+        blocks=1 if exact else max(1, min(blocks, most, fitting_blocks(code))),
     )
 
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from talweg.compiler.codegen.lower import operation_count
+from talweg.compiler.codegen.lower import fitting_blocks, operation_count
 from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
 from talweg.compiler.ir.tape import Array
@@ -93,7 +93,7 @@ def spec_for(
     """
     fixed_batch, batch = batch is None, batch or len(samples)
     numbers = samples.shape[1] + sum(code.arrays.values())
-    lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers)
+    lanes, blocks = (1, 1) if exact else lanes_and_blocks(batch, numbers, fitting_blocks(code))
     return TrainingSpec(
         code=code,
         update=lambda _: update,
@@ -218,7 +218,7 @@ class Trainer:
                     return
 
 
-def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:
+def lanes_and_blocks(batch: int, numbers: int, fitting: int = _MOST_BLOCKS) -> tuple[int, int]:
     """How many samples to put into a vector, and how many vectors to compute together.
 
     Several vectors share the loads of each parameter, but the last block of a batch may be
@@ -228,12 +228,13 @@ def lanes_and_blocks(batch: int, numbers: int) -> tuple[int, int]:
     Args:
         batch: how many samples a batch has.
         numbers: how many numbers a sample has, and works on.
+        fitting: how many blocks the length of the program allows, see `fitting_blocks`.
     """
     lanes = llvm.lanes()
     while lanes > 2 and lanes >= 2 * batch:
         lanes //= 2
     vectors = -(-batch // lanes)
-    most = max(1, min(_MOST_BLOCKS, _NEAR // (8 * lanes * numbers)))
+    most = max(1, min(_MOST_BLOCKS, fitting, _NEAR // (8 * lanes * numbers)))
 
     def cost(blocks: int) -> int:
         return -(-vectors // blocks) * (1000 + 700 * blocks)

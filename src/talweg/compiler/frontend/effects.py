@@ -1,0 +1,347 @@
+"""What a function changes outside of itself while it runs.
+
+A function that is traced runs once; its compiled form runs any number of times. So what one run
+changes is compared with what was there before:
+
+* Numbers that the program computes and keeps, as in `self.h = h`, are further outputs. They are
+  stored in the same place after each call (`StateWrite`).
+* Anything else that changes is something that compiled code does not repeat: a counter, a list that
+  grows, a random draw. It may happen once, as when parameters are made at the first call: then that
+  call is computed by the function itself. If it happens again, it is an error.
+
+What a run has changed is undone in any case: after a trace, the places hold Values of the trace.
+
+Start reading at `observed_trace`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from talweg.compiler.frontend.hidden_gradients import HiddenGradients
+from talweg.compiler.frontend.object_guard import ObjectGuard
+from talweg.compiler.frontend.places import (
+    MISSING,
+    AttributePlace,
+    ContentPlace,
+    DictPlace,
+    FunctionPlace,
+    ListPlace,
+    ObjectArrayPlace,
+    Place,
+    SetPlace,
+)
+from talweg.compiler.frontend.pytree import attributes_of, is_tree_object, tree_map, tree_values
+from talweg.compiler.frontend.random_states import Change, RandomStates
+from talweg.compiler.frontend.signature import argument_name
+from talweg.compiler.frontend.threads import followed_threads
+from talweg.compiler.frontend.trace import Trace, trace
+from talweg.errors import TraceError
+from talweg.value import Value
+
+
+class StateWrite(NamedTuple):
+    """Where a program stores a number that it computes.
+
+    Attributes:
+        guard: the index of the guard among those of a call.
+        place: the index of the place in the guard.
+        key: the key in the place.
+        name: the place in words.
+    """
+
+    guard: int
+    place: int
+    key: Any
+    name: str
+
+    def store(self, guards: Sequence[ObjectGuard], item: Any) -> None:
+        """Store an item after a call with these guards."""
+        guard = guards[self.guard]
+        if isinstance(guard.places[self.place], ListPlace):  # the guard may have an equal list
+            guard = guard.renewed()
+        guard.places[self.place].put(self.key, item)
+
+
+class UnrepeatedChangeError(Exception):
+    """A function has changed something that it does not change again, such as a new parameter.
+
+    This call is computed by the function itself; the next one is traced.
+    """
+
+
+class Observer:
+    """Runs a function, and tells what it has changed.
+
+    Inside the `with`, functions are run; what they have changed is undone at its end.
+
+    Args:
+        guards: the guards of a call. They tell what was there before.
+
+    Attributes:
+        writes: where the last run has stored numbers of the program.
+        changes: what else it has changed.
+    """
+
+    def __init__(self, guards: Sequence[ObjectGuard]) -> None:
+        self.writes: list[StateWrite] = []
+        self.changes: list[Change] = []
+        self._guards = guards
+        self._random = RandomStates([x for guard in guards for x in guard.generators])
+
+    def run(self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run f.
+
+        Returns:
+            What f returns; (that, the items that it has stored in `writes`) if there are any.
+        """
+        first = Value(0.0)._serial
+        given = list(_places_of_arguments(args, kwargs))
+        values = [
+            *tree_values([args, kwargs]),
+            *[v for guard in self._guards for v in guard.values],
+        ]
+        with followed_threads(), HiddenGradients(values) as gradients:
+            output = f(*args, **kwargs)
+        self.writes, self.changes = [], list(self._random.changes())
+        self.changes += [Change("gradients", *change) for change in gradients.changes()]
+        found = [
+            (StateWrite(i, k, key, place.name_of(key)), place, before, after)
+            for i, guard in enumerate(self._guards)
+            for k, place in enumerate(guard.places)
+            for key, before, after in place.changes()
+            if not _is_default(place, before, after)
+        ]
+        kept = tree_values([after for *_, after in found])
+        roots = [*tree_values(output), *[x for x in kept if x._operands]]
+        states = []
+        for write, place, before, after in found:
+            if _is_state(place, before, after, roots, first):
+                self.writes.append(write)
+                states.append(after)
+            else:
+                self.changes.append(_change(place, write.key, before, after))
+        for place in given:
+            changed = [x for x in place.changes() if not _is_default(place, *x[1:])]
+            if changed:
+                self.changes.append(_change_of_argument(place))
+        return (output, states) if self.writes else output
+
+    def refuse_changes(self, f: Callable[..., Any], earlier: Sequence[Change] = ()) -> None:
+        """Raise an error if the run has changed something that compiled code does not repeat.
+
+        Args:
+            f: the function.
+            earlier: what an earlier run has changed, which the message prefers.
+        """
+        if self.changes:
+            again = {change.name for change in self.changes}
+            change = next((x for x in earlier if x.name in again), self.changes[0])
+            name = getattr(f, "__name__", "the function")
+            raise TraceError(
+                f"{name} {change.what}, which compiled code would not repeat at every call; "
+                f"{change.repair}"
+            )
+
+    def __enter__(self) -> Observer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._random.restore()
+        for guard in self._guards:
+            for place in guard.places:
+                place.restore()
+
+
+def observed_trace(
+    f: Callable[..., Any],
+    given: Callable[[], Any],
+    guards: Sequence[ObjectGuard],
+    tracer: Callable[..., Trace] = trace,
+) -> tuple[Trace, list[StateWrite]]:
+    """The trace of a function, and where it stores numbers outside of itself.
+
+    Args:
+        f: the function.
+        given: returns the arguments, [positional, named]; it is called for each run.
+        guards: the guards of the call.
+        tracer: traces a function of one argument.
+
+    Returns:
+        (the trace, where to store numbers); if there are such places, the output of the trace is
+        (what f returns, the items to store).
+
+    Raises:
+        TraceError: if f changes something that compiled code does not repeat.
+        UnrepeatedChangeError: if f has changed something that a second run does not change.
+    """
+    # Guards compare lists by their items. Here it counts which lists the function changes.
+    with Observer([guard.renewed() for guard in guards]) as observer:
+        traced = tracer(lambda given: observer.run(f, *given), given())
+        if observer.changes:
+            with Observer([guard.renewed() for guard in guards]) as second:
+                tracer(lambda given: second.run(f, *given), given())
+                second.refuse_changes(f, observer.changes)
+            raise UnrepeatedChangeError
+    return traced, observer.writes
+
+
+# ---- what has changed ----------------------------------------------------------------------------
+
+
+def _is_state(place: Place, before: Any, after: Any, roots: Sequence[Value], first: int) -> bool:
+    """Whether a new item consists of numbers of the program.
+
+    A Value that the function itself made of a constant is a new parameter if a result depends on
+    it. If none does, it is a number as any other.
+    """
+    if isinstance(place, (ContentPlace, FunctionPlace, SetPlace)) or after is MISSING:
+        return False
+    if before is MISSING and isinstance(place, ListPlace):
+        return False
+    values: list[Value] = []
+    others: list[Any] = []
+    _collect(after, values, others)
+    made = {x for x in values if x._serial >= first and not x._operands}
+    if made and _is_read(made, roots, first):
+        return False
+    return bool(values or others) and _is_tree(after)
+
+
+def _is_read(made: set[Value], roots: Sequence[Value], first: int) -> bool:
+    """Whether one of the roots depends on one of the Values that the function made."""
+    stack = list(roots)
+    seen = set(stack)
+    while stack:
+        x = stack.pop()
+        if x in made:
+            return True
+        operands = [y for y in x._operands if isinstance(y, Value) and y._serial >= first]
+        new = [y for y in operands if y not in seen]
+        seen.update(new)
+        stack += new
+    return False
+
+
+def _is_default(place: Place, before: Any, after: Any) -> bool:
+    """Whether a dictionary has only added its own default for a key that was read."""
+    make = getattr(place.owner, "default_factory", None)
+    if before is not MISSING or make is None:
+        return False
+    return type(after) is type(make()) and after == make()
+
+
+def _collect(x: Any, values: list[Value], others: list[Any]) -> None:
+    """The Values and the traced floats of a pytree."""
+
+    def on_float(number: Any) -> Any:
+        if is_traced_number(number):
+            others.append(number)
+        return number
+
+    tree_map(x, on_float=on_float, on_value=values.append)
+
+
+def is_traced_number(x: Any) -> bool:
+    """Whether x is a number of a trace that stands for a float."""
+    return hasattr(type(x), "_traced_node")
+
+
+def _is_tree(x: Any) -> bool:
+    """Whether everything in an item is a number, text, or a container of such."""
+    if isinstance(x, (list, tuple, deque)):
+        return all(map(_is_tree, x))
+    if isinstance(x, dict):
+        return all(map(_is_tree, x.values()))
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind != "O" or all(map(_is_tree, x.ravel().tolist()))
+    if is_tree_object(x):
+        return all(map(_is_tree, attributes_of(x).values()))
+    leaves = (Value, float, int, str, bytes, complex, type(None), np.generic)
+    return isinstance(x, leaves)
+
+
+def _change(place: Place, key: Any, before: Any, after: Any) -> Change:
+    name = f"`{place.name_of(key)}`"
+    if isinstance(place, ListPlace) and before is MISSING:
+        name = f"`{place.where}`"
+        return Change(
+            name,
+            f"appends to `{place.where}`",
+            "return the numbers from the function, and append them outside",
+        )
+    if isinstance(place, (ContentPlace, SetPlace)):
+        kind = type(place.owner).__name__
+        return Change(
+            name,
+            f"changes the contents of {name}, which is {_a(kind)}",
+            "return the new numbers from the function, and store them outside",
+        )
+    if before is MISSING or after is MISSING:
+        done = "makes" if before is MISSING else "deletes"
+        return Change(name, f"{done} {name}", f"make it before the first call: {name} = ...")
+    return Change(
+        name,
+        f"changes {name} from {_brief(before)} to {_brief(after)}",
+        "change it outside of the function, or give it as an argument and return the new one",
+    )
+
+
+def _change_of_argument(place: Place) -> Change:
+    return Change(
+        place.where,
+        f"changes {place.where}, {_a(type(place.owner).__name__)} that it is given",
+        "return the changed numbers, or keep them in an attribute of an object",
+    )
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _brief(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _places_of_arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[Place]:
+    """The containers among the arguments that a function may change."""
+    for k, x in enumerate(args):
+        yield from _places_of(x, argument_name(k))
+    for name, x in kwargs.items():
+        yield from _places_of(x, argument_name(name))
+
+
+def _places_of(x: Any, where: str) -> Iterator[Place]:
+    parts: list[Any] = []
+    if isinstance(x, (list, deque)):
+        yield ListPlace(x, where)
+        parts = list(x)
+    elif isinstance(x, tuple):
+        parts = list(x)
+    elif isinstance(x, dict):
+        yield DictPlace(x, where)
+        parts = list(x.values())
+    elif isinstance(x, set):
+        yield SetPlace(x, where)
+    elif isinstance(x, np.ndarray):
+        if x.dtype.kind == "O":
+            yield ObjectArrayPlace(x, where)
+        else:
+            yield ContentPlace(x, where, lambda x: x.tobytes())
+    elif is_tree_object(x):
+        yield AttributePlace(x, where, list(attributes_of(x)))
+        parts = list(attributes_of(x).values())
+    for part in parts:
+        if not isinstance(part, (Value, float, int, str)):
+            yield from _places_of(part, where)
