@@ -85,7 +85,7 @@ def _angle(b: Builder, y: Name, x: Name, is_left: Name | None) -> Name:
     large = b.select(b.mask_or(unbounded, b.eq(large, zero)), one, large)
     scale = b.select(b.lt(b.constant(2.0**1000), large), b.constant(0.25), one)
     large, small = b.mul(large, scale), b.mul(small, scale)  # their sum does not overflow
-    is_far = b.lt(b.mul(large, b.constant(0.5)), small)
+    is_far = b.lt(large, b.add(small, small))  # exact, where half of a denormal is not
     above = b.select(is_far, b.sub(small, large), small)
     t = b.div(above, b.select(is_far, b.add(small, large), large))
     # The angle is quarters * pi / 4 + t + t**3 P, or minus the last two.
