@@ -261,7 +261,7 @@ erf = declare(
 normal_cdf = declare(
     "normal_cdf",
     ieee.normal_cdf,
-    "g * (0.3989422804014327 * exp(-0.5 * (x * x)))",
+    "g * normal_pdf(x)",
     "The probability that a standard normal variable is below x, (1 + erf(x / sqrt(2))) / 2.",
     emit=intrinsics.normal_cdf,
 )
@@ -299,7 +299,7 @@ elu = declare(
 gelu = declare(
     "gelu",
     ieee.gelu,
-    "g * (normal_cdf(x) + clip(x, -40.0, 40.0) * (0.3989422804014327 * exp(-0.5 * (x * x))))",
+    "g * (normal_cdf(x) + clip(x, -40.0, 40.0) * normal_pdf(x))",
     "The Gaussian error linear unit x * normal_cdf(x) = x (1 + erf(x / sqrt(2))) / 2, exactly.",
     emit=intrinsics.gelu,
 )
@@ -310,6 +310,7 @@ silu = declare(
     "g * (sigmoid(x) * (1.0 + clip(x, -800.0, 800.0) * sigmoid(-x)))",
     "The sigmoid linear unit x * sigmoid(x), also named swish.",
     emit=intrinsics.silu,
+    higher="g * (logistic_cdf(x) * (1.0 + clip(x, -800.0, 800.0) * logistic_cdf(-x)))",
 )
 
 softplus = declare(
@@ -318,6 +319,7 @@ softplus = declare(
     "g * sigmoid(x)",
     "log(1 + e**x), a smooth relu.",
     emit=intrinsics.softplus,
+    higher="g * logistic_cdf(x)",
 )
 
 abs = declare(  # noqa: A001
@@ -440,7 +442,7 @@ le = declare(
 tanh_slope = declare(
     "tanh_slope",
     ieee.tanh_slope,
-    ("g * (-8.0 * (y * logistic_pdf(2.0 * x)))", "0.0"),
+    ("g * (-8.0 * (tanh(x) * logistic_pdf(2.0 * x)))", "0.0"),
     "The derivative of the hyperbolic tangent y of x, 1 - y**2.",
     emit=lambda e, x, y: e.sub(e.constant(1.0), e.mul(y, y)),
     is_helper=True,
@@ -455,12 +457,30 @@ sigmoid_slope = declare(
     is_helper=True,
 )
 
+logistic_cdf = declare(
+    "logistic_cdf",
+    ieee.sigmoid,
+    "g * logistic_pdf(x)",
+    "The sigmoid of x, whose own derivative is computed from x.",
+    emit=intrinsics.sigmoid,
+    is_helper=True,
+)
+
 logistic_pdf = declare(
     "logistic_pdf",
     ieee.logistic_pdf,
     "-(g * (out * tanh(0.5 * x)))",
     "The derivative of the sigmoid from x alone, sigmoid(x) * sigmoid(-x).",
     emit=intrinsics.logistic_pdf,
+    is_helper=True,
+)
+
+normal_pdf = declare(
+    "normal_pdf",
+    ieee.normal_pdf,
+    "-(g * (clip(x, -40.0, 40.0) * out))",  # at inf the derivative is 0, and not inf * 0
+    "The density of the standard normal distribution, e**(-x**2 / 2) / sqrt(2 pi).",
+    emit=intrinsics.normal_pdf,
     is_helper=True,
 )
 

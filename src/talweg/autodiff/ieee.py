@@ -354,6 +354,19 @@ TWO_OVER_ROOT_PI = 1.1283791670955126
 """2 / sqrt(pi)."""
 
 
+def normal_pdf(x: float) -> float:
+    """The density of the standard normal distribution, e**(-x**2 / 2) / sqrt(2 pi).
+
+    >>> normal_pdf(0.0), normal_pdf(INF)
+    (0.3989422804014327, 0.0)
+    """
+    return DENSITY_AT_0 * math.exp(-0.5 * (x * x))
+
+
+DENSITY_AT_0 = 0.3989422804014327
+"""1 / sqrt(2 pi)."""
+
+
 def gelu(x: float) -> float:
     """x * normal_cdf(x); at -inf the limit -0.0.
 

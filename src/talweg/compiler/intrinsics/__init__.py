@@ -14,7 +14,7 @@ composes of calls.
 """
 
 from talweg.compiler.intrinsics.arithmetic import asin_slope, hypot
-from talweg.compiler.intrinsics.error_function import erf, gelu, normal_cdf
+from talweg.compiler.intrinsics.error_function import erf, gelu, normal_cdf, normal_pdf
 from talweg.compiler.intrinsics.exp import exp, logistic_pdf, sigmoid, silu, softplus, tanh
 from talweg.compiler.intrinsics.hyperbolic import cosh, elu, expm1, sinh
 from talweg.compiler.intrinsics.inverse_trig import acos, asin, atan, atan2
@@ -60,6 +60,7 @@ __all__ = [
     "max",
     "min",
     "normal_cdf",
+    "normal_pdf",
     "pow",
     "relu",
     "sigmoid",

@@ -22,7 +22,7 @@ from talweg.compiler.intrinsics.common import (
     polynomial,
     with_sign_of,
 )
-from talweg.compiler.intrinsics.exp import exp_minus_1, exponent_parts, scaled
+from talweg.compiler.intrinsics.exp import exp, exp_minus_1, exponent_parts, scaled
 
 _ROOT_2 = 1.4142135623730951
 """sqrt(2)."""
@@ -105,6 +105,12 @@ def normal_cdf(b: Builder, x: Name) -> Name:
     tail = scaled(b, a, exponent)
     outer = b.select(b.lt(b.constant(0.0), x), b.sub(b.constant(1.0), tail), tail)
     return b.select(_is_small(b, x), b.muladd(x, _odd_part(b, x), b.constant(0.5)), outer)
+
+
+def normal_pdf(b: Builder, x: Name) -> Name:
+    """The density of the standard normal distribution."""
+    power = exp(b, b.mul(b.constant(-0.5), b.mul(x, x)))
+    return b.mul(b.constant(_DENSITY_AT_0), power)
 
 
 def gelu(b: Builder, x: Name) -> Name:
