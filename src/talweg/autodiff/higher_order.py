@@ -1,7 +1,8 @@
 """Derivatives as Values, which can be differentiated again.
 
-`gradients` walks the graph as `backward()` does, and evaluates the derivatives of the operations
-on Values instead of floats.
+`pulled_back` walks the graph as `backward()` does, and evaluates the derivatives of the operations
+on Values instead of floats. `pushed_forward` walks it in the other direction: it computes the
+derivatives along a direction. Start reading at `gradients`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from talweg import ops
-from talweg.autodiff.backward import inner_nodes
-from talweg.autodiff.operation import Rule
+from talweg.autodiff.backward import inner_nodes, no_step
+from talweg.autodiff.operation import LEAF, Number, Rule
 from talweg.autodiff.selection import keeps_minus_zero, passes
 from talweg.autodiff.tracing import is_tracing
 from talweg.errors import NumberError, OperationError
-from talweg.value import Value
+from talweg.value import Value, node_of
 
 
 def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
@@ -48,42 +49,87 @@ def gradients(output: Value, inputs: Sequence[Value]) -> list[Value]:
     for given in (output, *inputs):
         if not isinstance(given, Value):
             raise NumberError(f"gradients takes Values, got {type(given).__name__} {given!r}")
-    nodes = inner_nodes(output)
+    return [_as_value(g) for g in pulled_back([output], [1.0], inputs)]
+
+
+def pulled_back(
+    outputs: Sequence[Value], cotangents: Sequence[Number], inputs: Sequence[Value]
+) -> list[Number]:
+    """The derivatives of the sum of cotangent times output, in reverse mode.
+
+    Args:
+        outputs: the results to differentiate.
+        cotangents: one number for each of them, a Value or a float.
+        inputs: the Values with respect to which they are differentiated.
+
+    Returns:
+        One number for each input, the float 0.0 where no output depends on it.
+
+    >>> x = Value(2.0)
+    >>> [g.data for g in pulled_back([x * x, x * 3.0], [1.0, 10.0], [x])]
+    [34.0]
+    """
+    by_node: dict[Value, Number] = {}
+
+    def add(x: Value, contribution: Number) -> None:
+        by_node[x] = by_node[x] + contribution if x in by_node else contribution
+
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        add(output, cotangent)
+    nodes = _nodes_behind(outputs)
     is_conditional = is_tracing() and any(node._record.selects for node in nodes)
-    guards = _Guards(output, nodes, inputs) if is_conditional else None
-    by_node: dict[Value, Any] = {output: 1.0}
+    guards = _Guards(outputs, nodes, inputs) if is_conditional else None
     for node in nodes:
+        g = by_node.get(node, 0.0)
         rules = _rules_of(node)
-        if node not in by_node:
-            continue  # a derivative passes neither through a comparison nor through `detach`
-        g = by_node[node]
+        if _is_zero(g):
+            continue  # not 0.0 * slope: the slope may be infinite
         for j, (x, rule) in enumerate(zip(node._operands, rules, strict=True)):
             if not isinstance(x, Value) or not passes(node._record, j):
                 continue
             contribution = rule(g, *node._operands, node)
-            if guards:
-                contribution = guards.guarded(contribution, node, j)
-            by_node[x] = by_node[x] + contribution if x in by_node else contribution
+            add(x, guards.guarded(contribution, node, j) if guards else contribution)
     found = [by_node.get(x, 0.0) for x in inputs]
     if guards:
         found = [guards.or_zero(g, x) for g, x in zip(found, inputs, strict=True)]
-    return [_as_value(g) for g in found]
+    return found
 
 
-def _rules_of(node: Value) -> tuple[Rule, ...]:
-    """The derivatives of an operation, which can be differentiated again."""
-    rules = node._record.higher
-    if node._record.name == "compiled":
-        raise OperationError(
-            f"{node._op} was compiled, and the result of a compiled function has no second "
-            "derivative; call tw.hessian, tw.hvp or tw.gradients inside the function"
-        )
-    if not rules:
-        raise OperationError(
-            f"the operation {node._op!r} has a _backward of its own, which has no second "
-            "derivative; declare it with tw.ops.register"
-        )
-    return rules
+def pushed_forward(
+    outputs: Sequence[Value], inputs: Sequence[Value], tangents: Sequence[Number]
+) -> list[Number]:
+    """The derivatives of the outputs along a direction, in forward mode.
+
+    The derivative equation of an operand is linear in the number that it propagates. Given the
+    tangent of the operand in place of the cotangent of the result, it is the operand's part of the
+    tangent of the result.
+
+    Args:
+        outputs: the results to differentiate.
+        inputs: the Values with respect to which they are differentiated.
+        tangents: the direction, one number for each input, a Value or a float.
+
+    Returns:
+        For each output the sum of tangent times derivative by an input; the float 0.0 where it
+        depends on no input.
+
+    >>> x, y = Value(2.0), Value(5.0)
+    >>> [float(t) for t in pushed_forward([x * y, x + y], [x, y], [1.0, 10.0])]
+    [25.0, 11.0]
+    """
+    by_node: dict[Value, Number] = dict(zip(inputs, tangents, strict=True))
+    for node in reversed(_nodes_behind(outputs)):
+        if node in by_node:
+            continue
+        total: Number = 0.0
+        for x, rule in zip(node._operands, _rules_of(node), strict=True):
+            t = by_node.get(x, 0.0) if isinstance(x, Value) else 0.0
+            if not _is_zero(t):
+                part = rule(t, *node._operands, node)
+                total = part if _is_zero(total) else total if _is_zero(part) else total + part
+        if not _is_zero(total):
+            by_node[node] = total
+    return [by_node.get(x, 0.0) for x in outputs]
 
 
 class _Guards:
@@ -94,14 +140,16 @@ class _Guards:
     pass is not added. See `autodiff/selection.py` for the nodes that need a condition.
 
     Args:
-        output: the result that is differentiated.
-        nodes: the nodes that it depends on, youngest first.
+        outputs: the results that are differentiated.
+        nodes: the nodes that they depend on, youngest first.
         inputs: the numbers by which it is differentiated.
     """
 
-    def __init__(self, output: Value, nodes: Sequence[Value], inputs: Sequence[Value]) -> None:
+    def __init__(
+        self, outputs: Sequence[Value], nodes: Sequence[Value], inputs: Sequence[Value]
+    ) -> None:
         self._condition: dict[Value, Any] = {}
-        unconditional = {output}
+        unconditional = set(outputs)
         for node in nodes:
             if node in unconditional:
                 unconditional.update(x for x, selector in _passed(node) if selector is None)
@@ -149,5 +197,37 @@ def _passed(node: Value) -> list[tuple[Value, Rule | None]]:
     ]
 
 
-def _as_value(x: Value | float) -> Value:
+def _nodes_behind(outputs: Sequence[Value]) -> list[Value]:
+    """The nodes with operands that the outputs depend on, youngest first."""
+    if len(outputs) == 1:
+        return inner_nodes(outputs[0])
+    common = node_of(LEAF, no_step, tuple(outputs), 0.0)
+    return inner_nodes(common)[1:]
+
+
+def _rules_of(node: Value) -> Sequence[Rule]:
+    """The derivative rules of the operation that made a node.
+
+    Raises:
+        OperationError: if it has none.
+    """
+    if node._record.name == "compiled":
+        raise OperationError(
+            f"{node._op} was compiled, and the result of a compiled function has no second "
+            "derivative; call tw.hessian, tw.hvp or tw.gradients inside the function"
+        )
+    if not node._record.derivatives:
+        raise OperationError(
+            f"the operation {node._op!r} has a _backward of its own, which has no second "
+            "derivative; declare it with tw.ops.register"
+        )
+    return node._record.higher
+
+
+def _is_zero(x: Number) -> bool:
+    """Whether a number is the constant 0.0, not a Value that happens to be 0.0."""
+    return type(x) is float and x == 0.0
+
+
+def _as_value(x: Number) -> Value:
     return x if isinstance(x, Value) else Value(x)

@@ -1,9 +1,10 @@
 """Training steps by native code: one call takes many steps.
 
-The loss of an example is traced and compiled once for each shape that examples have
-(`talweg.training.example_programs`). `compiler/runtime/trainer.py` then takes steps with all
-examples of that shape. The parameters of the model are copied to the native code before a call
-and back after it.
+The loss of an example is traced and compiled once for each shape and each path of branches that
+examples have (`talweg.training.example_programs`). `compiler/runtime/trainer.py` takes steps with
+examples of one program. Where a batch has examples of several programs, or a branch depends on the
+parameters, `compiler/runtime/per_sample_trainer.py` takes them example by example. The parameters
+of the model are copied to the native code before a call and back after it.
 
 Start reading at `NativeExecutor.take_steps`.
 """
@@ -11,9 +12,9 @@ Start reading at `NativeExecutor.take_steps`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -26,11 +27,11 @@ from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
 from talweg.compiler.runtime.trainer import Trainer
-from talweg.errors import CompilerError, NativeError, TalwegError
+from talweg.errors import CompilerError, NativeError, TalwegError, TraceWarning
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
 from talweg.training.batches import Batch
-from talweg.training.example_programs import ExampleProgram, ExamplePrograms
+from talweg.training.example_programs import ExampleProgram, ExamplePrograms, TooManyPathsError
 from talweg.training.history import RunRecord
 from talweg.training.objective import Objective
 from talweg.training.outcome import explain_divergence
@@ -53,6 +54,8 @@ class NativeExecutor:
         as_floats: whether integers in examples are taken as floats.
         threads: how many threads may share the examples of a large batch; None for one for each
             core.
+        fall_back: makes the executor that continues a run whose loss turns out to have too many
+            paths, from the optimiser's state, shape (state size, parameters). None: an error.
 
     Raises:
         NativeError: if the model, the loss, the examples or the optimiser cannot be compiled.
@@ -68,6 +71,7 @@ class NativeExecutor:
         batch_size: int | None,
         as_floats: bool,
         threads: int | None = None,
+        fall_back: Callable[[Array], Any] | None = None,
     ) -> None:
         self.exact = mode == "exact"
         if self.exact and clip_norm is not None:
@@ -78,21 +82,31 @@ class NativeExecutor:
         self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.threads = threads or cores()
+        self._fall_back = fall_back
         self.programs = ExamplePrograms(objective, as_floats=as_floats)
         refuse_hidden_state(optimizer)
-        self._compiled: dict[ExampleProgram, _Compiled] = {}
+        self._compiled: dict[ExampleProgram | None, _Compiled] = {}
+        self._executables: dict[ExampleProgram, Executable] = {}
         first = self.programs.program_of(0)
-        if len(objective.examples) > 1 and batch_size != 1:
-            self.programs.require_one_program(advice="; take batch_size=1")
-        self._state: Array = self._compile(first).trainer.state
+        self._is_mixed = batch_size != 1 and len(self.programs.of_all_examples()) > 1
+        self._state: Array = self._compile(None if self._is_mixed else first).trainer.state
         self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
+        self._successor: Any = None  # an executor
 
     # ---- compilation -------------------------------------------------------------------------
 
-    def _compile(self, program: ExampleProgram) -> _Compiled:
-        """The native code of a program, with the numbers of all its examples."""
-        if program not in self._compiled:
+    def _compile(self, program: ExampleProgram | None) -> _Compiled:
+        """The native code of a program, with the numbers of all its examples.
+
+        It is code that takes every example by itself if there are several programs (None), or if
+        the program depends on the parameters.
+        """
+        if program is None or program.weight_guard:
+            program = None
+            if program not in self._compiled:
+                self._compiled[program] = _Compiled(self._per_sample_trainer(), None, True)
+        elif program not in self._compiled:
             examples = self.programs.examples_of(program)
             inputs = np.array([self.programs.numbers_of(i) for i in examples])
             rows = None
@@ -101,18 +115,38 @@ class NativeExecutor:
             self._compiled[program] = _Compiled(self._trainer(program, inputs), rows)
         return self._compiled[program]
 
-    def _trainer(self, program: ExampleProgram, inputs: Array) -> Trainer | PerSampleTrainer:
-        settings: dict[str, Any] = {
+    def _settings(self) -> dict[str, Any]:
+        return {
             "update": self.optimizer.update,
             "state_size": len(self.optimizer.initial_state()),
             "trained": len(self.objective.parameters),
             "mean": self.objective.mean,
             "clip_norm": self.clip_norm,
-            "exact": self.exact,
         }
+
+    def _per_sample_trainer(self) -> PerSampleTrainer:
+        """Steps in which each example has a program of its own, which is chosen at each step."""
+        return PerSampleTrainer(
+            lambda i, w: self._executable(self.programs.program_at(i, w)),
+            [numbers for _, numbers in self.programs.flat],
+            parameters=len(self.programs.weights()),
+            **self._settings(),
+        )
+
+    def _executable(self, program: ExampleProgram) -> Executable:
+        if program not in self._executables:
+            self._executables[program] = pipeline.executable(program.tape, exact=self.exact)
+        return self._executables[program]
+
+    def _trainer(self, program: ExampleProgram, inputs: Array) -> Trainer | PerSampleTrainer:
         try:
             return pipeline.trainer(
-                program.tape, inputs, batch=self.batch_size, threads=self.threads, **settings
+                program.tape,
+                inputs,
+                batch=self.batch_size,
+                threads=self.threads,
+                exact=self.exact,
+                **self._settings(),
             )
         except CompilerError:
             raise
@@ -128,18 +162,40 @@ class NativeExecutor:
     def take_steps(self, batches: Sequence[Batch], record: RunRecord) -> None:
         """Take a step for each batch and record it; stop if one diverges.
 
-        Consecutive batches whose examples have one program are one call of native code.
+        Consecutive batches whose examples have one program are one call of native code. If the loss
+        turns out to have more paths than are compiled, the eager engine takes the steps from there.
         """
-        for program, alike in self._by_program(batches):
-            if record.is_running:
-                self._take_steps(self._compile(program), alike, record)
+        first = record.history.steps
+        if self._successor is None:
+            try:
+                for program, alike in self._by_program(batches):
+                    compiled = self._compile(program)
+                    for some in [[batch] for batch in alike] if compiled.is_per_path else [alike]:
+                        if record.is_running:
+                            self._take_steps(compiled, some, record)
+                return
+            except TooManyPathsError as error:
+                self._successor = self._succeeded(error, record)
+        left = batches[record.history.steps - first :]
+        self._successor.take_steps(left, record)
+
+    def _succeeded(self, error: TooManyPathsError, record: RunRecord) -> Any:
+        """The executor that continues the run."""
+        if self._fall_back is None:
+            raise NativeError.not_possible(error) from None
+        successor = self._fall_back(self._state)
+        message = f"the {successor.engine} engine continues the run: {error}"
+        warnings.warn(message, TraceWarning, stacklevel=2)
+        self.engine = record.history.engine = successor.engine
+        record.history.fallback_reason = str(error)
+        return successor
 
     def _by_program(
         self, batches: Sequence[Batch]
-    ) -> Iterator[tuple[ExampleProgram, Sequence[Batch]]]:
+    ) -> Iterator[tuple[ExampleProgram | None, Sequence[Batch]]]:
         """Consecutive batches of one program; a batch has the program of its first example."""
-        if self.batch_size is None:
-            yield self.programs.program_of(0), batches
+        if self._is_mixed or self.batch_size != 1:
+            yield None if self._is_mixed else self.programs.program_of(0), batches
             return
         for program, alike in groupby(batches, lambda b: self.programs.program_of((b or (0,))[0])):
             yield program, list(alike)
@@ -191,21 +247,16 @@ class NativeExecutor:
     def evaluate(self, examples: Sequence[Any]) -> float:
         """The loss of some examples at the present parameters, without a gradient.
 
-        Examples that have the program of the first training example are evaluated by native
-        code, others by the eager engine.
+        Native code evaluates them if each has the program of a training example, else the eager
+        engine does.
         """
-        inputs = self.programs.inputs_of(self.programs.program_of(0), examples)
+        inputs = None if self._successor else self.programs.inputs_of(examples)
         if inputs is None:
             return self.objective.evaluate(examples)
         weights = self.programs.weights()
-        parts = [self._loss_function.value(weights, numbers)[0] for numbers in inputs]
+        parts = [self._executable(p).value(weights, numbers)[0] for p, numbers in inputs]
         total: float = losses.add_up(parts)
         return total / len(examples) if self.objective.mean else total
-
-    @cached_property
-    def _loss_function(self) -> Executable:
-        """The loss of an example of the first program, compiled."""
-        return pipeline.executable(self.programs.program_of(0).tape, exact=self.exact)
 
 
 @dataclass(frozen=True)
@@ -216,10 +267,13 @@ class _Compiled:
         trainer: takes steps with its examples.
         rows: the row of each example in the trainer's array of inputs; None if it has all
             examples, in their order.
+        is_per_path: whether each example has a program that is chosen at each step; then a step may
+            need a program that cannot be compiled.
     """
 
     trainer: Trainer | PerSampleTrainer
     rows: dict[int, int] | None
+    is_per_path: bool = False
 
     def renumbered(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Batches of examples as batches of rows."""

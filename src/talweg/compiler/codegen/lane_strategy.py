@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
+from talweg.compiler.codegen.contraction import MANY
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import ArrayView
 from talweg.compiler.codegen.number_builder import NumberBuilder
@@ -110,8 +111,11 @@ class LaneStrategy(ABC):
         known = {array: f.parameters[array] for array in names}
         pointers = allocate_arrays(f, code, known, spec.lanes * blocks)
         layout = LaneLayout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
+        of_samples = frozenset(["dw"] if spec.batch >= MANY else [])
         statements = [*code.forward, *code.backward]
-        context = LoweringContext(f, layout, not spec.exact, statements, code.is_guarded)
+        context = LoweringContext(
+            f, layout, not spec.exact, statements, of_samples, is_guarded=code.is_guarded
+        )
         context.statements(code.forward, context.instances)
         zero_adjoints(context, code)
         for instance in context.instances:

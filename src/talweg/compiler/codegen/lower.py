@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg import ops
 from talweg.compiler.codegen import guarded_adjoint
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.contraction import contracted_sums
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
@@ -143,6 +145,8 @@ class LoweringContext:
         layout: how numbers are stored in memory.
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
+        of_samples: the arrays of derivatives to which many samples of a batch add.
+        reorder: whether the terms of a running sum may be added in another order.
         is_guarded: whether a location of a derivative is guarded, see `ScheduledProgram`.
 
     Attributes:
@@ -158,11 +162,15 @@ class LoweringContext:
         layout: LaneLayout,
         jam: bool,
         program: Sequence[Statement],
+        of_samples: frozenset[str] = frozenset(),
+        *,
+        reorder: bool = False,
         is_guarded: Callable[[StorageLocation], bool] = lambda location: False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
+        self.reorder = reorder
         self.is_guarded = is_guarded
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
@@ -170,6 +178,7 @@ class LoweringContext:
         is_small = operation_count(program) * layout.blocks <= _SMALL_PROGRAM
         self.unroll_limit = _SMALL_PROGRAM if is_small else _SMALL_LOOP
         self.size = self.builder.number_type.size
+        self.contracted = contracted_sums(program, of_samples)
         self._variables: dict[tuple[Any, ...], Name] = {}
 
     # ---- statements -----------------------------------------------------------------------------
@@ -190,7 +199,16 @@ class LoweringContext:
 
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
-        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
+        operands = [self.read(x, instance) for x in s.operands]
+        is_running_sum = s.op is ops.add and s.operands[0] in s.targets
+        if is_running_sum or (s, 0) in self.contracted:
+            result = self._sum(
+                *operands,
+                reorder=is_running_sum and self.reorder,
+                contract=(s, 0) in self.contracted,
+            )
+        else:
+            result = apply(self.builder, s.op, *operands)
         for target in s.targets:
             self.write(target, result, instance)
 
@@ -205,13 +223,20 @@ class LoweringContext:
         self.write(s.source, b.constant(0.0), instance)
         operands = [self._number(x, instance) for x in s.operands]
         out = self._number(s.out, instance)
-        for j, target in enumerate(s.targets):
+        for k, (target, rule) in enumerate(zip(s.targets, s.op.derivatives, strict=True)):
             if target is not None:
-                amount = name_of(b, s.op.derivatives[j](g, *operands, out))
+                part, contract = name_of(b, rule(g, *operands, out)), (s, k) in self.contracted
                 passing = reached
                 if self.is_guarded(target):
-                    passing = guarded_adjoint.passing(b, s.op, j, operands, reached)
-                self.add(target, amount, instance, passing)
+                    passing = guarded_adjoint.passing(b, s.op, k, operands, reached)
+                self.add(target, part, instance, passing, contract=contract)
+
+    def _sum(self, total: Name, x: Name, *, reorder: bool, contract: bool) -> Name:
+        """A sum, whose terms may be added in any order, and products taken without rounding."""
+        b = self.builder
+        if reorder:
+            return b.accumulate(total, x, contract=contract)
+        return b.contracted_add(total, x) if contract else b.add(total, x)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -299,8 +324,18 @@ class LoweringContext:
         number: Name,
         instance: Instance,
         passing: Name | None = None,
+        *,
+        contract: bool = False,
     ) -> None:
-        """Add a number to the one in a storage location, in the lanes of a mask if there is one."""
+        """Add a number to the one in a storage location; a product perhaps without its rounding.
+
+        Args:
+            location: where.
+            number: what is added.
+            instance: for which instance.
+            passing: the mask of the lanes in which it is added; None for all.
+            contract: whether a product may be added without its own rounding.
+        """
         b, f = self.builder, self.function
         if self.is_guarded(location):
             total = guarded_adjoint.added(b, self.read(location, instance), number, passing)
@@ -309,7 +344,10 @@ class LoweringContext:
         if passing is not None:
             number = b.select(passing, number, b.constant(0.0))
         if not isinstance(location, Gather):
-            self.write(location, b.add(self.read(location, instance), number), instance)
+            total = self._sum(
+                self.read(location, instance), number, reorder=self.reorder, contract=contract
+            )
+            self.write(location, total, instance)
             return
         for k, address in enumerate(self.gather_addresses(location, instance)):
             total = self.scalar.add(f.load(address), b.lane(number, k))

@@ -4,7 +4,7 @@ The equation is Python code for one parameter (`talweg.optim`). Run on `TracedNu
 the instructions for a whole row of parameters: neighbouring parameters of one model, or one
 parameter of several models. The loop over the rows is here and nowhere else.
 
-`talweg.optim.finite_update` is the same for numbers of Python.
+`talweg.optimizer_step.finite_update` is the same for numbers of Python.
 
 Start reading at `ParameterUpdate.append`.
 """
@@ -18,7 +18,7 @@ from talweg.compiler.codegen.lane_strategy import LaneStrategy
 from talweg.compiler.codegen.operations import TracedNumber, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.errors import OperationError
-from talweg.optim import Update
+from talweg.optimizer_step import Update
 
 
 class ParameterUpdate:
@@ -73,7 +73,6 @@ class ParameterUpdate:
             The mask of the parameters of which the derivative or the next value is not finite.
         """
         b, kept = self.rows, 1 + self.spec.state_size
-        # The order of these loads decides which product of a sum LLVM fuses with it.
         g = b.load(self.gradient.at(row).pointer)
         used = g if self.scale is None else b.mul(g, self.scale)
         state = [self._traced(b.load(self.current.at(n, row).pointer)) for n in range(1, kept)]
