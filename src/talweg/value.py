@@ -207,10 +207,6 @@ class Value:
         local_grads: Sequence[Operand] = (),
         _prev: Iterable[Any] = (),
     ) -> None:
-        if isinstance(data, Value):
-            raise NumberError(
-                f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
-            )
         self.grad = 0.0
         self._serial = next_serial()
         self._record = LEAF
@@ -218,6 +214,10 @@ class Value:
         self._walk = self._x = self._y = None
         if type(data) is float:
             self._data = data
+        elif isinstance(data, Value):
+            raise NumberError(
+                f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
+            )
         elif hasattr(data, "_traced_node"):
             # The leaf of a number that is traced: the same number of the program.
             self._x, self._record = data._traced_node, IDENTITY
