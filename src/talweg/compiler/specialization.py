@@ -98,6 +98,7 @@ class Specialization:
             self.parameters.data(traced.parameters),
             self.parameters.unread(len(signature.values)),
             self._writes,
+            native=self._executable.value if exact and self._executable else None,
         )
 
     def executable_of(self, reached: tuple[bool, ...]) -> Executable:

@@ -200,7 +200,44 @@ def two_slots_that_are_exchanged():
     return f
 
 
+def running_mean_of_data():
+    class Norm:
+        def __init__(self):
+            self.mean, self.g = 0.0, Value(1.5)
+
+        def __call__(self, x):
+            y = self.g * x
+            self.mean = 0.9 * self.mean + 0.1 * y.data
+            return (y - self.mean) * W
+
+    return Norm()
+
+
+def running_mean_of_floats():
+    state = {"mean": 0.5, "count": 1.0}
+
+    def f(x):
+        state["count"] = state["count"] + x
+        state["mean"] = state["mean"] + (x - state["mean"]) / 2.0
+        return W * state["mean"] * state["count"]
+
+    return f
+
+
+def state_on_two_paths():
+    cell = types.SimpleNamespace(h=Value(0.0), kept=Value(1.0))
+
+    def f(x):
+        cell.h = cell.h * 0.5 + W * x
+        if x > 0.0:
+            cell.kept = cell.kept + cell.h
+        return cell.h * cell.kept
+
+    return f
+
+
 STATEFUL = (
+    running_mean_of_data, running_mean_of_floats, state_on_two_paths,
     global_state, nonlocal_state, dictionary_state, slots_of_a_list, list_state, tuple_state,
     window_of_values, slots_of_an_array, class_attribute, slot_of_an_object, kept_for_inspection,
     state_that_is_begun_anew, an_attribute_that_appears, two_slots_that_are_exchanged,
@@ -679,7 +716,7 @@ def test_gradients_may_be_printed(capsys):
 # ---- what happens only while the function is traced ---------------------------------------------
 
 
-def test_prints_logs_and_queues_are_constants(caplog):
+def test_prints_logs_and_queues_are_constants(caplog, checked_once):
     seen, log = queue.SimpleQueue(), logging.getLogger("test")
 
     def f(x):
