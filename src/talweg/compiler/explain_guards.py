@@ -29,7 +29,7 @@ def with_guards(traced: Trace, program: str) -> str:
     """
     if not traced.guards:
         return program
-    conditions = []
+    conditions: list[tuple[str, str]] = []
     for guard, output in list(zip(traced.guards, traced.guard_tape.outputs, strict=True))[:_MOST]:
         number, shown = guard.node._data, _expression(traced.guard_tape, *output)
         if guard.is_truth:
