@@ -165,8 +165,11 @@ def to_float(x: object) -> float:
     >>> to_float(3), to_float(True), to_float(10**400)
     (3.0, 1.0, inf)
     """
-    if isinstance(x, float):
-        return float(x)
+    if isinstance(x, (float, int)):
+        try:
+            return float(x)
+        except OverflowError:
+            return ieee.INF if x > 0 else -ieee.INF
     if isinstance(x, (str, bytes, bytearray)):
         raise NumberError(f"expected a number, got the text {x!r}; convert it by float(...)")
     if getattr(x, "ndim", 0):
