@@ -245,6 +245,15 @@ class ObjectGuards:
             guard.structure = self._structures.setdefault(guard.key, guard.structure)
         return guard
 
+    def of_closure(self, f: Any) -> list[ObjectGuard]:
+        """The guards of what a function of talweg itself has in its closure, such as a model."""
+        named = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
+        things = {name: cell.cell_contents for name, cell in named}
+        while True:
+            guards = [self.inspected(thing, name) for name, thing in things.items()]
+            if all(guard.is_current for guard in guards):
+                return guards
+
     def keep_constant(self, guards: Sequence[ObjectGuard]) -> bool:
         """From now on the floats that are inputs are part of the program again.
 
