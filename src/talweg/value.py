@@ -36,6 +36,7 @@ from talweg.autodiff.backward import (
     backward,
     by_serial,
     custom_step,
+    hooked_leaves,
     next_serial,
     no_step,
     slopes_step,
@@ -84,6 +85,7 @@ def _operand(x: Any) -> Value | float:
 
 
 def _itself(self: Value) -> Value:
+    """The Value itself."""
     return self
 
 
@@ -247,6 +249,7 @@ class Value:
     __neg__ = _unary(ops.neg)
     __pos__ = _itself
     __abs__ = _unary(ops.abs)
+    conjugate = _itself  # np.var and np.std ask for it
 
     exp = _unary(ops.exp)
     log = _unary(ops.log)
@@ -425,9 +428,14 @@ class Value:
         self._closure = step
         self._step = custom_step
         self._record = custom_record(self._record.symbol)
+        if self._x is None:  # a leaf, which a walk must now visit
+            self._x, self._y = (), ALL_IN_X
+            hooked_leaves.add(self)
 
 
 _methods.names["Value"] = Value
+# A subclass may then have `__slots__ = (*Value.__slots__, "own")`.
+Value.__slots__ = ()  # type: ignore[assignment]
 gc.callbacks.append(CollectorPacing(next_serial))
 
 
@@ -456,8 +464,14 @@ def node_of(
     out._walk = None
     out._record = op
     out._step = step
-    out._operands = operands
     out._serial = next_serial()
+    count = len(operands)
+    if count == 2:
+        out._x, out._y = operands
+    elif count == 1:
+        (out._x,), out._y = operands, None
+    else:
+        out._operands = operands
     return out
 
 

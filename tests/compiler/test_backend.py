@@ -26,7 +26,8 @@ from backend_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import PARTS, XS, mixed
-from random_programs import NOISE, SMOOTH, WITH_KINKS, Author, TooLongError, computed
+from random_cases import random_case, short_enough, well_conditioned
+from random_programs import NOISE, SMOOTH, WITH_KINKS
 from special_programs import SPECIAL, read_long_after, swapped
 
 import talweg as tw
@@ -36,37 +37,10 @@ from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir import scheduled_program, scheduled_verifier
 from talweg.compiler.ir.affine import Affine
 from talweg.compiler.ir.scheduled_program import Compute, Element, ForLoop, Literal
-from talweg.compiler.passes.find_loops import find_loops
 from talweg.compiler.runtime import llvm, trainer
 from talweg.compiler.runtime.buffers import Memory
 
 # ---- random programs --------------------------------------------------------------------------
-
-
-def drawn_case(description, w, x):
-    """The case of a random program, unless it is too long."""
-    try:
-        return case_of(lambda w, x: computed(description, w, x), w, x)
-    except TooLongError:
-        return None
-
-
-def random_case(seed, names, products=False):
-    """A description, parameters, inputs and the case; None for a program that is too long."""
-    description, w, x = Author(seed, names, products).program()
-    return description, w, x, drawn_case(description, w, x)
-
-
-def is_well_conditioned(description, w, x, case):
-    """Whether a change of 1e-9 in the numbers changes outputs and gradient by little more."""
-    changed = [[a * (1.0 + 1e-9 * (-1) ** k) for k, a in enumerate(part)] for part in (w, x)]
-    again = drawn_case(description, *changed)
-    then = [*case.outputs, *case.gradient["w"], *case.gradient["x"]]
-    now = [*again.outputs, *again.gradient["w"], *again.gradient["x"]]
-    if not np.isfinite(then).all():
-        return False
-    steps = np.abs(np.array(now) - np.array(then)).max()
-    return bool(steps <= 1e-8 * max(1.0, np.abs(then).max()))
 
 
 KINDS = [SMOOTH, WITH_KINKS]
@@ -79,24 +53,6 @@ def test_every_stage_of_random_programs(seed, kind):
     *_, case = random_case(seed, KINDS[kind])
     if case is not None:
         check_stages(case)
-
-
-def short_enough(seed, names, products=False):
-    """The first random case from a seed on that is not too long and has a loop."""
-    for k in range(seed, seed + 1000):
-        description, w, x, case = random_case(k, names, products)
-        if case is not None and find_loops(case.tape).loops:
-            return description, w, x, case
-    raise AssertionError("no such program")
-
-
-def well_conditioned(seed, products=False):
-    """The first random case from a seed on whose numbers rounding errors hardly change."""
-    for k in range(seed, seed + 1000):
-        description, w, x, case = short_enough(k, SMOOTH, products)
-        if is_well_conditioned(description, w, x, case):
-            return case
-    raise AssertionError("no such program")
 
 
 @pytest.mark.parametrize("kind", [0, 1])

@@ -47,9 +47,6 @@ def test_derivatives_have_the_shape_of_the_argument():
     }
     assert tw.grad(lambda x, y: x * y, argnum=1)(2.0, 5.0) == 2.0
     assert tw.grad(lambda x, y: x * y, argnum=-1)(2.0, 5.0) == 2.0
-    v = Value(3.0)
-    assert tw.grad(lambda u: u * u)(v) == 6.0
-    assert v.grad == 0.0
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "relu"])
@@ -143,3 +140,94 @@ def test_a_compiled_result_has_no_second_derivative():
     w = Value(2.0)
     with pytest.raises(OperationError, match=r"was compiled.*call tw\.hessian"):
         tw.gradients(tw.jit(lambda v: v * v)(w), [w])
+
+
+# ---- derivatives that are Values -----------------------------------------------------------------
+
+
+def test_the_derivative_by_a_value_is_a_value():
+    x = Value(2.0)
+    slope = tw.grad(lambda v: v**3)(x)
+    (slope * x).backward()  # 3 x^3
+    assert (slope.data, x.grad) == (12.0, 36.0)
+    y = Value(2.0)
+    second = tw.hessian(lambda v: v**4)(y)
+    second.backward()
+    assert (second.data, y.grad) == (48.0, 48.0)
+    assert tw.hvp(lambda v: v**3)(y, 2.0).data == 24.0
+    (row,) = tw.jacobian(lambda v: [v * v])(y)
+    assert row.data == 4.0
+    assert tw.grad(lambda v, k: v * k, 1)(Value(3.0), 2.0).data == 3.0
+    found = tw.value_and_grad(lambda vs: vs[0] * vs[1], has_aux=False)([Value(3.0), 2.0])
+    assert (found[0].data, found[1][0].data, found[1][1].data) == (6.0, 2.0, 3.0)
+
+
+def test_a_penalty_on_the_slope_trains_the_weights_that_f_takes_from_outside():
+    def loss(w, x):
+        slope = tw.grad(lambda v: (w * v).tanh())(x)
+        return (slope - 1.0) ** 2
+
+    x = 0.3
+    for compiled in (loss, tw.jit(loss), tw.jit(loss, mode="exact")):
+        for start in (1.3, 0.4):
+            w = Value(start)
+            result = compiled(w, x)
+            result.backward()
+            t = math.tanh(start * x)
+            slope = start * (1 - t * t)
+            by_w = (1 - t * t) * (1 - 2 * t * start * x)
+            assert result.data == pytest.approx((slope - 1) ** 2, rel=1e-12)
+            assert w.grad == pytest.approx(2 * (slope - 1) * by_w, rel=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_a_penalty_on_the_slope_in_a_training_loss(engine):
+    """Fit w1 tanh(w2 x) to values and slopes, against a loop with the closed form."""
+    data = [(0.1 * k, math.sin(0.1 * k)) for k in range(8)]
+
+    def loss(model, example):
+        x, y = example
+        f = lambda v: model[0] * tw.tanh(model[1] * v)  # noqa: E731
+        value, slope = tw.value_and_grad(f)(x)
+        return (value - y) ** 2 + 0.5 * (slope - 1.0) ** 2
+
+    weights = [Value(0.5), Value(1.5)]
+    history = tw.minimize(loss, weights, data, steps=5, optimizer=tw.SGD(lr=0.05), engine=engine)
+    a, b = 0.5, 1.5
+    losses = []
+    for _ in range(5):
+        total = by_a = by_b = 0.0
+        for x, y in data:
+            t = math.tanh(b * x)
+            d = 1 - t * t
+            value, slope = a * t - y, a * b * d - 1.0
+            total += value**2 + 0.5 * slope**2
+            by_a += 2 * value * t + slope * b * d
+            by_b += 2 * value * a * d * x + slope * (a * d - 2 * a * b * t * d * x)
+        losses.append(total)
+        a, b = a - 0.05 * by_a, b - 0.05 * by_b
+    assert history.losses == pytest.approx(losses, rel=1e-10)
+    assert [w.data for w in weights] == pytest.approx([a, b], rel=1e-10)
+
+
+def test_second_order_through_three_kinds_of_derivatives():
+    f = lambda x: tw.exp(x) * tw.sin(x)  # noqa: E731
+    g = lambda x: tw.grad(f)(x) * x + tw.hessian(f)(x) + tw.hvp(f)(x, 2.0 * x)  # noqa: E731
+    for compiled in (g, tw.jit(g)):
+        for x in (0.4, -1.1):
+            s, c, e = math.sin(x), math.cos(x), math.exp(x)
+            first, second = e * (s + c), 2 * e * c
+            third, fourth = 2 * e * (c - s), -4 * e * s
+            v = Value(x)
+            result = compiled(v)
+            assert result.data == pytest.approx(first * x + second + 2 * x * second, rel=1e-12)
+            result.backward()
+            expected = second * x + first + third + 2 * second + 2 * x * third
+            assert v.grad == pytest.approx(expected, rel=1e-12)
+        assert tw.hessian(tw.grad(f))(0.4) == pytest.approx(
+            2 * math.exp(0.4) * (math.cos(0.4) - math.sin(0.4)), rel=1e-12
+        )
+    assert tw.grad(tw.grad(tw.grad(tw.grad(f))))(0.4) == pytest.approx(
+        -4 * math.exp(0.4) * math.sin(0.4), rel=1e-11
+    )
+    assert fourth == pytest.approx(-4 * math.exp(x) * math.sin(x))

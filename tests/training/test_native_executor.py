@@ -706,3 +706,22 @@ def test_long_text_compiled_with_few_passes_computes_the_same(mode, monkeypatch)
         assert quick[0].losses == plain[0].losses
         assert quick[1:] == plain[1:]
     assert quick[0].losses == pytest.approx(plain[0].losses, rel=1e-12)
+
+
+@pytest.mark.parametrize("examples", [[[1.0, 2.0], [3.0, 0.5]], [[1.0, 2.0, 3.0]]])
+def test_examples_of_the_first_shape_and_of_another_are_evaluated(examples):
+    """Those of another shape are evaluated by the eager engine."""
+    w = tw.Value(0.5)
+
+    def loss(numbers):
+        return sum((w * a - 1.0) ** 2 for a in numbers)
+
+    executor = native_executor.NativeExecutor(
+        objective.Objective([w], loss, [[1.0, 2.0]], mean=False),
+        tw.SGD(0.1),
+        mode="default",
+        batch_size=None,
+        as_floats=True,
+    )
+    expected = sum((0.5 * a - 1.0) ** 2 for numbers in examples for a in numbers)
+    assert executor.evaluate(examples) == pytest.approx(expected, rel=1e-14)

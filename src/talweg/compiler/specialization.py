@@ -125,7 +125,7 @@ class Specialization:
         w, x = parameters.data(values), b"".join(signature.chunks)
         if self.path_guard is not None and not self.path_guard.holds(w, x):
             return OTHER_PATH
-        if self._guard.is_open:
+        if self._guard.is_open and self._guard.is_due(signature):
             self._guard(w, signature, args, kwargs)
         executable = self._executable
         if executable is None:
@@ -190,7 +190,8 @@ def _traced(
     Values that f reads in its arguments from those that it takes from outside. The Values in
     `shared` are not replaced, and neither are those in objects, which f is given as they are.
 
-    If f has changed something that a second run does not change, `UnrepeatedChangeError` is raised.
+    If the run has changed something that a second one does not change, an `UnrepeatedChangeError`
+    is raised for `Jitted`, which then returns what f itself computes.
     """
     stand_ins: dict[Value, Value] = {}
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}

@@ -50,12 +50,13 @@ def same(a, b):
 
 
 def product_and_sum(b, x, y):
-    b.add(b.mul(x, y), b.div(x, b.sub(x, y)))
+    b.contracted_add(b.mul(x, y), b.div(x, b.sub(x, b.add(x, y))))
 
 
 def test_only_the_default_mode_lets_products_and_sums_be_fused():
     names = (
-        "fmul {0}double %x, %y|fsub {0}double %x, %y|fdiv double %x, %.2|fadd {0}double %.1, %.3"
+        "fmul {0}double %x, %y|fadd double %x, %y|fsub double %x, %.2|fdiv double %x, %.3|"
+        "fadd {0}double %.1, %.4"
     )
     for exact, strict, flags in [
         (False, False, "contract "),

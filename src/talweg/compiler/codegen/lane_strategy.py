@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from talweg.compiler.codegen.builder import FunctionBuilder, Index, Module
+from talweg.compiler.codegen.contraction import MANY
 from talweg.compiler.codegen.lower import LaneLayout, LoweringContext
 from talweg.compiler.codegen.memory_layout import ArrayView
 from talweg.compiler.codegen.number_builder import NumberBuilder
@@ -110,7 +111,9 @@ class LaneStrategy(ABC):
         known = {array: f.parameters[array] for array in names}
         pointers = allocate_arrays(f, code, known, spec.lanes * blocks)
         layout = LaneLayout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
-        context = LoweringContext(f, layout, not spec.exact, [*code.forward, *code.backward])
+        of_samples = frozenset(["dw"] if spec.batch >= MANY else [])
+        statements = [*code.forward, *code.backward]
+        context = LoweringContext(f, layout, not spec.exact, statements, of_samples)
         context.statements(code.forward, context.instances)
         zero_adjoints(context, code)
         for instance in context.instances:

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg import ops
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
+from talweg.compiler.codegen.contraction import contracted_sums
 from talweg.compiler.codegen.number_builder import NumberBuilder
 from talweg.compiler.codegen.operations import TracedNumber, apply, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
@@ -142,6 +144,8 @@ class LoweringContext:
         layout: how numbers are stored in memory.
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
+        of_samples: the arrays of derivatives to which many samples of a batch add.
+        reorder: whether the terms of a running sum may be added in another order.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -151,17 +155,26 @@ class LoweringContext:
     """
 
     def __init__(
-        self, function: FunctionBuilder, layout: LaneLayout, jam: bool, program: Sequence[Statement]
+        self,
+        function: FunctionBuilder,
+        layout: LaneLayout,
+        jam: bool,
+        program: Sequence[Statement],
+        of_samples: frozenset[str] = frozenset(),
+        *,
+        reorder: bool = False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
+        self.reorder = reorder
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
         self.instances = [Instance(block) for block in range(layout.blocks)]
         is_small = operation_count(program) * layout.blocks <= _SMALL_PROGRAM
         self.unroll_limit = _SMALL_PROGRAM if is_small else _SMALL_LOOP
         self.size = self.builder.number_type.size
+        self.contracted = contracted_sums(program, of_samples)
         self._variables: dict[tuple[Any, ...], Name] = {}
 
     # ---- statements -----------------------------------------------------------------------------
@@ -182,7 +195,16 @@ class LoweringContext:
 
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
-        result = apply(self.builder, s.op, *[self.read(x, instance) for x in s.operands])
+        operands = [self.read(x, instance) for x in s.operands]
+        is_running_sum = s.op is ops.add and s.operands[0] in s.targets
+        if is_running_sum or (s, 0) in self.contracted:
+            result = self._sum(
+                *operands,
+                reorder=is_running_sum and self.reorder,
+                contract=(s, 0) in self.contracted,
+            )
+        else:
+            result = apply(self.builder, s.op, *operands)
         for target in s.targets:
             self.write(target, result, instance)
 
@@ -193,9 +215,17 @@ class LoweringContext:
         self.write(s.source, b.constant(0.0), instance)
         operands = [self._number(x, instance) for x in s.operands]
         out = self._number(s.out, instance)
-        for target, rule in zip(s.targets, s.op.derivatives, strict=True):
+        for k, (target, rule) in enumerate(zip(s.targets, s.op.derivatives, strict=True)):
             if target is not None:
-                self.add(target, name_of(b, rule(g, *operands, out)), instance)
+                part, contract = name_of(b, rule(g, *operands, out)), (s, k) in self.contracted
+                self.add(target, part, instance, contract=contract)
+
+    def _sum(self, total: Name, x: Name, *, reorder: bool, contract: bool) -> Name:
+        """A sum, whose terms may be added in any order, and products taken without rounding."""
+        b = self.builder
+        if reorder:
+            return b.accumulate(total, x, contract=contract)
+        return b.contracted_add(total, x) if contract else b.add(total, x)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -277,10 +307,15 @@ class LoweringContext:
             address = self.address(location, instance)
         self.builder.store(number, address)
 
-    def add(self, location: StorageLocation, number: Name, instance: Instance) -> None:
-        """Add a number to the one in a storage location."""
+    def add(
+        self, location: StorageLocation, number: Name, instance: Instance, *, contract: bool = False
+    ) -> None:
+        """Add a number to the one in a storage location; a product perhaps without its rounding."""
         if not isinstance(location, Gather):
-            self.write(location, self.builder.add(self.read(location, instance), number), instance)
+            total = self._sum(
+                self.read(location, instance), number, reorder=self.reorder, contract=contract
+            )
+            self.write(location, total, instance)
             return
         f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):

@@ -6,7 +6,8 @@ they are scalars. What is written against it, such as the functions of `intrinsi
 serves any number of lanes.
 
 In the default mode of the compiler a product and the sum that it goes into may be rounded once
-instead of twice. In exact mode, and in builders that are `strict`, each is rounded by itself.
+instead of twice, where the sum is a `contracted_add`. In exact mode, and in builders that are
+`strict`, each is rounded by itself.
 
 Start reading at `NumberBuilder`.
 """
@@ -31,7 +32,7 @@ class NumberBuilder:
     Args:
         function: where instructions go.
         lanes: how many numbers a value has.
-        strict: whether sums and products are rounded one by one in every mode.
+        strict: whether products are rounded before sums in every mode.
 
     Attributes:
         exact: whether every bit must be that of the eager engine.
@@ -63,8 +64,10 @@ class NumberBuilder:
         self._integers = str(self.integer_type)
         self._masks = str(self.mask_type)
         self._suffix = "f64" if lanes == 1 else f"v{lanes}f64"
-        # contract: x * y + z may be one fused operation. Not nsz: zeros keep their sign.
-        self._relaxed = "" if strict or self.exact else "contract "
+        # contract: x * y + z may be one fused operation, where product and sum both have the flag.
+        # All products have it, and `contracted_add` alone of the sums. Not nsz: zeros keep their
+        # sign.
+        self._contract = "" if strict or self.exact else "contract "
 
     # ---- numbers ------------------------------------------------------------------------------
 
@@ -80,15 +83,26 @@ class NumberBuilder:
 
     def add(self, x: Name, y: Name) -> Name:
         """X + y."""
-        return self._binary(f"fadd {self._relaxed}", x, y)
+        return self._binary("fadd ", x, y)
+
+    def contracted_add(self, x: Name, y: Name) -> Name:
+        """X + y; in default mode products among the two need not be rounded before the sum is."""
+        return self._binary(f"fadd {self._contract}", x, y)
+
+    def accumulate(self, total: Name, x: Name, *, contract: bool = False) -> Name:
+        """A running sum plus x; in default mode its terms may be added in any order."""
+        if not self._contract:
+            return self.add(total, x)
+        # reassoc: on these additions alone. Elsewhere (t - s) - y must not become 0.
+        return self._binary(f"fadd reassoc {self._contract if contract else ''}", total, x)
 
     def sub(self, x: Name, y: Name) -> Name:
         """X - y."""
-        return self._binary(f"fsub {self._relaxed}", x, y)
+        return self._binary("fsub ", x, y)
 
     def mul(self, x: Name, y: Name) -> Name:
         """X * y."""
-        return self._binary(f"fmul {self._relaxed}", x, y)
+        return self._binary(f"fmul {self._contract}", x, y)
 
     def div(self, x: Name, y: Name) -> Name:
         """X / y."""

@@ -73,7 +73,6 @@ class ParameterUpdate:
             The mask of the parameters of which the derivative or the next value is not finite.
         """
         b, kept = self.rows, 1 + self.spec.state_size
-        # The order of these loads decides which product of a sum LLVM fuses with it.
         g = b.load(self.gradient.at(row).pointer)
         used = g if self.scale is None else b.mul(g, self.scale)
         state = [self._traced(b.load(self.current.at(n, row).pointer)) for n in range(1, kept)]

@@ -213,9 +213,11 @@ def observed_trace(
         (the trace, where to store numbers); if there are such places, the output of the trace is
         (what f returns, the items to store).
 
+    If f has changed something that a second run does not change, an `UnrepeatedChangeError` is
+    raised for the caller, which then returns what f itself computes.
+
     Raises:
-        TraceError: if f changes something that compiled code does not repeat. If a second run does
-            not change it again, the exception is `UnrepeatedChangeError`, which is not for users.
+        TraceError: if f changes something that compiled code does not repeat.
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
