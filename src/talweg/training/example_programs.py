@@ -303,7 +303,7 @@ class ExamplePrograms:
         tracer = partial(trace, integers=True, kinds=self._kinds_of(i))
         loss = self.objective.loss
         if self._guards is None:
-            self._guards = ObjectGuards(Reach()).of_closure(loss)
+            self._guards = ObjectGuards(Reach()).of_loss(loss)
         try:
             traced, writes = observed_trace(
                 loss, lambda: [[self._prepared(i)], {}], self._guards, tracer

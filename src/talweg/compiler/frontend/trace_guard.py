@@ -87,7 +87,7 @@ class TraceGuard:
         After the first comparison only other objects are a reason, and these are seldom others.
         """
         numbers, unread, objects = self._open
-        if numbers or unread:
+        if numbers or unread or self._repeats:
             return True
         return objects and [guard.serial for guard in signature.guards] != self._traced[2]
 
