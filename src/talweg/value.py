@@ -85,6 +85,18 @@ def _operand(x: Any) -> Value | float:
     return to_float(x) if node is None else node
 
 
+def _method(op: Op) -> Callable[..., Value]:
+    """The method that calls the record, whose other operands may have defaults."""
+
+    def method(self: Value, *others: Operand) -> Value:
+        return cast(Value, op(self, *others))
+
+    method.__name__ = op.name
+    method.__qualname__ = f"Value.{op.name}"
+    method.__doc__ = op.doc
+    return method
+
+
 def _itself(self: Value) -> Value:
     """The Value itself."""
     return self
@@ -261,6 +273,25 @@ class Value:
     sigmoid = _unary(ops.sigmoid)
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
+    tan = _unary(ops.tan)
+    asin = _unary(ops.asin)
+    acos = _unary(ops.acos)
+    atan = _unary(ops.atan)
+    sinh = _unary(ops.sinh)
+    cosh = _unary(ops.cosh)
+    expm1 = _unary(ops.expm1)
+    log1p = _unary(ops.log1p)
+    log2 = _unary(ops.log2)
+    log10 = _unary(ops.log10)
+    erf = _unary(ops.erf)
+    gelu = _unary(ops.gelu)
+    silu = _unary(ops.silu)
+    sign = _method(ops.sign)
+    floor = _method(ops.floor)
+    detach = _method(ops.detach)
+    leaky_relu = _method(ops.leaky_relu)
+    elu = _method(ops.elu)
+    clip = _method(ops.clip)
 
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
@@ -346,6 +377,9 @@ class Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([_operand(x) for x in operands])
         data = [x._data if isinstance(x, Value) else x for x in own]
+        if op.is_selective and recorder() is None:
+            # An operand that no derivative reaches is only its number: nothing walks on to it.
+            own = tuple([x if op.reaches(i, data) else data[i] for i, x in enumerate(own)])
         bare = tuple([type(x) is float for x in own])
         return node_of(op, step_for(op, bare), own, op.value(*data))
 
