@@ -11,6 +11,7 @@ Start reading at `ExamplePrograms.program_of`.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,14 +21,20 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
+from talweg._util.progress import slow_step
+from talweg._util.user_line import user_stacklevel
 from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.key_difference import key_difference
 from talweg.compiler.frontend.signature import SignatureCache, signature_of
 from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
 from talweg.compiler.ir.tape import Tape
-from talweg.errors import NativeError, TalwegError, TraceError
+from talweg.errors import NativeError, TalwegError, TraceError, TraceWarning
 from talweg.training.objective import Objective
 from talweg.value import Value
+
+_MANY_PROGRAMS = 8
+"""From so many programs on, a warning tells why another one is needed, as that of `tw.jit`."""
 
 _MOST_COMPARED = 16
 """How many examples with different integers are compared with the trace before training."""
@@ -59,6 +66,7 @@ class ExamplePrograms:
     Args:
         objective: what is minimised.
         as_floats: whether integers in examples are taken as floats.
+        progress: whether it is said, on a terminal, what is traced for more than a second.
 
     Attributes:
         outside: the Values that the loss reads beside the parameters of the model.
@@ -67,10 +75,11 @@ class ExamplePrograms:
         NativeError: if a Value is listed twice among the parameters.
     """
 
-    def __init__(self, objective: Objective, *, as_floats: bool) -> None:
+    def __init__(self, objective: Objective, *, as_floats: bool, progress: bool = False) -> None:
         if len(set(objective.parameters)) < len(objective.parameters):
             raise NativeError("parameters() of the model returns the same Value twice")
         self.objective = objective
+        self.progress = progress
         self.outside: list[Value] = []
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
         self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
@@ -105,7 +114,9 @@ class ExamplePrograms:
             key, numbers = self.flat[i]
             known = [program for program in self._by_key.get(key, []) if program.fits(numbers)]
             if not known:
-                known = [self._trace(i)]
+                self._warn_of_many_programs(i)
+                with slow_step(f"tracing {self.described(i)}", self.progress):
+                    known = [self._trace(i)]
                 self._by_key.setdefault(key, []).extend(known)
             self._refuse_rows_outside(known[0], i)
             self._by_example[i] = known[0]
@@ -115,6 +126,39 @@ class ExamplePrograms:
         """The indices of all examples of a program."""
         alike = [i for i, (key, _) in enumerate(self.flat) if key == program.key]
         return [i for i in alike if self.program_of(i) is program]
+
+    def described(self, i: int) -> str:
+        """The loss of example i as text, and why it has a program of its own, if not the first."""
+        reason = self._reason(i)
+        return f"the loss of example {i}" + (f", because of its {reason}" if reason else "")
+
+    def _reason(self, i: int) -> str:
+        """In what example i differs from the last one that was traced before; "" for the first."""
+        key, numbers = self.flat[i]
+        programs = [program for alike in self._by_key.values() for program in alike]
+        earlier = [program for program in programs if program is not self._by_example.get(i)]
+        if not earlier:
+            return ""
+        last = earlier[-1]
+        if last.key != key:
+            return key_difference(key, last.key).removeprefix("argument 1: ")
+        for k, fixed in last.trace.fixed.items():
+            if numbers[k] != fixed:
+                return f"number {k}, the integer {numbers[k]:g}, was {fixed:g}"
+        return "numbers"
+
+    def _warn_of_many_programs(self, i: int) -> None:
+        """Warn that examples have many shapes, at the 9th one and at some later ones."""
+        count = sum(map(len, self._by_key.values()))
+        if count >= _MANY_PROGRAMS and count & (count - 1) == 0:
+            warnings.warn(
+                f"the loss is traced and compiled for the {count + 1}th time, because of the shape "
+                f"of example {i}: {self._reason(i)}; lengths, texts, and integers that the loss "
+                "compares or branches on are part of a program: give what changes from example to "
+                "example as floats, and examples a common length",
+                TraceWarning,
+                stacklevel=user_stacklevel(),
+            )
 
     def require_one_program(self, advice: str = "") -> None:
         """Refuse examples of several shapes.

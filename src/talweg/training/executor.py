@@ -99,6 +99,7 @@ def _native_executor(
             batch_size=settings.batch_size,
             as_floats=as_floats,
             threads=settings.threads,
+            progress=settings.progress,
         )
     finally:
         random.setstate(state)

@@ -21,6 +21,7 @@ import numpy as np
 
 from talweg import losses
 from talweg._util.cpu_count import cores
+from talweg._util.progress import slow_step
 from talweg.compiler import pipeline
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
@@ -53,6 +54,7 @@ class NativeExecutor:
         as_floats: whether integers in examples are taken as floats.
         threads: how many threads may share the examples of a large batch; None for one for each
             core.
+        progress: whether it is said, on a terminal, what is compiled for more than a second.
 
     Raises:
         NativeError: if the model, the loss, the examples or the optimiser cannot be compiled.
@@ -68,6 +70,7 @@ class NativeExecutor:
         batch_size: int | None,
         as_floats: bool,
         threads: int | None = None,
+        progress: bool = False,
     ) -> None:
         self.exact = mode == "exact"
         if self.exact and clip_norm is not None:
@@ -78,14 +81,14 @@ class NativeExecutor:
         self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.threads = threads or cores()
-        self.programs = ExamplePrograms(objective, as_floats=as_floats)
+        self.programs = ExamplePrograms(objective, as_floats=as_floats, progress=progress)
         refuse_hidden_state(optimizer)
         self._compiled: dict[ExampleProgram, _Compiled] = {}
         first = self.programs.program_of(0)
         if len(objective.examples) > 1 and batch_size != 1:
             self.programs.require_one_program(advice="; take batch_size=1")
-        self._state: Array = self._compile(first).trainer.state
-        self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
+        self._owner = self._compile(first).trainer
+        self._owner.state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
 
     # ---- compilation -------------------------------------------------------------------------
@@ -98,8 +101,29 @@ class NativeExecutor:
             rows = None
             if len(examples) < len(self.objective.examples):
                 rows = {i: row for row, i in enumerate(examples)}
-            self._compiled[program] = _Compiled(self._trainer(program, inputs), rows)
+            what = f"{self.programs.described(examples[0])}: {len(program.tape):,} operations"
+            with slow_step(f"compiling {what}", self.programs.progress):
+                trainer = self._trainer(program, inputs)
+            if self._compiled:
+                self._share_parameters(trainer)
+            self._compiled[program] = _Compiled(trainer, rows)
         return self._compiled[program]
+
+    def _share_parameters(self, trainer: Trainer | PerSampleTrainer) -> None:
+        """All trainers have the parameters and the state of one of them, in one place.
+
+        A `Trainer` reads them where it has allocated them, so the first one becomes the owner.
+        """
+        owner = self._owner
+        if isinstance(owner, Trainer):  # noqa: SIM114 - mypy does not follow the two joined by `or`
+            trainer.share_parameters(owner)
+        elif isinstance(trainer, PerSampleTrainer):
+            trainer.share_parameters(owner)
+        else:
+            trainer.state[:] = owner.state
+            self._owner = trainer
+            for compiled in self._compiled.values():
+                compiled.trainer.share_parameters(trainer)
 
     def _trainer(self, program: ExampleProgram, inputs: Array) -> Trainer | PerSampleTrainer:
         settings: dict[str, Any] = {
@@ -128,11 +152,47 @@ class NativeExecutor:
     def take_steps(self, batches: Sequence[Batch], record: RunRecord) -> None:
         """Take a step for each batch and record it; stop if one diverges.
 
-        Consecutive batches whose examples have one program are one call of native code.
+        Consecutive batches whose examples have one program are one call of native code. The
+        parameters are copied to native memory before the first call, and back after the last one.
         """
+        first, lr = record.history.steps, self.optimizer.lr
+        rates = self._rates(first, len(batches))
+        runs = self._prepared(batches, rates if callable(lr) else float(lr))
+        self._owner.parameters[:] = self.programs.weights()
+        start = time.perf_counter()
+        number, goes_on = first + 1, True
+        for compiled, steps in runs:
+            trainer = compiled.trainer
+            goes_on = trainer.run(steps.start, steps.stop, number)
+            number += len(steps)
+            if not goes_on:
+                break
+        end = time.perf_counter()
+        losses = _in_order(runs)
+        self._keep_pace(len(losses), end - start)
+        self._record(losses, rates, (start, end), trainer.gradient, record)
+        if not goes_on:
+            record.stop("diverged", explain_divergence(self.objective, record.history.losses))
+
+    def _prepared(
+        self, batches: Sequence[Batch], rates: Sequence[float] | float
+    ) -> list[tuple[_Compiled, range]]:
+        """Prepare steps; returns which steps of which trainer are to be taken, in this order."""
+        runs: list[tuple[_Compiled, range]] = []
+        own_batches: dict[_Compiled, list[Batch]] = {}
+        own_rates: dict[_Compiled, list[float]] = {}
+        step = 0
         for program, alike in self._by_program(batches):
-            if record.is_running:
-                self._take_steps(self._compile(program), alike, record)
+            compiled = self._compile(program)
+            own = own_batches.setdefault(compiled, [])
+            runs.append((compiled, range(len(own), len(own) + len(alike))))
+            own += compiled.renumbered(alike)
+            if not isinstance(rates, float):
+                own_rates.setdefault(compiled, []).extend(rates[step : step + len(alike)])
+            step += len(alike)
+        for compiled, own in own_batches.items():
+            compiled.trainer.load(own, own_rates.get(compiled, rates))
+        return runs
 
     def _by_program(
         self, batches: Sequence[Batch]
@@ -144,35 +204,33 @@ class NativeExecutor:
         for program, alike in groupby(batches, lambda b: self.programs.program_of((b or (0,))[0])):
             yield program, list(alike)
 
-    def _take_steps(self, compiled: _Compiled, batches: Sequence[Batch], record: RunRecord) -> None:
-        """Take steps with examples of one program."""
-        trainer, objective, first = compiled.trainer, self.objective, record.history.steps
-        rates, lr = self._rates(first, len(batches)), self.optimizer.lr
-        trainer.parameters[:] = self.programs.weights()
-        trainer.state[:] = self._state
-        start = time.perf_counter()
-        taken = trainer.take(
-            compiled.renumbered(batches), rates if callable(lr) else float(lr), first + 1
-        )
-        end = time.perf_counter()
-        self._state[:] = trainer.state
-        self._keep_pace(trainer, len(batches), end - start)
-        moved = trainer.parameters[: len(objective.parameters)].tolist()
-        bounds = np.linspace(start - record.start, end - record.start, len(taken.losses) + 1)
-        seconds = bounds[1:].tolist()  # the time of a call, divided equally among its steps
+    def _record(
+        self,
+        losses: Sequence[float],
+        rates: Sequence[float],
+        times: tuple[float, float],
+        gradient: Array,
+        record: RunRecord,
+    ) -> None:
+        """Record steps that were taken, and assign the parameters and the last gradient.
+
+        The time of a call is divided equally among its steps.
+        """
+        objective, first, taken = self.objective, record.history.steps, len(losses)
+        moved = self._owner.parameters[: len(objective.parameters)].tolist()
+        start, end = (t - record.start for t in times)
+        seconds = np.linspace(start, end, taken + 1)[1:].tolist()
         try:
-            record.add(taken.losses, rates[: len(taken.losses)], seconds)
-            for p, g in zip(objective.parameters, trainer.gradient.tolist(), strict=True):
+            record.add(losses, rates[:taken], seconds)
+            for p, g in zip(objective.parameters, gradient.tolist(), strict=True):
                 p.grad = g
             objective.assign(moved)
         except KeyboardInterrupt:  # the steps were taken: none of them may be lost
             record.drop_unfinished()
             if record.history.steps == first:
-                record.add(taken.losses, rates[: len(taken.losses)], seconds)
+                record.add(losses, rates[:taken], seconds)
             objective.assign(moved)
             raise
-        if taken.diverged:
-            record.stop("diverged", explain_divergence(objective, record.history.losses))
 
     def _rates(self, first: int, count: int) -> list[float]:
         """The learning rates of some steps."""
@@ -181,10 +239,11 @@ class NativeExecutor:
             return [rate_at(lr, first + k) for k in range(count)]
         return [lr] * count
 
-    def _keep_pace(self, trainer: Trainer | PerSampleTrainer, steps: int, seconds: float) -> None:
+    def _keep_pace(self, steps: int, seconds: float) -> None:
         """Set the steps of the next call: what fits into a slice, at most twice as many as now."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
-        self._pace = max(1, min(int(fitting), 2 * max(steps, self._pace), trainer.most_steps))
+        most = min(compiled.trainer.most_steps for compiled in self._compiled.values())
+        self._pace = max(1, min(int(fitting), 2 * max(steps, self._pace), most))
 
     # ---- evaluation --------------------------------------------------------------------------
 
@@ -208,7 +267,13 @@ class NativeExecutor:
         return pipeline.executable(self.programs.program_of(0).tape, exact=self.exact)
 
 
-@dataclass(frozen=True)
+def _in_order(runs: Sequence[tuple[_Compiled, range]]) -> list[float]:
+    """The losses of the steps that were taken, in the order of the runs."""
+    of_trainer = {compiled: compiled.trainer.losses() for compiled, _ in runs}
+    return [x for compiled, steps in runs for x in of_trainer[compiled][steps.start : steps.stop]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Compiled:
     """The native code of a program.
 
