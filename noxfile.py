@@ -1,7 +1,7 @@
-"""The tests on each supported Python: `nox`, or `nox --session tests-3.12`.
+"""The tests on each supported Python: `nox`, or `nox --session tests-3.12`; their coverage.
 
 A Python that is not installed is skipped with a warning. `.ci/run` uses one Python; run this
-before a release.
+before a release. Words after `--` are passed to pytest: `nox -s tests-3.12 -- -m "not slow"`.
 """
 
 import nox
@@ -29,6 +29,7 @@ def checks(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def coverage(session: nox.Session) -> None:
-    """Lines and branches of src/ that the tests reach."""
+    """The lines and branches of src/ that the tests reach; an error below 95 %."""
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "pytest", "--cov", "--cov-report=term-missing:skip-covered")
+    report = ["--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    session.run("python", "-m", "pytest", "--cov", *report, *session.posargs)

@@ -131,6 +131,7 @@ def test_the_report_has_the_input_of_the_largest_error():
         (lambda x: None, (1.0,), ["NoneType, expected a Value"]),
         (lambda x: [], (1.0,), ["returned no Value"]),
         (lambda x: x * random.random(), (1.0,), ["not deterministic", "seed"]),
+        (lambda x: [x * random.random()] * 5, (1.0,), [", ...] and [", ", ...]; seed"]),
         (lambda x: [x] if x > 1.0 else [x, x], (1.0,), ["2 Values at first and 1", "args[0]"]),
     ],
 )

@@ -68,7 +68,7 @@ def test_other_data_that_cannot_be_judged():
     for metric in (metrics.accuracy, metrics.r_squared):
         with pytest.raises(DataError, match="needs at least one sample, got none"):
             metric(first, [])
-    with pytest.raises(DataError, match="class 2 is not one of 2 classes"):
+    with pytest.raises(DataError, match="class 2 is not one of the 2 classes 0 to 1"):
         metrics.confusion_matrix(first, [([1.0], 2)], classes=2)
     with pytest.raises(ShapeError, match="prediction has 2 numbers, its target 1"):
         metrics.r_squared(identity, [([1.0, 2.0], 1.0)])

@@ -69,6 +69,7 @@ def test_operators_and_methods(expression, symbol, data, slope):
 # ---- backward --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_additions():
     x = Value(1.0)
     y = x
@@ -325,6 +326,7 @@ def test_leaves_are_the_same_objects_within_one_copy():
     assert w.grad == 0.0
 
 
+@pytest.mark.slow
 def test_a_deep_graph_can_be_pickled_and_copied():
     x = Value(1.0)
     y = x

@@ -53,7 +53,7 @@ from talweg.training.train import Step, minimize, train
 from talweg.value import Value
 
 if TYPE_CHECKING:
-    from talweg.compiler.derivatives import grad, hessian, hvp, value_and_grad
+    from talweg.compiler.derivatives import grad, hessian, hvp, jacobian, value_and_grad
     from talweg.compiler.explain import explain
     from talweg.compiler.jit import jit
 
@@ -65,6 +65,7 @@ _COMPILER = {
     "grad": "talweg.compiler.derivatives",
     "hessian": "talweg.compiler.derivatives",
     "hvp": "talweg.compiler.derivatives",
+    "jacobian": "talweg.compiler.derivatives",
     "jit": "talweg.compiler.jit",
     "value_and_grad": "talweg.compiler.derivatives",
 }
@@ -119,6 +120,7 @@ __all__ = [
     "gradients",
     "hessian",
     "hvp",
+    "jacobian",
     "jit",
     "lesson_data",
     "losses",

@@ -1,12 +1,12 @@
 """gradcheck: compare the derivatives of `backward()` with finite differences.
 
 One input at a time is increased and decreased by a small step, and the function is called
-again. The slope of its results is estimated from two central differences, combined so that their
-leading errors cancel; the distance of the two estimates the error. Several steps are tried, from
-coarse to fine, because no single step suits every function.
+again. The slope of its results is a combination of two central differences in which their leading
+errors cancel. The distance between the two is an estimate of the error. Several steps are tried,
+from coarse to fine, because no single step suits every function.
 
 Start reading at `gradcheck`; `_check_input` checks one input, `_estimate` is the formula, and
-`_hint` guesses the cause of a disagreement.
+`_hint` is the likely cause of a disagreement.
 """
 
 import math
@@ -50,8 +50,9 @@ def gradcheck(
     """Compare the derivatives of `backward()` with finite differences.
 
     With D(h) = (f(x + h) - f(x - h)) / 2h, the slope is (4 D(h/2) - D(h)) / 3, whose error
-    is of order h**4. A derivative passes if it is within atol + rtol * |slope| of it, for a
-    step h at which |slope - D(h/2)| plus the rounding error is within that bound too.
+    is of order h**4. Its estimated error is |slope - D(h/2)| plus the rounding error. A
+    derivative passes if there is a step h for which this error, and the distance of the
+    derivative from the slope, are at most atol + rtol * |slope|.
 
     Args:
         f: a function that returns a Value, or a list, tuple or dict of Values (also nested;

@@ -13,10 +13,8 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from talweg import ops
-from talweg.autodiff.gather import gather
-from talweg.autodiff.tracing import is_tracing
+from talweg.autodiff.gather import gather, is_index
 from talweg.errors import ArgumentError, ShapeError
-from talweg.value import Value
 
 Number: TypeAlias = Any
 Loss: TypeAlias = Callable[[Any, Any], Number]
@@ -66,7 +64,7 @@ def hinge(prediction: Number | Sequence[Number], target: Number | Sequence[Numbe
     """
     pairs = _pairs(prediction, target)
     for _, t in pairs:
-        if isinstance(t, Real) and t not in (-1, 1):
+        if isinstance(t, Real) and abs(t) != 1:
             raise ArgumentError(f"hinge takes targets of -1 or 1, got {t!r}")
     return add_up(ops.relu(1.0 - t * p) for p, t in pairs)
 
@@ -93,9 +91,13 @@ def binary_cross_entropy(prediction: Number, target: Number) -> Number:
     (0.693147, 1000.0)
     """
     ((z, t),) = _pairs(prediction, target, single="cross_entropy")
-    if isinstance(t, Real) and not 0.0 <= float(t) <= 1.0:
+    if isinstance(t, Real) and not _is_probability(t):
         raise ArgumentError(f"binary_cross_entropy takes targets from 0 to 1, got {t!r}")
     return ops.softplus(z) - t * z
+
+
+def _is_probability(t: Any) -> bool:
+    return bool(0.0 <= t <= 1.0)
 
 
 def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
@@ -126,8 +128,7 @@ def cross_entropy(prediction: Sequence[Number], target: int) -> Number:
             f"{'an empty list' if hasattr(prediction, '__len__') else 'a single number'}; "
             "for two classes and one output use binary_cross_entropy"
         )
-    is_input = is_tracing() and isinstance(target, Value)  # its number differs from call to call
-    if not is_input and (target not in range(len(prediction)) or isinstance(target, bool)):
+    if not is_index(target, len(prediction)):
         raise ArgumentError(
             f"cross_entropy takes a class from 0 to {len(prediction) - 1} as target, got {target!r}"
         )
@@ -153,7 +154,7 @@ def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number,
     Args:
         prediction: the output of a model.
         target: its target.
-        single: for a loss of a single output the loss that takes lists, else "".
+        single: for a loss of one output, the name of the loss that takes lists; else empty.
     """
     is_list = _is_list(prediction)
     if is_list and single:
@@ -167,7 +168,10 @@ def _pairs(prediction: Any, target: Any, single: str = "") -> list[tuple[Number,
     if not is_list:
         return [(prediction, target)]
     if len(prediction) != len(target) or not len(target):
-        raise ShapeError(f"the prediction has {len(prediction)} numbers, the target {len(target)}")
+        raise ShapeError(
+            f"the prediction has {len(prediction)} numbers, the target {len(target)}; a model has "
+            "as many outputs as its targets have numbers"
+        )
     return list(zip(prediction, target, strict=True))
 
 

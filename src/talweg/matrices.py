@@ -84,6 +84,8 @@ class Embedding(Matrix):
     """
 
     def __getitem__(self, i: Any) -> list[Value]:
+        if isinstance(i, int):  # a traced integer is one too
+            i = getattr(i, "_traced_node", i)
         if not isinstance(i, Value):
             return self.rows[i]
         row = self.rows[int(i._data)]

@@ -1,8 +1,8 @@
 """Metrics: accuracy, coefficient of determination and confusion matrix of a model.
 
-Each is a function `(model, data) -> number`; `train(metrics=...)` records one during a run. The
-predicted class of a model with one output is given by the sign of the output, that of a model
-with several outputs by the largest. Start reading at `accuracy`.
+Each is a function `(model, data) -> number`; `train(metrics=...)` records one during a run. A model
+with one output predicts a class by the sign of the output, a model with several outputs by the
+largest of them. Start reading at `accuracy`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Samples: TypeAlias = Iterable[tuple[Sequence[float], Any]]
 
 
 def numbers_of(prediction: Any) -> list[float]:
-    """The outputs of a prediction as floats, a list also if there is only one.
+    """The outputs of a prediction as a list of floats, of length 1 if there is one output.
 
     >>> from talweg import Value
     >>> numbers_of(Value(2.0)), numbers_of([Value(1.0), 3.0])
@@ -65,7 +65,7 @@ def true_class(target: Any) -> int:
         is_integer = False
     if not is_integer or number < -1:
         raise DataError(
-            f"the class of a sample must be an integer from 0 (or -1 and 1), got {target!r}"
+            f"the class of a sample must be an integer of at least 0, or -1 or 1, got {target!r}"
         )
     return max(number, 0)
 
@@ -146,6 +146,8 @@ def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int
     for x, y in data:
         true, found = true_class(y), predicted_class(model(x))
         if max(true, found) >= classes:
-            raise DataError(f"class {max(true, found)} is not one of {classes} classes from 0")
+            raise DataError(
+                f"class {max(true, found)} is not one of the {classes} classes 0 to {classes - 1}"
+            )
         counts[true][found] += 1
     return counts

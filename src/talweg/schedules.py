@@ -148,7 +148,8 @@ class StepDecay:
 class Warmup:
     """A linear rise over the first steps, then another schedule.
 
-    The rate at step k < steps is then(0) (k + 1) / steps, later then(k - steps).
+    The rate at step k is then(0) (k + 1) / steps if k < steps; from that step on it is
+    then(k - steps).
 
     Args:
         steps: the number of steps of the rise, at least 1.

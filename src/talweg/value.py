@@ -36,6 +36,7 @@ from talweg.autodiff.backward import (
     backward,
     by_serial,
     custom_step,
+    hooked_leaves,
     next_serial,
     no_step,
     slopes_step,
@@ -44,8 +45,8 @@ from talweg.autodiff.backward import (
 from talweg.autodiff.math_calls import refuse_math_function
 from talweg.autodiff.node_methods import Methods
 from talweg.autodiff.node_set import NodeSet
-from talweg.autodiff.operation import CONSTANT, LEAF, Op, custom_record, to_float
-from talweg.autodiff.tracing import is_tracing, refuse
+from talweg.autodiff.operation import CONSTANT, IDENTITY, LEAF, Op, custom_record, to_float
+from talweg.autodiff.tracing import recorder
 from talweg.errors import NumberError, ShapeError
 
 Operand: TypeAlias = SupportsFloat
@@ -84,19 +85,19 @@ def _operand(x: Any) -> Value | float:
 
 
 def _itself(self: Value) -> Value:
+    """The Value itself."""
     return self
 
 
-def _comparison(
-    holds: Callable[[float, float], bool], traced: Callable[[Any, Any], Any]
-) -> Callable[[Value, Operand], bool]:
-    """The method that compares data. Its result is a bool, or a node while tracing."""
+def _comparison(holds: Callable[[float, float], bool]) -> Callable[[Value, Operand], bool]:
+    """The method that compares data."""
 
     def method(self: Value, other: Operand) -> bool:
         if type(other) is not float and arrays.is_array(other):
             return cast(bool, arrays.elementwise(holds, (self, other)))
-        if is_tracing():
-            return cast(bool, traced(self, other))
+        trace = recorder()
+        if trace is not None:
+            return cast(bool, trace.compare(holds, self, other))
         return holds(self._data, other._data if isinstance(other, Value) else to_float(other))
 
     return method
@@ -210,12 +211,19 @@ class Value:
             raise NumberError(
                 f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
             )
-        self._data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._serial = next_serial()
         self._record = LEAF
         self._step = no_step
         self._walk = self._x = self._y = None
+        if type(data) is float:
+            self._data = data
+        elif hasattr(data, "_traced_node"):
+            # The leaf of a number that is traced: the same number of the program.
+            self._x, self._record = data._traced_node, IDENTITY
+            self._data = data._traced_node._data
+        else:
+            self._data = to_float(data)
         operands = _children or children or _prev
         if operands or _op or local_grads:
             _define(self, operands, _op, local_grads)
@@ -241,6 +249,7 @@ class Value:
     __neg__ = _unary(ops.neg)
     __pos__ = _itself
     __abs__ = _unary(ops.abs)
+    conjugate = _itself  # np.var and np.std ask for it
 
     exp = _unary(ops.exp)
     log = _unary(ops.log)
@@ -252,10 +261,10 @@ class Value:
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
 
-    __lt__ = _comparison(operator.lt, ops.lt)
-    __le__ = _comparison(operator.le, ops.le)
-    __gt__ = _comparison(operator.gt, lambda x, y: ops.lt(y, x))
-    __ge__ = _comparison(operator.ge, lambda x, y: ops.le(y, x))
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         """NumPy's functions of Values and of arrays with a Value: element by element."""
@@ -284,23 +293,25 @@ class Value:
     # ---- conversions --------------------------------------------------------------------
 
     def __float__(self) -> float:
-        refuse("makes a float of", "use talweg's operations, such as tw.exp for math.exp")
         refuse_math_function(sys._getframe(1))
-        return self._data
+        trace = recorder()
+        return self._data if trace is None else trace.plain_number(self)
 
     def __int__(self) -> int:
-        refuse("makes an int of", "use talweg's operations")
-        return int(self._data)
+        trace = recorder()
+        return int(self._data if trace is None else trace.plain_number(self))
 
     def __round__(self, digits: int | None = None) -> float:
-        refuse("rounds", "use talweg's operations")
-        return round(self._data, digits)
+        trace = recorder()
+        return round(self._data if trace is None else trace.plain_number(self), digits)
 
     def __bool__(self) -> bool:
-        refuse("branches on", "choose with tw.where(condition, a, b), tw.max or tw.min")
         return True
 
     def __repr__(self) -> str:
+        trace = recorder()
+        if trace is not None:
+            trace.format(self)
         parts = [f"data={self._data}"]
         if self.grad != 0.0:
             parts.append(f"grad={self.grad}")
@@ -311,7 +322,8 @@ class Value:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        text = repr(self)  # a trace notes that the number is made text
+        return format(self._data, spec) if spec else text
 
     def __copy__(self) -> Value:
         twin: Value = node_copies.copied(self)
@@ -416,9 +428,14 @@ class Value:
         self._closure = step
         self._step = custom_step
         self._record = custom_record(self._record.symbol)
+        if self._x is None:  # a leaf, which a walk must now visit
+            self._x, self._y = (), ALL_IN_X
+            hooked_leaves.add(self)
 
 
 _methods.names["Value"] = Value
+# A subclass may then have `__slots__ = (*Value.__slots__, "own")`.
+Value.__slots__ = ()  # type: ignore[assignment]
 gc.callbacks.append(CollectorPacing(next_serial))
 
 
@@ -447,8 +464,14 @@ def node_of(
     out._walk = None
     out._record = op
     out._step = step
-    out._operands = operands
     out._serial = next_serial()
+    count = len(operands)
+    if count == 2:
+        out._x, out._y = operands
+    elif count == 1:
+        (out._x,), out._y = operands, None
+    else:
+        out._operands = operands
     return out
 
 

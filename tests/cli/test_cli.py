@@ -348,7 +348,7 @@ def test_help_has_the_same_groups_in_each_command_that_trains(run, command):
     expected = ["Data", "Model", "Map", "Training", "Execution", "Output", "Examples", "Exit codes"]
     assert titles == [t for t in expected if t not in {"Map", "Execution"} or t in own]
     assert f"talweg-{command}.png" in out
-    option = {"train": "the learning rate. File: 0.02; else 0.05."}.get(command, "")
+    option = {"train": "the learning rate. Unless given: 0.05; with a file, 0.02."}.get(command, "")
     assert option in " ".join(out.split())
 
 

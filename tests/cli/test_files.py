@@ -94,6 +94,7 @@ def test_iris_from_csv_to_predictions(run):
     assert err == f"talweg: {told}\n"
 
 
+@pytest.mark.slow
 def test_breast_cancer_reaches_95_percent(run):
     real_data("breast_cancer", "diagnosis")
     # Fewer than the default of 200 steps, to save time.

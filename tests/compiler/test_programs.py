@@ -255,6 +255,7 @@ def machines(draw):
     return program, draw(st.integers(0, 10**6))
 
 
+@pytest.mark.slow
 @settings(max_examples=250)
 @given(machines())
 def test_programs_that_carry_state(case):
@@ -262,6 +263,7 @@ def test_programs_that_carry_state(case):
     check(program, values(4, seed), numbers(6, seed + 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(machines())
 def test_programs_that_carry_state_natively(case):

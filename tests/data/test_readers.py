@@ -164,6 +164,21 @@ def test_paths_that_are_not_files_and_unknown_suffixes_are_refused(tmp_path):
         assert one_line(error).startswith(f"{path}: {message}")
 
 
+def test_a_file_that_the_system_does_not_give_is_refused(tmp_path, monkeypatch):
+    inside_a_file = write(tmp_path, "a\n1\n") / "data.csv"
+    message = f"{inside_a_file}: the file cannot be read (Not a directory); check the path"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        read_columns(inside_a_file)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)  # root may read every file
+    message = r"data\.csv: this process may not read the file; change its permissions$"
+    with pytest.raises(DataError, match=message):
+        read_columns(tmp_path / "data.csv")
+
+
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 

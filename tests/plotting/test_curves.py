@@ -145,3 +145,16 @@ def test_a_figure_without_losses_is_an_error_of_one_line(draw, message):
     with pytest.raises(ArgumentError, match=message) as caught:
         draw()
     assert "\n" not in str(caught.value)
+
+
+def test_runs_without_a_finite_first_loss_are_named_and_not_drawn():
+    ax = curves.rates([(0.1, [math.inf, 3.0, 2.0]), (0.2, [math.nan, 500.0])])
+    assert legend(ax) == ["0.1  (inf at step 1)", "0.2  (nan at step 1)"]
+    assert all(len(each.get_ydata()) == 0 for each in ax.get_lines())
+
+
+def test_losses_below_0_have_no_upper_end():
+    ax = curves.rates([(0.1, [-1.0, -2.0]), (0.2, [-1.0, 30.0, math.inf])])
+    assert ax.get_yscale() == "linear"
+    assert legend(ax) == ["0.1", "0.2  (inf at step 3)"]
+    assert ax.get_ylim()[1] >= 30.0

@@ -91,3 +91,11 @@ def test_a_notebook_displays_the_figure(tmp_path):
 def test_text_is_escaped_and_shortened():
     assert style.plain_text("a $ and\n b $") == r"a \$ and b \$"
     assert style.shorten("x" * 30) == "x" * 23 + "…"
+
+
+def test_axes_of_a_subfigure_are_saved_with_the_whole_figure():
+    whole = Figure()
+    left, right = whole.subfigures(1, 2)
+    ax = left.subplots()
+    right.subplots()
+    assert figure.figure_bytes(ax) == figure.figure_bytes(right.axes[0])

@@ -189,6 +189,7 @@ sys.stdout.write(graph.svg(y))
 """
 
 
+@pytest.mark.slow
 def test_the_svg_is_the_same_in_every_process():
     def drawn(hash_seed):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

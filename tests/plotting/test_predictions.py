@@ -171,3 +171,27 @@ def test_data_that_cannot_be_drawn_are_an_error_of_one_line(draw, error, message
     with pytest.raises(error, match=message) as caught:
         draw()
     assert "\n" not in str(caught.value)
+
+
+def test_many_classes_have_a_colour_bar_in_place_of_percentages():
+    n = 45
+    matrix = [[5 if i == j else 0 for j in range(n)] for i in range(n)]
+    ax = confusion(matrix, [str(k) for k in range(n)])
+    assert not ax.texts
+    _, bar = ax.figure.axes
+    assert bar.get_ylabel() == "fraction of the true class"
+    few = confusion([[1, 0], [0, 1]], ["a", "b"])
+    assert len(few.figure.axes) == 1
+
+
+def test_a_confusion_matrix_without_samples():
+    assert confusion([[0, 0], [0, 0]], ["a", "b"]).get_title(loc="left") == "no samples"
+
+
+def test_a_class_that_is_nowhere_predicted_has_no_region():
+    def predict(x1, x2):
+        return 0 if x1 < 0.5 else 2
+
+    ax = boundary(predict, CORNERS, [0, 1, 1, 2], names=["u", "v"], class_names=["a", "b", "c"])
+    regions = [x for x in ax.collections if len(x.get_facecolor()) and x.get_alpha() == 0.22]
+    assert len(regions) == 2

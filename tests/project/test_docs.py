@@ -13,6 +13,7 @@ PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 PAGE = (DOCS / "learning_rates.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_block_prints_the_text_below_it(capsys):
     names, shown_blocks = {}, 0
     blocks = re.findall(r"```(python|text)\n(.*?)```", PAGE, re.DOTALL)

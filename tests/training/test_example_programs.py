@@ -1,6 +1,7 @@
 """The traced programs of examples, and the guards of an optimiser's update."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -84,13 +85,17 @@ def test_an_outside_value_of_a_later_example_stops_native_training_with_a_reason
 def test_other_examples_have_inputs_if_they_have_the_program():
     found = programs(total, [[1.0, 2.0]])
     program = found.program_of(0)
-    assert found.inputs_of(program, [[3.0, 4.0], [5.0, 6.0]]) == [[3.0, 4.0], [5.0, 6.0]]
-    assert found.inputs_of(program, [[3.0, 4.0], [5.0]]) is None
-    assert found.inputs_of(program, [[3.0, Value(4.0)]]) is None
+    assert found.inputs_of([[3.0, 4.0], [5.0, 6.0]]) == [
+        (program, [3.0, 4.0]),
+        (program, [5.0, 6.0]),
+    ]
+    assert found.inputs_of([[3.0, 4.0], [5.0]]) is None
+    assert found.inputs_of([[3.0, Value(4.0)]]) is None
 
 
 def test_a_loss_that_a_trace_does_not_capture_is_refused_and_weights_are_restored():
-    found = programs(lambda x: W * x * W.data, [1.0])
+    calls = itertools.count()
+    found = programs(lambda x: W * x * next(calls), [1.0])
     with pytest.raises(NativeError, match="the loss of sample 0 depends on numbers in a way"):
         found.program_of(0)
     assert W.data == 0.5
@@ -99,6 +104,18 @@ def test_a_loss_that_a_trace_does_not_capture_is_refused_and_weights_are_restore
 def test_a_value_listed_twice_is_refused():
     with pytest.raises(NativeError, match="the same Value twice"):
         programs(total, [[1.0]], model=[W, W])
+
+
+def test_an_example_with_a_value_in_it_is_refused():
+    found = programs(total, [[1.0], [Value(2.0)]])
+    with pytest.raises(NativeError, match=r"^example 1 has a Value in it; expected numbers$"):
+        found.program_of(0)
+
+
+def test_a_loss_that_is_no_value_is_refused():
+    found = programs(lambda xs: [W * xs[0]], [[1.0]])
+    with pytest.raises(NativeError, match=r"^the loss of example 0 is list; expected a Value$"):
+        found.program_of(0)
 
 
 # ---- the update ------------------------------------------------------------------------------
@@ -131,7 +148,9 @@ def test_an_update_with_hidden_state_is_refused():
         refuse_hidden_state(optimizer)
     assert optimizer.count == 0
     refuse_hidden_state(SGD(0.1, momentum=0.9))
-    with pytest.raises(NativeError, match="the optimiser: ZeroDivisionError: no update"):
+    with pytest.raises(
+        NativeError, match=r"^update\(\) of the optimiser failed: ZeroDivisionError: no update"
+    ):
         refuse_hidden_state(Failing(0.1))
 
 

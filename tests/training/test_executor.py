@@ -23,21 +23,7 @@ def objective(examples=3, mean=False):
 
 
 def settings(**given):
-    return Settings(
-        **{
-            "reduction": "sum",
-            "optimizer": SGD(0.01),
-            "steps": 10,
-            "batch_size": None,
-            "seed": None,
-            "engine": "auto",
-            "mode": "default",
-            "clip_norm": None,
-            "callbacks": [],
-            "progress": False,
-            **given,
-        }
-    )
+    return Settings(**{"optimizer": SGD(0.01), "steps": 10, **given})
 
 
 # ---- the choice ------------------------------------------------------------------------------

@@ -48,19 +48,7 @@ class CountingExecutor:
 
 def run(executor, examples=6, validation=None, early_stopping=None, **settings):
     objective = Objective([Value(1.0)], lambda x: x, list(range(examples)), mean=False)
-    chosen = {
-        "reduction": "sum",
-        "optimizer": None,
-        "steps": 10,
-        "batch_size": None,
-        "seed": 1,
-        "engine": "eager",
-        "mode": "default",
-        "clip_norm": None,
-        "callbacks": [],
-        "progress": False,
-        **settings,
-    }
+    chosen = {"steps": 10, "seed": 1, "engine": "eager", **settings}
     record = RunRecord()
     monitor = ValidationMonitor(
         objective, executor.evaluate, record, validation=validation, early_stopping=early_stopping

@@ -61,6 +61,7 @@ def test_a_large_batch_is_cut_into_chunks_for_threads(monkeypatch):
     assert set(plans) == {(203 // 24, 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_chunks_agree_with_the_eager_engine(settings):
     native, weights = trained(threads=2, **settings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from talweg import ops
 from talweg.autodiff.operation import Number
+from talweg.autodiff.tracing import is_tracing
 from talweg.errors import ArgumentError
 from talweg.value import Value
 
@@ -37,13 +38,30 @@ def gather(values: Sequence[Number], i: Any) -> Number:
     >>> [z.grad for z in logits]
     [0.0, 1.0]
     """
-    if isinstance(i, Value):
+    if not is_index(i, len(values)):
+        raise ArgumentError(f"gather takes an index from 0 to {len(values) - 1}, got {i!r}")
+    if isinstance(i, Value) or hasattr(i, "_traced_node"):
         # The index may change: compare it with every k, and select the last k that is <= i.
         gathered = values[0]
         for k in range(1, len(values)):
             gathered = ops.where(ops.le(float(k), i), values[k], gathered)
         return gathered
-    if i not in range(len(values)) or isinstance(i, bool):
-        raise ArgumentError(f"gather takes an index from 0 to {len(values) - 1}, got {i!r}")
     # Not values[i] itself: compiled code would then sum derivatives in another order.
     return ops.where(1.0, values[int(i)], 0.0)
+
+
+def is_index(i: Any, count: int) -> bool:
+    """Whether i is the index of one of several numbers, counted from 0.
+
+    A number that may differ at the next call of a compiled function is compared with the bounds
+    alone: it is an index at the other calls too.
+
+    >>> is_index(2, 3), is_index(3, 3), is_index(True, 3)
+    (True, False, False)
+    """
+    if isinstance(i, Value) or hasattr(i, "_traced_node"):
+        node: Value = getattr(i, "_traced_node", i)
+        # The comparisons of a Value: those of a symbolic integer make it part of the program.
+        is_inside = bool(Value.__ge__(node, 0.0)) and bool(Value.__le__(node, count - 1.0))
+        return is_inside and (is_tracing() or node._data.is_integer())
+    return i in range(count) and not isinstance(i, bool)

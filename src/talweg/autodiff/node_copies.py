@@ -142,9 +142,8 @@ def _own_attributes(node: Node) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for cls in type(node).__mro__:
         slots = vars(cls).get("__slots__", ())
-        if "_record" not in slots:  # the class is not Value
-            names = (slots,) if isinstance(slots, str) else slots
-            own |= {name: getattr(node, name) for name in names if hasattr(node, name)}
+        names = (slots,) if isinstance(slots, str) else slots
+        own |= {name: getattr(node, name) for name in names if hasattr(node, name)}
     return own | {name: x for name, x in vars(node).items() if name not in _DERIVED}
 
 

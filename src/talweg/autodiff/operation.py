@@ -331,6 +331,11 @@ EQUATION_NAMES: dict[str, Any] = {"__builtins__": _REGISTRY}
 LEAF = Op("leaf", "", to_float, (), (), "A number that the user made: a parameter or an input.")
 CONSTANT = Op("constant", "", to_float, (), (), "A bare number as the operand of an operation.")
 
+IDENTITY = Op(
+    "identity", "", to_float, ("g",), (lambda g, *_: g,),
+    "The leaf that a traced function makes of a number, as in `Value(x)`: the same number.",
+)  # fmt: skip
+
 
 @cache
 def custom_record(symbol: str) -> Op:

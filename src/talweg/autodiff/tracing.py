@@ -1,28 +1,44 @@
-"""Whether a function is being traced, and errors for what a trace cannot represent.
+"""Whether a function is being traced, and by which recorder.
 
-A function is traced once, for all numbers. A branch on a traced number, or a plain float made of
-one, would make this one number part of the program. Inside `tracing()`, comparisons of Values are
-therefore operations, and `refuse` raises an error for a use that a tape cannot represent. Both
-states of this file are context variables: each thread and each asyncio task has its own.
+A function is traced with the numbers of one call, and the trace serves other numbers. What the
+function asks of a number (a comparison, a float, a text) is therefore answered by the *recorder* of
+the trace, which notes it. The recorder is of a higher layer (`compiler/frontend/recorder.py`); here
+is what Values call of it. Both states of this file are context variables: each thread and each
+asyncio task has its own.
 
 Start reading at `tracing`.
 """
 
 from __future__ import annotations
 
-import linecache
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from typing import Any, Protocol
 
-from talweg.errors import TraceError
 
-_TRACING: ContextVar[bool] = ContextVar("talweg is tracing", default=False)
+class TraceRecorder(Protocol):
+    """What a trace notes of the uses of its numbers; see `compiler/frontend/recorder.py`."""
 
-is_tracing = _TRACING.get
-"""Whether a function is being traced in this thread or task."""
+    def compare(self, python: Callable[..., Any], x: Any, y: Any) -> Any:
+        """The truth of a comparison of a Value with another number."""
+
+    def plain_number(self, value: Any) -> float:
+        """The number of a Value as a plain float."""
+
+    def format(self, value: Any) -> None:
+        """The number of a Value becomes text."""
+
+
+_RECORDER: ContextVar[TraceRecorder | None] = ContextVar("the recorder of a trace", default=None)
+
+recorder = _RECORDER.get
+"""The recorder of the trace in this thread or task; None if no function is traced."""
+
+
+def is_tracing() -> bool:
+    """Whether a function is being traced in this thread or task."""
+    return recorder() is not None
 
 
 _UNCOMPILED: ContextVar[bool] = ContextVar("talweg runs jitted functions in Python", default=False)
@@ -42,30 +58,10 @@ def uncompiled() -> Iterator[None]:
 
 
 @contextmanager
-def tracing() -> Iterator[None]:
-    """Inside the `with`, a function is traced."""
-    token = _TRACING.set(True)
+def tracing(current: TraceRecorder) -> Iterator[None]:
+    """Inside the `with`, a function is traced by this recorder."""
+    token = _RECORDER.set(current)
     try:
         yield
     finally:
-        _TRACING.reset(token)
-
-
-def refuse(what: str, repair: str) -> None:
-    """Raise an error while tracing; do nothing otherwise.
-
-    Args:
-        what: what the user's line does to the number, such as "branches on".
-        repair: what it should do instead.
-
-    Raises:
-        TraceError: while tracing, with the user's line.
-    """
-    if is_tracing():
-        frame = sys._getframe(2)  # the user's line called a method of Value, which called this
-        file, line = frame.f_code.co_filename, frame.f_lineno
-        shown = linecache.getline(file, line).strip()
-        raise TraceError(
-            f"{Path(file).name}, line {line}{f' ({shown})' if shown else ''} {what} a traced "
-            f"number, which may differ at the next call; {repair}"
-        )
+        _RECORDER.reset(token)

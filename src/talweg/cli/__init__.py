@@ -2,7 +2,7 @@
 
 * `app`: `main`, the commands, and their exit codes.
 * `train`, `predict`, `sweep`, `sharpness`, `lr_find`, `map`, `graph`, `explain`, `info`: one
-  command a file. They know the modules below and not each other.
+  command a file. They import the modules below and not each other.
 * `train_on_lesson`, `train_on_file`: the two kinds of training of `train`. `sweep_report`,
   `map_report`: the reports of `sweep` and `map`.
 * `training_problem`, `tabular_training`, `lesson`, `defaults`: network, samples and settings.

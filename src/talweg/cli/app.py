@@ -30,7 +30,7 @@ _SUMMARY = "Neural networks from single numbers: exact gradients, training, pict
 
 _MORE = f"""Examples:
   talweg train                                   the lesson, in a second
-  talweg train iris.csv --target species         a file of yours
+  talweg train iris.csv --target species         your own file
   talweg predict talweg-model.safetensors new.csv
   talweg sweep --lr 0.001,0.01,0.1,1.0
   talweg lr-find iris.csv --target species
@@ -40,7 +40,7 @@ _MORE = f"""Examples:
 Colour is used on a terminal only, and not at all if NO_COLOR is set."""
 
 _SUMMARIES = {
-    "train": "Train a network: on the lesson's four samples, or on a file of yours.",
+    "train": "Train a network on the lesson's four samples, or on a file.",
     "predict": "Predict the rows of a file with a saved model.",
     "sweep": "Train one network at several learning rates, and compare.",
     "sharpness": "Show how large a learning rate the curvature of the loss allows.",
@@ -96,7 +96,7 @@ def make_app(words: Sequence[str]) -> App:
     name = next((word for word in words if word not in ("--help", "-h")), "")
     if name not in _SUMMARIES:
         for order, (listed, text) in enumerate(_SUMMARIES.items()):
-            app.command(_not_called, name=listed, help=text, sort_key=order)
+            app.command(App(name=listed, help=text, sort_key=order))
         return app
     command = load(name)
     app.command(
@@ -108,11 +108,6 @@ def make_app(words: Sequence[str]) -> App:
         help_formatter=partial(help_formatter, command=name),
     )
     return app
-
-
-def _not_called() -> int:
-    """A command that is only listed."""
-    raise NotImplementedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,7 +173,7 @@ def _failed(error: Exception) -> int:
     if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
     print_note(
-        f"{type(error).__name__}: {error}; this is a fault of talweg, please report it with what "
-        f"{_TRACEBACK}=1 shows"
+        f"{type(error).__name__}: {error}; this is a fault of talweg; please report it with the "
+        f"text that {_TRACEBACK}=1 shows"
     )
     return exit_codes.FAILED

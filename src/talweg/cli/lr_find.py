@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from talweg.cli import exit_codes
 from talweg.cli.command import Command
 from talweg.cli.console import print_json, print_line, print_saved, print_table
-from talweg.cli.defaults import defaults
+from talweg.cli.defaults import Defaults, defaults
 from talweg.cli.messages import OPTIONS
 from talweg.cli.options import (
     OPTIMIZERS,
@@ -24,10 +24,9 @@ from talweg.cli.options import (
     DataOptions,
     File,
     ModelOptions,
-    Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
 )
 from talweg.cli.training_problem import TrainingProblem, problem_of
 from talweg.explore.range_test import RangeTest, lr_range_test
@@ -35,7 +34,7 @@ from talweg.explore.range_test import RangeTest, lr_range_test
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class RangeTestOptions:
+class RangeTestOptions(RunOptions):
     """The training run whose learning rate grows.
 
     Attributes:
@@ -44,12 +43,10 @@ class RangeTestOptions:
         steps: the number of updates from the first to the last. Unless given: 100.
     """
 
-    optimizer: Optimizer = None
     lr_min: float = 1e-5
     lr_max: float = 10.0
     steps: PositiveInteger = 100
     batch: Batch = None
-    seed: Seed = None
 
 
 def lr_find(
@@ -64,7 +61,7 @@ def lr_find(
     """Suggest a learning rate: train briefly while the rate grows, and judge the loss.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults. The rates suggested are only printed: give the one you choose to talweg train --lr.
+    defaults. The suggested rates are printed and not used: pass one of them to talweg train --lr.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.
@@ -76,17 +73,15 @@ def lr_find(
     Returns:
         The exit code.
     """
-    usual = defaults(file)
+    chosen = run.settings(defaults(file))
     path = output.picture("lr-find")
-    optimizer = run.optimizer or usual.optimizer
-    batch = run.batch or usual.batch
-    problem = problem_of("lr-find", file, data, model, batch=batch, seed=run.seed)
+    problem = problem_of("lr-find", file, data, model, batch=chosen.batch, seed=chosen.seed)
     test = lr_range_test(
         problem.model(),
         problem.samples,
         loss=problem.loss,
         reduction=problem.reduction,
-        optimizer=OPTIMIZERS[optimizer](0.0),
+        optimizer=OPTIMIZERS[chosen.optimizer](0.0),
         lr_min=run.lr_min,
         lr_max=run.lr_max,
         steps=run.steps,
@@ -100,9 +95,9 @@ def lr_find(
 
         saved = figure.save(test.plot(), path)
     if output.as_json:
-        print_json(_document(problem, test, optimizer, run.steps, saved))
+        print_json(_document(problem, test, chosen, saved))
     else:
-        _print(problem, test, optimizer, run.steps, saved)
+        _print(problem, test, chosen, saved)
     if test.status == "interrupted":
         return exit_codes.INTERRUPTED
     return exit_codes.DIVERGED if test.status == "diverged at once" else exit_codes.FINE
@@ -111,13 +106,11 @@ def lr_find(
 # ---- the report -----------------------------------------------------------------------------
 
 
-def _print(
-    problem: TrainingProblem, test: RangeTest, optimizer: str, steps: int, saved: Path | None
-) -> None:
+def _print(problem: TrainingProblem, test: RangeTest, chosen: Defaults, saved: Path | None) -> None:
     print_line(f"{problem.name}: learning-rate range test", "bold")
     print_line(f"Network: {problem.model()!r}, seed {problem.seed}")
     batch = "all samples" if problem.batch is None else f"{problem.batch} samples"
-    print_line(f"At most {steps} steps of {batch}, optimizer {optimizer}")
+    print_line(f"At most {chosen.steps} steps of {batch}, optimizer {chosen.optimizer}")
     print_line()
     if test.suggestions:
         rows = [[rule, f"{rate:.3g}"] for rule, rate in test.suggestions.items()]
@@ -132,14 +125,14 @@ def _print(
 
 
 def _document(
-    problem: TrainingProblem, test: RangeTest, optimizer: str, steps: int, saved: Path | None
+    problem: TrainingProblem, test: RangeTest, chosen: Defaults, saved: Path | None
 ) -> dict[str, Any]:
     return {
         "command": "lr-find",
         "file": None if problem.file is None else str(problem.file),
         "network": repr(problem.model()),
-        "optimizer": optimizer,
-        "steps": steps,
+        "optimizer": chosen.optimizer,
+        "steps": chosen.steps,
         "batch": problem.batch,
         "seed": problem.seed,
         "learning_rates": test.learning_rates,

@@ -30,10 +30,9 @@ from talweg.cli.options import (
     Integer,
     LearningRate,
     ModelOptions,
-    Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
     given,
     refuse_without_file,
 )
@@ -58,12 +57,13 @@ class MapOptions:
     Attributes:
         lesson: map the lesson's network.
         x: the setting along x, as NAME,LOW,HIGH or NAME,LOW,HIGH,SCALE. Names: learning_rate,
-            initial_scale (a factor of the first weights), either of one layer, as in
-            "learning_rate[0]" (in quotes: shells know brackets), or a number that the optimizer
-            has, such as momentum. Scales: log, linear. Lesson: learning_rate,0.001,10; file:
-            learning_rate,0.001,100; else "learning_rate[0],0.001,1e6".
-        y: the setting along y, likewise. Lesson and file: initial_scale,0.1,10; else
-            "learning_rate[1],0.001,1e6".
+            initial_scale (a factor of the initial weights); one of these for a single layer, such
+            as "learning_rate[0]" (in quotes, because shells interpret brackets); or a number that
+            the optimizer has, such as momentum. Scales: log, linear. Unless given:
+            "learning_rate[0],0.001,1e6"; for the lesson learning_rate,0.001,10; with a file
+            learning_rate,0.001,100.
+        y: the setting along y, in the same form. Unless given: "learning_rate[1],0.001,1e6"; for
+            the lesson and with a file initial_scale,0.1,10.
         resolution: the number of points along each axis, a power of two from 8 to 16384. Unless
             given: 256; 512 has four times as many runs, and takes four times as long.
         zoom: the factor of a zoom into the map, a power of two; with the same resolution.
@@ -71,8 +71,8 @@ class MapOptions:
             complex.
         animate: where to save a zoom as an animation: .gif or .webp.
         doublings: how often --animate doubles the scale. Unless given: 6.
-        store: a folder for the points; with it again, only missing points are computed: after
-            Ctrl-C, at another resolution, for a zoom. It has the measures of all runs, as Zarr.
+        store: a folder for the measures of the points, as Zarr. A later command with this folder
+            computes only missing points: after Ctrl-C, at another resolution, or for a zoom.
         colours: talweg, published, or the name of one of matplotlib's colour maps.
     """
 
@@ -90,7 +90,7 @@ class MapOptions:
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class RunOptions:
+class PointRunOptions(RunOptions):
     """The training run of each point.
 
     Attributes:
@@ -100,17 +100,17 @@ class RunOptions:
     steps: PositiveInteger = 100
     lr: Annotated[
         LearningRate,
-        Parameter(help="the learning rate if no axis has it. File: 0.02; else 0.05."),
+        Parameter(
+            help="the learning rate if no axis has it. Unless given: 0.05; with a file, 0.02."
+        ),
     ] = None
-    optimizer: Optimizer = None
     batch: Annotated[
         Batch,
         Parameter(
-            help="the number of samples of a step. Unless given: all; in batches the noise of "
-            "the first loss can decide whether a run counts as converged."
+            help="the number of samples of a step. Unless given: all. With batches, the noise "
+            "of the first loss can decide whether a run counts as converged."
         ),
     ] = None
-    seed: Seed = None
 
 
 def map_(
@@ -125,7 +125,7 @@ def map_(
     data: DataOptions = DataOptions(),
     model: ModelOptions = ModelOptions(),
     options: MapOptions = MapOptions(),
-    run: RunOptions = RunOptions(),
+    run: PointRunOptions = PointRunOptions(),
     execution: ExecutionOptions = ExecutionOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
@@ -161,12 +161,12 @@ def map_(
         problem = published_problem(run.batch, run.seed)
     else:
         problem = problem_of("map", file, data, model, batch=run.batch, seed=run.seed)
-    usual = defaults(file)
-    optimizer = run.optimizer or usual.optimizer
+    _refuse_unused_rate(run.lr, axes)
+    chosen = run.settings(defaults(file))
     settings: dict[str, Any] = {
         "resolution": options.resolution,
-        "steps": run.steps,
-        "optimizer": OPTIMIZERS[optimizer](_learning_rate(run.lr, axes, usual.lr)),
+        "steps": chosen.steps,
+        "optimizer": OPTIMIZERS[chosen.optimizer](chosen.lr),
         "engine": execution.engine,
         "mode": execution.mode,
         "threads": execution.threads,
@@ -176,9 +176,9 @@ def map_(
     plots, animation = _save(result, picture, zoom, options.colours)
     unfinished = _report_unfinished(result, zoom, animation, options.store)
     if output.as_json:
-        print_json(document(problem, result, optimizer, plots, animation))
+        print_json(document(problem, result, chosen.optimizer, plots, animation))
     else:
-        print_map(problem, result, optimizer, plots, animation, options.store)
+        print_map(problem, result, chosen.optimizer, plots, animation, options.store)
     if unfinished:
         return exit_codes.INTERRUPTED
     return exit_codes.FINE if result.converged.any() else exit_codes.DIVERGED
@@ -261,11 +261,10 @@ def _zoom(axes: tuple[Axis, Axis], options: MapOptions) -> _Zoom:
     return _Zoom(factor, point[0], point[1], path, doublings)
 
 
-def _learning_rate(lr: float | None, axes: tuple[Axis, Axis], usual: float) -> float:
-    """The learning rate of runs if no axis has it."""
+def _refuse_unused_rate(lr: float | None, axes: tuple[Axis, Axis]) -> None:
+    """Refuse --lr if an axis has the learning rate."""
     if lr is not None and any(one.name == "learning_rate" for one in axes):
         raise ArgumentError("--lr is for maps without learning_rate along --x or --y")
-    return usual if lr is None else lr
 
 
 def _require_colours(colours: str) -> None:

@@ -2,8 +2,8 @@
 
 A group such as `DataOptions` is a dataclass whose fields are options. A command takes it as one
 parameter, and cyclopts offers its fields as options of the command. The group Training differs
-from command to command, so each command declares its own; the options in it that commands share
-have the types `Optimizer`, `Steps` and so on, which carry the help.
+from command to command: a command adds options to `RunOptions`, and those that only some commands
+have are declared with the types `LearningRate`, `Steps` and so on, which carry the help.
 
 Start reading at `DataOptions`.
 """
@@ -11,7 +11,7 @@ Start reading at `DataOptions`.
 # Annotations are evaluated here: cyclopts looks up names in them in the module of the subclass.
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter, Token
 
 from talweg import optim
 from talweg.cli import messages
-from talweg.cli.defaults import ACTIVATION
+from talweg.cli.defaults import ACTIVATION, Defaults
 from talweg.cli.option_values import layer_sizes, names
 from talweg.cli.output_files import FIGURES, output_file
 from talweg.errors import ArgumentError
@@ -79,20 +79,22 @@ File: TypeAlias = Annotated[
 ]
 Optimizer: TypeAlias = Annotated[
     OptimizerName | None,
-    Parameter(help="the rule that updates parameters. File: adam; else sgd."),
+    Parameter(help="the rule that updates parameters. Unless given: sgd; with a file, adam."),
 ]
 LearningRate: TypeAlias = Annotated[
-    float | None, Parameter(help="the learning rate. File: 0.02; else 0.05.")
+    float | None, Parameter(help="the learning rate. Unless given: 0.05; with a file, 0.02.")
 ]
 Steps: TypeAlias = Annotated[
-    PositiveInteger | None, Parameter(help="the number of updates of a run. File: 200; else 50.")
+    PositiveInteger | None,
+    Parameter(help="the number of updates of a run. Unless given: 50; with a file, 200."),
 ]
 Batch: TypeAlias = Annotated[
     PositiveInteger | None,
-    Parameter(help="the number of samples of a step. File: 16; else all."),
+    Parameter(help="the number of samples of a step. Unless given: all; with a file, 16."),
 ]
 Seed: TypeAlias = Annotated[
-    Integer | None, Parameter(help="the seed of weights, split and shuffling. File: 1; else 42.")
+    Integer | None,
+    Parameter(help="the seed of weights, split and shuffling. Unless given: 42; with a file, 1."),
 ]
 Json: TypeAlias = Annotated[
     bool, Parameter(name="--json", help="print one JSON document in place of text.")
@@ -129,10 +131,10 @@ class ModelOptions:
     """The network and its loss.
 
     Attributes:
-        hidden: the sizes of the hidden layers, separated by commas, or none. Lesson: 4,4;
-            file: 16.
+        hidden: the sizes of the hidden layers, separated by commas, or none. Unless given: 4,4;
+            with a file, 16.
         activation: the activation of the hidden layers. Unless given: tanh.
-        loss: the loss of one prediction; unless given, the usual one for the target.
+        loss: the loss of one prediction; unless given, the usual loss for the target.
     """
 
     hidden: str | None = None
@@ -153,14 +155,34 @@ class ModelOptions:
         return self.activation or ACTIVATION
 
 
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a training run that commands share; each command adds its own."""
+
+    optimizer: Optimizer = None
+    seed: Seed = None
+
+    def settings(self, usual: Defaults) -> Defaults:
+        """The settings that are given, and those of `usual` for the others.
+
+        >>> from talweg.cli.defaults import LESSON
+        >>> RunOptions(seed=7).settings(LESSON).seed, RunOptions(seed=7).settings(LESSON).optimizer
+        (7, 'sgd')
+        """
+        chosen = {f.name: getattr(self, f.name, None) for f in fields(usual)}
+        return replace(usual, **{name: x for name, x in chosen.items() if x is not None})
+
+
 @Parameter(name="*", group=EXECUTION)
 @dataclass(frozen=True)
 class ExecutionOptions:
     """What computes the runs of a command that makes many.
 
     Attributes:
-        engine: native for compiled code or an error, eager for none. Unless given: auto.
-        mode: exact for the bits of the eager engine. Unless given: default.
+        engine: native for compiled code or an error, eager for the eager engine, auto for
+            compiled code where that is possible and faster. Unless given: auto.
+        mode: exact for results with the bits of the eager engine. Unless given: default.
         threads: the number of threads that share the runs. Unless given: one for each core.
     """
 

@@ -6,7 +6,7 @@ The loss is that of the lesson, or of a file, at the initial weights. Start read
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from talweg.cli.options import (
     Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
 )
 from talweg.cli.run_outcome import exit_code, print_verdict
 from talweg.cli.training_problem import TrainingProblem, problem_of
@@ -41,7 +41,7 @@ from talweg.training.train import train
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class SharpnessOptions:
+class SharpnessOptions(RunOptions):
     """The learning rate to judge, and the run along which the curvature is measured.
 
     Attributes:
@@ -50,14 +50,14 @@ class SharpnessOptions:
         every: with --along, the number of steps between two measurements. Unless given: 1.
     """
 
-    lr: LearningRate = None
     optimizer: Annotated[
         Optimizer,
         Parameter(
-            help="the rule that updates parameters. File: adam; else, and with --along, sgd."
+            help="the rule that updates parameters. Unless given: sgd; with a file and without "
+            "--along, adam."
         ),
     ] = None
-    seed: Seed = None
+    lr: LearningRate = None
     along: bool = False
     steps: PositiveInteger = 50
     every: PositiveInteger = 1
@@ -75,7 +75,8 @@ def sharpness(
     """Show how large a learning rate the curvature of the loss allows.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults, except that the loss is that of all samples: each batch has another curvature.
+    defaults, except that the loss is that of all samples, because the curvature differs from batch
+    to batch.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.
@@ -90,11 +91,10 @@ def sharpness(
     if output.plot is not None and not run.along:
         raise ArgumentError("--plot draws a run; give --along too")
     usual = defaults(file)
+    chosen = run.settings(replace(usual, optimizer="sgd") if run.along else usual)
     path = output.picture("sharpness") if run.along else None
-    name = run.optimizer or ("sgd" if run.along else usual.optimizer)
-    lr = usual.lr if run.lr is None else run.lr
-    optimizer = OPTIMIZERS[name](lr)
-    problem = problem_of("sharpness", file, data, model, batch=None, seed=run.seed)
+    optimizer = OPTIMIZERS[chosen.optimizer](chosen.lr)
+    problem = problem_of("sharpness", file, data, model, batch=None, seed=chosen.seed)
     network = problem.model()
     settings: dict[str, Any] = {
         "loss": problem.loss,
@@ -106,7 +106,7 @@ def sharpness(
     if run.along:
         measure = SharpnessCallback(network, problem.samples, steps=run.every, **settings)
     if not output.as_json:
-        _print_start(problem, network, optimizer, start, lr)
+        _print_start(problem, network, optimizer, start, chosen.lr)
     history, saved = None, None
     if measure is not None:
         history = train(

@@ -48,7 +48,7 @@ class SweepOptions:
         lr: the learning rates, separated by commas; or LOW..HIGH:COUNT for COUNT rates with one
             ratio between neighbours. Unless given: 0.001,0.01,0.1,1.0.
         seed: the seed of the weights; with several, separated by commas, one run for each at
-            every rate. File: 1; else 42.
+            every rate. Unless given: 42; with a file, 1.
         momentum: the momentum of sgd; with several, separated by commas, one run for each at
             every rate.
         stop_at: a loss at which a run has converged and stops. Unless given, all steps are made.
@@ -71,8 +71,8 @@ class SweepOutput(OutputOptions):
     """The store, the tables, the picture, and the form of the report.
 
     Attributes:
-        store: a folder for the losses of the runs; the same command with the same folder
-            continues where the last one stopped, for any reason.
+        store: a folder for the losses of the runs. If the command was interrupted or killed, the
+            same command with the same folder continues it.
         csv: where to save the table of all runs, as CSV.
         parquet: where to save it as Parquet.
     """
@@ -95,8 +95,8 @@ def sweep(
     """Train one network at several learning rates, and compare.
 
     The network, its data and the other settings are those of `talweg train`, with the same
-    defaults, except that a step takes all samples: the verdict of a run would take the noise of
-    batches for oscillation.
+    defaults, except that a step takes all samples: with batches, the noise of the losses would be
+    reported as oscillation.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.

@@ -21,10 +21,9 @@ from talweg.cli.options import (
     File,
     LearningRate,
     ModelOptions,
-    Optimizer,
     OutputOptions,
     PositiveInteger,
-    Seed,
+    RunOptions,
     Steps,
     given,
     refuse_without_file,
@@ -38,20 +37,18 @@ from talweg.errors import ArgumentError
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(RunOptions):
     """How the network is trained.
 
     Attributes:
-        validation: the fraction of the rows to hold back. File: 0.2.
+        validation: the fraction of the rows of a file that is held back. Unless given: 0.2.
         patience: stop after so many passes through the rows without a better validation
             loss, and restore the best weights.
     """
 
-    optimizer: Optimizer = None
     lr: LearningRate = None
     steps: Steps = None
     batch: Batch = None
-    seed: Seed = None
     validation: float | None = None
     patience: PositiveInteger | None = None
 
@@ -62,7 +59,8 @@ class TrainingOutput(OutputOptions):
     """The pictures, the model, and the form of the report.
 
     Attributes:
-        save: where to save the model: .safetensors. File: talweg-model.safetensors.
+        save: where to save the model: .safetensors. Unless given: nowhere; with a file,
+            talweg-model.safetensors.
         no_save: save no model.
     """
 
@@ -91,11 +89,11 @@ def train(
     training: TrainingOptions = TrainingOptions(),
     output: TrainingOutput = TrainingOutput(),
 ) -> int:
-    """Train a network: on the lesson's four samples, or on a file of yours.
+    """Train a network on the lesson's four samples, or on a file.
 
-    With a FILE, a part of the rows is held back to measure the model on rows that it was not
-    trained on. Columns are standardised, the model is saved for `talweg predict`, and there is
-    a second picture, ...-predictions.png.
+    With a FILE, a part of the rows is held back; the model is evaluated on these rows, and not
+    trained on them. Columns are standardised, the model is saved for `talweg predict`, and there
+    is a second picture, ...-predictions.png.
 
     Args:
         file: a CSV or Parquet file; None for the lesson.
@@ -107,22 +105,21 @@ def train(
     Returns:
         The exit code.
     """
-    usual = defaults(file)
+    chosen = training.settings(defaults(file))
     validation = VALIDATION if training.validation is None else training.validation
     if not 0.0 < validation < 1.0:
         raise ArgumentError(f"--validation takes a fraction between 0 and 1, got {validation}")
     problem = ProblemSettings(
-        hidden=model.layers(usual.hidden),
+        hidden=model.layers(chosen.hidden),
         activation=model.activation_name,
         loss=model.loss,
-        seed=usual.seed if training.seed is None else training.seed,
+        seed=chosen.seed,
         validation=validation,
     )
-    lr = usual.lr if training.lr is None else training.lr
     settings = TrainingSettings(
-        optimizer=OPTIMIZERS[training.optimizer or usual.optimizer](lr),
-        steps=training.steps or usual.steps,
-        batch=training.batch or usual.batch,
+        optimizer=OPTIMIZERS[chosen.optimizer](chosen.lr),
+        steps=chosen.steps,
+        batch=chosen.batch,
         patience=training.patience,
     )
     picture = output.picture("train")

@@ -11,7 +11,8 @@ The stages, in order. Each has a printer, and a verifier or a reference interpre
 
     pipeline.py           the driver: calls the stages one after the other
     specialization.py     one traced function, compiled, whose results are Values
-    differentiation.py    the compiled programs of first and second derivatives
+    differentiation.py    the compiled programs of derivatives, for the calls of one signature
+    derivative_matrix.py  Jacobians and Hessians, sparse where the program is
 
 The public functions are in `jit.py` (`tw.jit`), `derivatives.py` (`tw.grad`, `tw.hessian`, ...)
 and `explain.py` (`tw.explain`). Start reading at `pipeline.py`.

@@ -15,15 +15,19 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 from talweg.autodiff.tracing import is_tracing, is_uncompiled
 from talweg.compiler.frontend.cache_key import CacheKey, is_function
 from talweg.compiler.frontend.effects import UnrepeatedChangeError
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
+from talweg.compiler.paths import refuse_another_path
 from talweg.compiler.pipeline import Mode, is_exact
-from talweg.compiler.specialization import Specialization
-from talweg.errors import ArgumentError, TraceWarning
+from talweg.compiler.specialization import OTHER_PATH, Specialization
+from talweg.errors import ArgumentError, TraceError, TraceWarning
+
+Shared: TypeAlias = tuple[tuple[int, int], ...]
+"""The Values of a call that f takes from outside too: (position in the call, which of them)."""
 
 _MANY_TRACES = 8
 """From so many traces on, a warning tells why the function is traced again."""
@@ -137,14 +141,14 @@ class Jitted:
             self._bound, f = (f,), type(f).__call__
         self.f = f
         self.mode = mode
-        self._specializations: dict[CacheKey, Specialization] = {}
-        self._cache = SignatureCache(f)
+        self._specializations: dict[CacheKey, tuple[Specialization, ...]] = {}
+        self._cache = SignatureCache(f, changing=True)
         self._lock = threading.Lock()
 
     @property
     def traces(self) -> int:
         """How often the function was traced and compiled."""
-        return len(self._specializations)
+        return sum(map(len, self._specializations.values()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What f returns for these arguments."""
@@ -155,27 +159,48 @@ class Jitted:
         if kwargs:
             kwargs = in_order(self.f, kwargs)
         signature = signature_of(args, kwargs, self._cache)
-        found = self._specializations.get(signature.key)
-        if found is None or (found.captured and signature.has_direct_values):
-            try:
-                found = self._found(signature, args, kwargs)
-            except UnrepeatedChangeError:
-                return self.f(*args, **kwargs)
-        return found.call(signature, args, kwargs)
+        try:
+            return self._call(signature.key, signature, args, kwargs)
+        except UnrepeatedChangeError:
+            return self.f(*args, **kwargs)
+        except TraceError:
+            if not self._cache.keep_constant(signature):
+                raise
+        signature = signature_of(args, kwargs, self._cache)
+        return self._call(signature.key, signature, args, kwargs)
 
-    def _found(
-        self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> Specialization:
-        """The specialization for a call, which is made if there is none."""
-        key = signature.key
-        found = self._specializations.get(key) or self._specialize(key, signature, args, kwargs)
-        shared = found.captured_positions(signature)
-        if shared:  # some Values are arguments and taken from outside: another program
-            key = (key, shared)
-            found = self._specializations.get(key) or self._specialize(
-                key, signature, args, kwargs, shared
-            )
-        return found
+    def _call(
+        self,
+        key: CacheKey,
+        signature: CallSignature,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        shared: Shared | None = None,
+    ) -> Any:
+        """The result by the program that serves the call; it is compiled if there is none.
+
+        Args:
+            key: what the program's calls have in common.
+            signature: the call.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            shared: which Values are arguments and taken from outside; None if that is not known.
+        """
+        known = self._specializations.get(key, ())
+        for found in known:
+            if shared is None and found.captured and signature.has_direct_values:
+                also = found.captured_positions(signature)
+                if also:
+                    return self._call((key, also), signature, args, kwargs, also)
+            result = found.call(signature, args, kwargs)
+            if result is not OTHER_PATH:
+                if found is not known[0]:
+                    self._put_first(key, found)
+                return result
+        with self._lock:
+            if len(self._specializations.get(key, ())) == len(known):  # no other thread was faster
+                self._specialize(key, signature, args, kwargs, shared or ())
+        return self._call(key, signature, args, kwargs, shared)
 
     def _specialize(
         self,
@@ -183,28 +208,35 @@ class Jitted:
         signature: CallSignature,
         args: Sequence[Any],
         kwargs: dict[str, Any],
-        shared: tuple[tuple[int, int], ...] = (),
-    ) -> Specialization:
+        shared: Shared,
+    ) -> None:
         """Trace and compile the function for a call."""
+        known = self._specializations.get(key, ())
+        if known:
+            guards = [found.path_guard for found in known if found.path_guard]
+            refuse_another_path(guards, getattr(self.f, "__name__", "the function"))
+        elif self.traces >= _MANY_TRACES and self.traces & (self.traces - 1) == 0:
+            self._warn(signature)
+        found = Specialization(
+            self.f,
+            signature,
+            args,
+            kwargs,
+            exact=is_exact(self.mode),
+            shared={signature.values[position] for position, _ in shared},
+        )
+        self._specializations[key] = (found, *known)
+
+    def _put_first(self, key: CacheKey, found: Specialization) -> None:
+        """Try this program first at the next call: branches often go as they went before."""
         with self._lock:
-            if key in self._specializations:  # by another thread
-                return self._specializations[key]
-            if self.traces >= _MANY_TRACES and self.traces & (self.traces - 1) == 0:
-                self._warn(signature)
-            found = self._specializations[key] = Specialization(
-                self.f,
-                signature,
-                args,
-                kwargs,
-                exact=is_exact(self.mode),
-                shared={signature.values[position] for position, _ in shared},
-            )
-            return found
+            others = [other for other in self._specializations[key] if other is not found]
+            self._specializations[key] = (found, *others)
 
     def _warn(self, signature: CallSignature) -> None:
         from talweg.compiler.frontend.key_difference import key_difference
 
-        last = next(reversed(self._specializations.values()))
+        last = next(reversed(self._specializations.values()))[0]
         warnings.warn(
             f"{self!r} is traced for the {self.traces + 1}th time, because of "
             f"{key_difference(signature.key, last.key)}; integers, strings and lengths are part "

@@ -8,8 +8,9 @@
     runtime/llvm            LLVM IR           -> Library             LLVM verifies the IR
     runtime                 Library           -> Executable, Trainer, LaneTrainer
 
-This file alone calls one stage after the other. Some programs have no scheduled form: those that
-are longer than `LONGEST_TEXT` when their loops are found, and those that the scheduler refuses.
+This file alone calls one stage after the other; other files take passes from it. Some programs
+have no scheduled form: those that are longer than `LONGEST_TEXT` when their loops are found, and
+those that the scheduler refuses.
 `executable` and `trainer` then write the operations into a table that native code interprets
 (`codegen/op_table.py`); `lane_trainer` raises NativeError.
 
@@ -36,15 +37,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from talweg.compiler.codegen import entry_points, op_table
 from talweg.compiler.ir.loop_program import LoopProgram
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
-from talweg.compiler.ir.tape import Array, Tape, verify
+from talweg.compiler.ir.tape import Array, Tape, rearranged, verify
+from talweg.compiler.passes.colouring import column_colours as column_colours  # noqa: PLC0414
+from talweg.compiler.passes.colouring import star_colours as star_colours  # noqa: PLC0414
 from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
+from talweg.compiler.passes.folding import folded as folded  # noqa: PLC0414
+from talweg.compiler.passes.hoisting import hoisted
 from talweg.compiler.passes.scheduling import schedule
+from talweg.compiler.passes.sparsity import dependence as dependence  # noqa: PLC0414
 from talweg.compiler.runtime import llvm
 from talweg.compiler.runtime.executable import Executable
 from talweg.errors import ArgumentError, NativeError, TalwegWarning
 
 if TYPE_CHECKING:  # the trainers are imported where they are made: tw.jit needs none of them
+    from talweg.compiler.runtime.direction_map import DirectionMap
     from talweg.compiler.runtime.lane_trainer import LaneTrainer
     from talweg.compiler.runtime.per_sample_trainer import PerSampleTrainer
     from talweg.compiler.runtime.trainer import Trainer
@@ -105,7 +112,9 @@ def executable(
         scheduled = _scheduled(tape, wrt)
     except NativeError:
         return _table(tape, exact, wrt)
-    library = _library(entry_points.kernels(scheduled, exact))
+    # LLVM makes vectors of parallel loops and sums: this IR has single numbers only.
+    tuning = None if exact else llvm.VECTORS
+    library = _library(entry_points.kernels(scheduled, exact), tuning)
     work = entry_points.work_size(scheduled)
     return Executable(tape, scheduled, library, constants=tape.constants, work=work, wrt=wrt)
 
@@ -115,6 +124,42 @@ def _table(tape: Tape, exact: bool, wrt: Sequence[str] = ("w",)) -> Executable:
     library = _library(op_table.kernels(tape, exact))
     constants, work = op_table.contents(tape), op_table.work_size(tape)
     return Executable(tape, None, library, constants=constants, work=work, wrt=wrt)
+
+
+def direction_map(tape: Tape, directions: Array) -> DirectionMap:
+    """Native derivatives along several directions.
+
+    Args:
+        tape: the program, with the spaces "w", "x" and "d", the direction; its outputs are linear
+            in "d".
+        directions: the directions, shape (directions, size of "d").
+    """
+    from talweg.compiler.codegen import directions as entry
+    from talweg.compiler.runtime.direction_map import NativeDirections, TableDirections
+
+    tape = hoisted(folded(tape), entry.DIRECTION)
+    _checked(tape)
+    try:
+        scheduled = _scheduled(tape, ())
+    except NativeError:
+        table = _table(with_direction_in_x(tape), False, ())
+        return TableDirections(table, len(tape.outputs), directions)
+    lanes = min(llvm.lanes(), 1 << (len(directions) - 1).bit_length())
+    rounds = -(-len(directions) // lanes)
+    kernel = entry.DirectionKernel(scheduled, directions.shape[1], lanes, rounds)
+    return NativeDirections(
+        kernel,
+        _library(entry.kernels(kernel)),
+        sizes={name: tape.sizes[name] for name in ("w", "x")},
+        constants=tape.constants,
+        directions=directions,
+    )
+
+
+def with_direction_in_x(tape: Tape) -> Tape:
+    """A program of derivatives along a direction, which follows the other inputs in "x"."""
+    w, x, d = ([(name, k) for k in range(tape.sizes[name])] for name in ("w", "x", "d"))
+    return rearranged(tape, {"w": w, "x": [*x, *d]})
 
 
 def trainer(
@@ -148,7 +193,10 @@ def trainer(
     try:
         scheduled = _scheduled(tape)
     except NativeError:
-        return PerSampleTrainer(_table(tape, exact), samples, **settings)
+        program = _table(tape, exact)
+        return PerSampleTrainer(
+            lambda _, __: program, samples, parameters=tape.sizes["w"], **settings
+        )
     spec = spec_for(
         scheduled,
         samples,
@@ -222,9 +270,9 @@ def _scheduled(tape: Tape, wrt: Sequence[str] = ("w",)) -> ScheduledProgram:
     return scheduled
 
 
-def _library(ir: str) -> llvm.Library:
+def _library(ir: str, tuning: llvm.Tuning | None = None) -> llvm.Library:
     _dump("llvm", ir)
-    return llvm.compile(ir)
+    return llvm.compile(ir, tuning=tuning) if tuning else llvm.compile(ir)
 
 
 def _dump(stage: str, program: object) -> None:

@@ -26,15 +26,19 @@ from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_map
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
-from talweg.compiler.frontend.trace import Trace
+from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.ir.tape import CONSTANT, RESULT
+from talweg.compiler.paths import PathGuard
 from talweg.compiler.runtime.executable import Executable, Numbers
 from talweg.value import Value, node_of
 
 _double = struct.Struct("=d").pack
 
 _ONE = _double(1.0)
+
+OTHER_PATH = object()
+"""What `Specialization.call` returns if the numbers of a call take another path."""
 
 
 class Specialization:
@@ -69,8 +73,9 @@ class Specialization:
         exact: bool,
         shared: Collection[Value] = (),
     ) -> None:
-        traced, positions, self._writes = _traced(f, signature, args, kwargs, shared)
+        traced, positions, self._writes = _traced(f, signature, args, kwargs, shared, exact)
         self.key = signature.key
+        self.path_guard = PathGuard(traced) if traced.guards else None
         self.parameters = ParameterBinding(traced.parameters, positions)
         self.captured = self.parameters.captured
         self.zeros = bytes(8 * len(traced.parameters))
@@ -78,6 +83,7 @@ class Specialization:
         self._template = ResultTemplate(traced)
         self._is_single = self._template.is_single
         self.count = len(self._template.computed)
+        self._kinds = [] if self._is_single else traced.kinds
         self._tape = traced.tape
         self._exact = exact
         self._executables: dict[tuple[bool, ...], Executable] = {}
@@ -92,6 +98,7 @@ class Specialization:
             self.parameters.data(traced.parameters),
             self.parameters.unread(len(signature.values)),
             self._writes,
+            native=self._executable.value if exact and self._executable else None,
         )
 
     def executable_of(self, reached: tuple[bool, ...]) -> Executable:
@@ -112,11 +119,13 @@ class Specialization:
         return tuple([(positions[value], k) for k, value in captured if value in positions])
 
     def call(self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The result of the function for the numbers of a call."""
+        """The result of the function for the numbers of a call; `OTHER_PATH` if they take one."""
         parameters = self.parameters
         values, operands = parameters.bound(signature)
         w, x = parameters.data(values), b"".join(signature.chunks)
-        if self._guard.is_open:
+        if self.path_guard is not None and not self.path_guard.holds(w, x):
+            return OTHER_PATH
+        if self._guard.is_open and self._guard.is_due(signature):
             self._guard(w, signature, args, kwargs)
         executable = self._executable
         if executable is None:
@@ -149,10 +158,14 @@ class Specialization:
             "x": struct.unpack(f"={len(x) // 8}d", x),
             RESULT: dict(zip([k for _, k in template.computed], nodes, strict=True)),
         }
+        numbers = [
+            Value(constants[k]) if space == CONSTANT else spaces[space][k]
+            for space, k in template.outputs
+        ]
         result = template.filled(
             [
-                Value(constants[k]) if space == CONSTANT else spaces[space][k]
-                for space, k in template.outputs
+                x if kind is Value else kind(x) if type(x) is float else kind(x._data)
+                for kind, x in zip(self._kinds, numbers, strict=True)
             ]
         )
         if not self._writes:
@@ -169,6 +182,7 @@ def _traced(
     args: Sequence[Any],
     kwargs: dict[str, Any],
     shared: Collection[Value],
+    exact: bool,
 ) -> tuple[Trace, dict[Value, int], list[StateWrite]]:
     """The trace of a call, the positions of its parameters, and what it stores outside.
 
@@ -176,8 +190,8 @@ def _traced(
     Values that f reads in its arguments from those that it takes from outside. The Values in
     `shared` are not replaced, and neither are those in objects, which f is given as they are.
 
-    Raises:
-        UnrepeatedChangeError: if the run has changed something that a second one does not change.
+    If the run has changed something that a second one does not change, an `UnrepeatedChangeError`
+    is raised for `Jitted`, which then returns what f itself computes.
     """
     stand_ins: dict[Value, Value] = {}
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}
@@ -188,7 +202,8 @@ def _traced(
     def given() -> Any:
         return tree_map([list(args), kwargs], on_value=stand_in)
 
-    traced, writes = observed_trace(f, given, signature.guards)
+    tracer = functools.partial(trace, exact=exact)
+    traced, writes = observed_trace(f, given, signature.guards, tracer)
     return traced, {stand_ins.get(v, v): k for v, k in signature.positions.items()}, writes
 
 

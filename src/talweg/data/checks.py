@@ -236,7 +236,7 @@ def _finite(values: Iterable[Any]) -> "FloatArray | None":
 
 
 def _entry_error(entries: Iterable[tuple[str, Any]]) -> DataError:
-    """The error for the first of these pairs of a place and a value that is not a finite number."""
+    """The error for the first pair (place, value) whose value is not a finite number."""
     where, value = next(entry for entry in entries if not _is_finite(entry[1]))
     return DataError(
         argument=where,

@@ -1,7 +1,7 @@
 """`Columns`: the cells of a file, which become numbers or labels when they are asked for.
 
-Only the caller knows which columns hold numbers, so cells stay as they were read until then.
-A whole column is converted at once. The cell at fault is searched for only if that fails, so a
+Only the caller knows which columns hold numbers, so cells are kept as they were read. A whole
+column is converted at once. The cell at fault is searched for only if that fails, so a
 million rows are read in seconds.
 
 Start reading at `Columns.numbers`.
@@ -91,7 +91,7 @@ class Columns:
 
         Args:
             name: the column.
-            otherwise: for messages: a repair other than to correct the cell, if it holds text.
+            otherwise: for the message if a cell holds text: another repair than correcting it.
             suggestion: for messages: the argument that `otherwise` ends with.
 
         Returns:

@@ -218,7 +218,7 @@ class Dataset:
 
     @property
     def kind(self) -> Literal["regression", "classification"]:
-        """Which of "regression" and "classification" the targets call for."""
+        """The kind of the targets: "classification" if they are indices of classes."""
         return "classification" if self.classes else "regression"
 
     @property

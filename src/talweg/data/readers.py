@@ -166,8 +166,10 @@ def _read_bytes(path: FilePath) -> bytes:
         reason, repair = "there is no such file", "check the name and the folder"
     except IsADirectoryError:
         reason, repair = "this is a folder", "name a file in it"
+    except PermissionError:
+        reason, repair = "this process may not read the file", "change its permissions"
     except OSError as error:
-        reason, repair = f"the file cannot be read ({error.strerror})", "check its permissions"
+        reason, repair = f"the file cannot be read ({error.strerror})", "check the path"
     raise DataError(reason, path=str(path), repair=repair)
 
 

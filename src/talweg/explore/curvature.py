@@ -214,12 +214,12 @@ class Curvature:
 
         def compiled_once(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = with_floats(list(sample))
-            return list(native(self.model, x, y, vector.tolist()))
+            return list(native(self.model, vector, x, y))
 
         def compiled_by_class(sample: Sample, vector: Array) -> Sequence[float]:
             x, y = sample
             classes = tree_map(y, on_float=lambda t: int(t) if t.is_integer() else t)
-            return list(native(self.model, with_floats(x), classes, vector.tolist()))
+            return list(native(self.model, vector, with_floats(x), classes))
 
         def eager(sample: Sample, vector: Array) -> Sequence[float]:
             first = gradients(self._loss_of(*sample), self.parameters)

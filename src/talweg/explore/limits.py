@@ -1,8 +1,8 @@
 """The largest stable learning rate at the first weights of a run, where it is cheap to compute.
 
-It is that of `talweg.explore.sharpness.sharpness`. The runs of a sweep have many seeds and
-settings, each with a largest stable rate of its own. A table of the runs should not take minutes
-for them: above a certain amount of work the rate counts as unknown.
+The rate is `max_stable_lr` of `talweg.explore.sharpness.sharpness`. The runs of a sweep have many
+seeds and settings, each with a largest stable rate of its own. If all of them need more than a
+certain amount of work, the rate is unknown, so that a table of the runs does not take minutes.
 
 Start reading at `limit_at_start`.
 """

@@ -1,4 +1,4 @@
-"""Tasks of an exploration, done by threads, processes or a cluster.
+"""Tasks of an exploration, executed by threads, processes or a cluster.
 
 A `Job` describes what is done to every task, as plain data and functions, so that it can be sent
 to another process. Each process prepares it once (compiles), which gives the `Work`, a function of
@@ -85,7 +85,7 @@ def completed(
     threads: int = 1,
     prepared: Work | None = None,
 ) -> Results:
-    """Do tasks, and yield each result with the number of its task as soon as it is available.
+    """Execute tasks, and yield each result with the number of its task as soon as it is available.
 
     Ctrl-C, an error of a task, or closing the generator stops it: no further task is submitted,
     tasks that have not started are cancelled, and the exception is raised as it is. Without an
@@ -95,7 +95,7 @@ def completed(
     Args:
         job: what is done to each task.
         tasks: the tasks; a generator is read only as far as tasks are submitted.
-        executor: what does the tasks. None for this process; a Dask `distributed.Client`, a
+        executor: what executes the tasks. None for this process; a Dask `distributed.Client`, a
             `joblib.Parallel`, or an executor of `concurrent.futures` or with its interface.
             The job is sent to each worker of a Dask cluster once, to others with every task. Dask
             repeats the tasks of a worker that dies; with the others its death is an error.

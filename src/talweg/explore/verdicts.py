@@ -106,7 +106,7 @@ def verdict_codes(
 
 
 def _rules(losses: Array, stop_at: float | None) -> Array:
-    """The rules at the top of this file, from the last to the first: each overwrites the later."""
+    """The rules at the top of this file, applied from the last to the first."""
     import numpy as np
 
     steps = losses.shape[1]

@@ -1,6 +1,6 @@
 """Figures. This package alone imports matplotlib, and only when something is drawn.
 
-The functions take plain numbers, lists and arrays, and know no other class of talweg. Each draws
+The functions take plain numbers, lists and arrays, and use no other class of talweg. Each draws
 on the axes that it is given, or on a new figure, and returns the axes.
 
 * `curves`: the loss over the steps, of one run or of several.

@@ -219,7 +219,8 @@ def _curve(
     ax: Axes, label: str, losses: Sequence[float], top: float, style: dict[str, Any]
 ) -> None:
     """Draw one of several curves, up to its first loss outside of the axes."""
-    end = next((i for i, y in enumerate(losses) if not y <= top), len(losses))
+    outside = (i for i, y in enumerate(losses) if not (math.isfinite(y) and y <= top))
+    end = next(outside, len(losses))
     shown, name = list(losses[:end]), plain_text(label)
     mark: dict[str, Any] = {"color": style["color"], "ms": 4.0 * style["lw"], "ls": ""}
     if end < len(losses):

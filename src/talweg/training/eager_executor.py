@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from talweg import losses
 from talweg.errors import ArgumentError
-from talweg.optim import Optimizer, finite_update
+from talweg.optim import Optimizer
+from talweg.optimizer_step import finite_update
 from talweg.schedules import rate_at
 from talweg.training.batches import Batch
 from talweg.training.history import RunRecord
@@ -95,9 +96,9 @@ class EagerExecutor:
 def loss_and_gradient(objective: Objective, batch: Batch) -> float:
     """The loss of a batch; its gradient is left in `grad` of the parameters.
 
-    Each example has a graph of its own, so that memory does not grow with the batch. They go
-    backward from the last to the first, which is the order in which one graph of the whole batch
-    would: the gradients are the same to the last bit.
+    Each example has a graph of its own, so that memory does not grow with the batch. The
+    backward pass goes through the graphs from the last to the first. One graph of the whole batch
+    has the same order, so the gradients are the same to the last bit.
     """
     examples = objective.examples
     chosen = examples if batch is None else [examples[i] for i in batch]

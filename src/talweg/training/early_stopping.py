@@ -18,8 +18,8 @@ class EarlyStopping:
     """Stop when the loss has not improved for some time, and restore the best weights.
 
     The loss is that of all validation data, or of all training data without any. It is evaluated
-    before each pass over the data and after the last update. However the run ends, the model
-    has the weights with the lowest loss evaluated.
+    before each pass over the data and after the last update. At the end of every run, also after
+    Ctrl-C, the model has the weights whose evaluated loss was lowest.
 
     Args:
         patience: the number of evaluations without improvement after which the run stops.
@@ -61,7 +61,7 @@ class LowestLoss:
         self.evaluations_since = 0
 
     def update(self, loss: float, step: int, weights: Sequence[float]) -> None:
-        """Take in an evaluation.
+        """Record an evaluation.
 
         Args:
             loss: the loss.

@@ -64,7 +64,7 @@ def choose_executor(
         as_floats: whether native code takes integers in examples as floats.
 
     Returns:
-        The executor, and why it is not native code if the choice was open, else "".
+        The executor; and with "auto" the reason why it is not native code, else "".
 
     Raises:
         NativeError: if native code is asked for, and is not possible.
@@ -89,6 +89,11 @@ def _native_executor(
         NativeExecutor,  # loads NumPy and LLVM, which eager runs do without
     )
 
+    def continue_eagerly(state: Any) -> Executor:
+        eager = EagerExecutor(objective, optimizer, settings.clip_norm)
+        eager.states = [tuple(numbers) for numbers in state.T.tolist()]
+        return eager
+
     state = random.getstate()  # compilation calls the loss: it must not change the model's draws
     try:
         return NativeExecutor(
@@ -100,6 +105,7 @@ def _native_executor(
             as_floats=as_floats,
             threads=settings.threads,
             progress=settings.progress,
+            fall_back=continue_eagerly if settings.engine == "auto" else None,
         )
     finally:
         random.setstate(state)

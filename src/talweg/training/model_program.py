@@ -64,7 +64,10 @@ class ModelProgram:
                 advice = "" if batch_size == 1 else "; take batch_size=1"
                 self._programs.require_one_program(advice)
         if self._programs.outside:
-            raise NativeError("the loss reads Values that are not parameters of the model")
+            raise NativeError(
+                "the loss reads Values that are not parameters of the model; add them to "
+                "parameters()"
+            )
 
     def inputs(self) -> Array:
         """The numbers of all samples, shape (samples, inputs)."""

@@ -5,8 +5,8 @@ Start reading at `Settings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
@@ -21,27 +21,46 @@ Mode: TypeAlias = Literal["default", "exact"]
 Reduction: TypeAlias = Literal["sum", "mean"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a training run; `talweg.train` describes each of them.
 
     Raises:
         ArgumentError: if a setting is not valid.
+
+    >>> Settings(steps=10).reduction
+    'sum'
     """
 
-    reduction: Reduction
-    optimizer: Optimizer | None
-    steps: int
-    batch_size: int | None
-    seed: int | None
-    engine: Engine
-    mode: Mode
-    clip_norm: float | None
-    callbacks: Sequence[Callback]
-    progress: bool
+    reduction: Reduction = "sum"
+    optimizer: Optimizer | None = None
+    steps: int = 50
+    batch_size: int | None = None
+    seed: int | None = None
+    engine: Engine = "auto"
+    mode: Mode = "default"
     threads: int | None = None
     early_stopping: EarlyStopping | None = None
+    clip_norm: float | None = None
     metrics: dict[str, Metric] | None = None
+    callbacks: Sequence[Callback] = ()
+    progress: bool = False
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> Settings:
+        """The settings among the arguments of a function.
+
+        Args:
+            arguments: the arguments by name, such as `locals()` at the start of a function.
+                Those that are not settings are ignored.
+
+        Raises:
+            ArgumentError: if a setting is not valid.
+
+        >>> Settings.among({"model": None, "steps": 10}).steps
+        10
+        """
+        return cls(**{f.name: arguments[f.name] for f in fields(cls) if f.name in arguments})
 
     def __post_init__(self) -> None:
         for name, (expected, holds) in _RULES.items():

@@ -108,21 +108,7 @@ def train(
         )
     if not callable(model):
         raise ArgumentError(f"the model must be callable and have parameters(), got {model!r}")
-    settings = Settings(
-        reduction=reduction,
-        optimizer=optimizer,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        engine=engine,
-        mode=mode,
-        threads=threads,
-        clip_norm=clip_norm,
-        callbacks=callbacks,
-        progress=progress,
-        early_stopping=early_stopping,
-        metrics=metrics,
-    )
+    settings = Settings.among(locals())
     samples = samples_of(data, "data")
     validation_samples = None if validation is None else samples_of(validation, "validation")
 
@@ -205,19 +191,7 @@ def minimize(
     """
     if not callable(f):
         raise ArgumentError(f"f must be a function (model, example), got {f!r}")
-    settings = Settings(
-        reduction=reduction,
-        optimizer=optimizer,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        engine=engine,
-        mode=mode,
-        threads=threads,
-        clip_norm=clip_norm,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    settings = Settings.among(locals())
     given = list(examples)
     if not given:
         raise DataError("there are no examples")

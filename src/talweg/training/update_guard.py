@@ -1,4 +1,4 @@
-"""Guards of an optimiser's update: may it be compiled once, for all steps?
+"""Checks whether the update of an optimiser can be compiled once, for all steps.
 
 Compiled code evaluates the equation of the update that tracing found. That is the optimiser's own
 only if `update` is a function of its arguments. Start reading at `refuse_hidden_state`.
@@ -13,7 +13,7 @@ from talweg.optim import Optimizer
 
 
 def refuse_hidden_state(optimizer: Optimizer) -> None:
-    """Refuse an optimiser that counts or draws by itself: its first step would be repeated.
+    """Refuse an optimiser that counts steps or draws numbers: compiled code repeats its first step.
 
     A copy of it is called twice with the same numbers.
 
@@ -54,4 +54,6 @@ def _probe(optimizer: Optimizer) -> str:
     try:
         return repr(optimizer.update(0.5, 0.25, state, 0.125, 3.0))
     except Exception as error:
-        raise NativeError(f"the optimiser: {type(error).__name__}: {error}") from None
+        raise NativeError(
+            f"update() of the optimiser failed: {type(error).__name__}: {error}"
+        ) from None

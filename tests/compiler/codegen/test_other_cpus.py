@@ -33,7 +33,7 @@ def test_training_with_the_lanes_of(lanes, target, multiply_add, absent, monkeyp
     assert losses == pytest.approx(wrt, rel=1e-11)
     assert weights == pytest.approx(moved, rel=1e-10)
 
-    (ir,) = texts
+    (ir,) = [ir for ir in texts if "step" in ir or len(ir) > 50_000]  # not that of the guards
     check_code_for(ir, lanes, target, multiply_add, absent)
 
 

@@ -18,7 +18,7 @@ from talweg.compiler.codegen.sample_lanes import SampleLanes
 from talweg.compiler.codegen.types import DOUBLE, I64, PTR, Parameter
 from talweg.compiler.runtime.buffers import Memory
 from talweg.errors import OperationError
-from talweg.optim import apply_update
+from talweg.optimizer_step import apply_update
 
 SPECS = {
     "sample lanes": (replace(SAMPLE_LANES, exact=True), SampleLanes),
@@ -110,7 +110,7 @@ def test_an_optimisers_equation_is_applied_in_two_places():
     # The guard calls it twice with fixed numbers, to see whether it gives the same result.
     assert places == [
         "compiler/codegen/parameter_update.py",
-        "optim.py",
+        "optimizer_step.py",
         "training/update_guard.py",
     ]
 

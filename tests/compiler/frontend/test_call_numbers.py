@@ -82,7 +82,9 @@ def test_a_result_that_occurs_twice_is_computed_once():
 
 
 def test_a_single_result_is_one_computed_value():
-    assert ResultTemplate(trace(lambda x: x * x, 2.0)).is_single
+    w = Value(2.0)
+    assert ResultTemplate(trace(lambda x: w * x, 2.0)).is_single
+    assert not ResultTemplate(trace(lambda x: x * x, 2.0)).is_single  # a float
     assert not ResultTemplate(trace(lambda x: x, 2.0)).is_single
     assert not ResultTemplate(trace(lambda x: [x * x], 2.0)).is_single
 

@@ -12,6 +12,7 @@ from talweg.compiler.passes.find_loops import find_loops
 from talweg.errors import NativeError
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(0, 10**6))
 def test_the_numbers_of_an_array_have_addresses_of_their_own(seed):
@@ -35,6 +36,7 @@ def test_the_numbers_of_an_array_have_addresses_of_their_own(seed):
         assert addresses.sizes.get(f"da{own}") == size
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(0, 10**6))
 def test_an_index_is_the_address_in_every_iteration(seed):

@@ -53,6 +53,7 @@ def changed(nodes):
                     yield (*before, dataclasses.replace(node, point=point), *after)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_the_verifier_refuses_every_change_that_changes_the_order(seed):

@@ -18,6 +18,7 @@ def shown(program):
     return explain.text(program).split("\n")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(mixtures())
 def test_the_loops_expand_to_the_tape(program):

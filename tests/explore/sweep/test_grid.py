@@ -329,3 +329,15 @@ def test_training_that_is_stopped_returns_and_reports_it():
     swept = lanes.train(weights, rates, 50, stopped=lambda: True)
     assert not swept.whole
     assert lanes.train(weights, rates, 50).whole
+
+
+def test_the_values_of_a_setting_may_be_an_array_of_numpy():
+    asked = {"seeds": [1], "steps": 3}
+    rates, momenta = [0.01, 0.03], [0.0, 0.5]
+    given = sweep(network, MOONS, np.array(rates), grid={"momentum": np.array(momenta)}, **asked)
+    expected = sweep(network, MOONS, rates, grid={"momentum": momenta}, **asked)
+    assert [run.settings for run in given.runs] == [run.settings for run in expected.runs]
+    assert [run.history.losses for run in given.runs] == [
+        run.history.losses for run in expected.runs
+    ]
+    assert {type(run.settings["momentum"]) for run in given.runs} == {float}

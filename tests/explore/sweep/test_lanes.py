@@ -300,6 +300,34 @@ class Named(tw.SGD):
         self.name = name
 
 
+@dataclass
+class OfFloats(tw.optim.Optimizer):
+    def update(self, p, g, state, lr, step):
+        return p - lr * float(g), ()
+
+
+def needs_floats(lr):
+    return OfFloats(lr)
+
+
+OUTSIDE = tw.Value(0.5)
+
+
+def with_a_value_outside(rng):
+    made = line(rng)
+    return Wrapped(made, lambda x: made(x) * OUTSIDE)
+
+
+class Wrapped:
+    """The parameters of a model, and another function of its inputs."""
+
+    def __init__(self, model, f):
+        self.parameters, self.f = model.parameters, f
+
+    def __call__(self, x):
+        return self.f(x)
+
+
 @pytest.mark.parametrize(
     ("make", "settings", "reason"),
     [
@@ -313,6 +341,8 @@ class Named(tw.SGD):
         (line, {"optimizer": lambda lr: Adagrad(lr, lr)}, r"initial_state\(\) of the optimisers"),
         (line, {"optimizer": of_a_class_each}, "of several kinds"),
         (line, {"optimizer": lambda lr: Named(lr, str(lr))}, "differ in name, which is not a num"),
+        (line, {"optimizer": needs_floats}, "the optimiser cannot be compiled: "),
+        (with_a_value_outside, {}, r"not parameters of the model; add them to parameters\(\)"),
     ],
 )
 def test_unsupported_sweeps_are_refused_or_trained_one_by_one(make, settings, reason, monkeypatch):

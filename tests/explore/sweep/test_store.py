@@ -154,6 +154,7 @@ with RunStore(sys.argv[2], ABOUT, **asked) as store:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_finished_chunk(folder):
     """SIGKILL, wherever the process happens to be; the next one goes on."""
     rng = random.Random(5)
@@ -363,6 +364,14 @@ def test_foreign_folders_are_refused_and_left_alone(tmp_path):
         DataError, match=r"is not a store of runs: there is no file zarr.json in it"
     ):
         StoredRuns(tmp_path / "nothing")
+
+
+def test_halves_of_files_are_removed_when_a_store_is_opened(folder):
+    half = full(folder) / "losses" / "c.0.0.4711.partial"
+    half.write_bytes(b"half")
+    with RunStore(folder, ABOUT, **ASKED) as store:
+        assert not half.exists()
+        same(store.read(0), chunk_of(0))
 
 
 def test_an_empty_folder_becomes_a_store(folder):

@@ -193,6 +193,7 @@ print("finished")
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_repeatedly_is_finished_at_last(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(tw.__file__).parents[1])}
     kills = 0

@@ -37,6 +37,7 @@ COSINE = tw.schedules.Cosine(0.1, steps=12)
 RATES = (1e-2, 1e3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "y", "given"),
     [

@@ -193,6 +193,13 @@ def test_after_ctrl_c_a_zoom_path_has_the_finished_maps():
     assert len(zoom_path(whole, 1.0, 1.0, 5)) == 3
 
 
+def test_an_unfinished_map_is_no_start_of_a_zoom_path():
+    unfinished = map_of(Runs(stop_at=700, error=KeyboardInterrupt), 5)
+    assert 0.0 < unfinished.finished < 1.0
+    with pytest.raises(ArgumentError, match=r"^this map is not finished, .* with the same store$"):
+        zoom_path(unfinished, 1.0, 1.0, 2)
+
+
 def test_ctrl_c_before_a_point_is_found_is_raised(tmp_path):
     runs = Runs()
     whole = map_of(runs, 5)

@@ -102,3 +102,15 @@ def test_integers_of_numpy(tmp_path):
 def test_no_samples():
     with pytest.raises(DataError, match="no samples"):
         trainability_map(default_problem()[0], [])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": tw.lesson_data()}, "^data is given without make_model; give both, or neither"),
+        ({"make_model": lambda rng: tw.MLP(3, [1], rng=rng)}, "^make_model is given without data"),
+    ],
+)
+def test_a_model_and_its_data_are_given_together(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        trainability_map(**given)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talweg import ops
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.contraction import contracted_sums
 from talweg.compiler.codegen.number_builder import NumberBuilder
@@ -144,6 +145,7 @@ class LoweringContext:
         jam: whether iterations of parallel loops may be computed together, out of order.
         program: all statements that will be lowered; their number decides what is unrolled.
         of_samples: the arrays of derivatives to which many samples of a batch add.
+        reorder: whether the terms of a running sum may be added in another order.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -159,10 +161,13 @@ class LoweringContext:
         jam: bool,
         program: Sequence[Statement],
         of_samples: frozenset[str] = frozenset(),
+        *,
+        reorder: bool = False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
+        self.reorder = reorder
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
         self.instances = [Instance(block) for block in range(layout.blocks)]
@@ -191,8 +196,13 @@ class LoweringContext:
     def compute(self, s: Compute, instance: Instance) -> None:
         """One operation."""
         operands = [self.read(x, instance) for x in s.operands]
-        if (s, 0) in self.contracted:
-            result = self.builder.contracted_add(*operands)
+        is_running_sum = s.op is ops.add and s.operands[0] in s.targets
+        if is_running_sum or (s, 0) in self.contracted:
+            result = self._sum(
+                *operands,
+                reorder=is_running_sum and self.reorder,
+                contract=(s, 0) in self.contracted,
+            )
         else:
             result = apply(self.builder, s.op, *operands)
         for target in s.targets:
@@ -209,6 +219,13 @@ class LoweringContext:
             if target is not None:
                 part, contract = name_of(b, rule(g, *operands, out)), (s, k) in self.contracted
                 self.add(target, part, instance, contract=contract)
+
+    def _sum(self, total: Name, x: Name, *, reorder: bool, contract: bool) -> Name:
+        """A sum, whose terms may be added in any order, and products taken without rounding."""
+        b = self.builder
+        if reorder:
+            return b.accumulate(total, x, contract=contract)
+        return b.contracted_add(total, x) if contract else b.add(total, x)
 
     def _number(self, x: Operand | None, instance: Instance) -> TracedNumber | float:
         """An operand of a derivative rule; one that no rule mentions may be any number."""
@@ -295,8 +312,10 @@ class LoweringContext:
     ) -> None:
         """Add a number to the one in a storage location; a product perhaps without its rounding."""
         if not isinstance(location, Gather):
-            add = self.builder.contracted_add if contract else self.builder.add
-            self.write(location, add(self.read(location, instance), number), instance)
+            total = self._sum(
+                self.read(location, instance), number, reorder=self.reorder, contract=contract
+            )
+            self.write(location, total, instance)
             return
         f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):

@@ -89,6 +89,13 @@ class NumberBuilder:
         """X + y; in default mode products among the two need not be rounded before the sum is."""
         return self._binary(f"fadd {self._contract}", x, y)
 
+    def accumulate(self, total: Name, x: Name, *, contract: bool = False) -> Name:
+        """A running sum plus x; in default mode its terms may be added in any order."""
+        if not self._contract:
+            return self.add(total, x)
+        # reassoc: on these additions alone. Elsewhere (t - s) - y must not become 0.
+        return self._binary(f"fadd reassoc {self._contract if contract else ''}", total, x)
+
     def sub(self, x: Name, y: Name) -> Name:
         """X - y."""
         return self._binary("fsub ", x, y)

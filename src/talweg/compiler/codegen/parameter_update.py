@@ -4,7 +4,7 @@ The equation is Python code for one parameter (`talweg.optim`). Run on `TracedNu
 the instructions for a whole row of parameters: neighbouring parameters of one model, or one
 parameter of several models. The loop over the rows is here and nowhere else.
 
-`talweg.optim.finite_update` is the same for numbers of Python.
+`talweg.optimizer_step.finite_update` is the same for numbers of Python.
 
 Start reading at `ParameterUpdate.append`.
 """
@@ -18,7 +18,7 @@ from talweg.compiler.codegen.lane_strategy import LaneStrategy
 from talweg.compiler.codegen.operations import TracedNumber, name_of
 from talweg.compiler.intrinsics.builder_protocol import Name
 from talweg.errors import OperationError
-from talweg.optim import Update
+from talweg.optimizer_step import Update
 
 
 class ParameterUpdate:

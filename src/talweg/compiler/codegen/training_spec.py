@@ -20,7 +20,7 @@ from talweg.compiler.codegen.memory_layout import Field, MemoryLayout
 from talweg.compiler.codegen.program_arrays import padded
 from talweg.compiler.codegen.types import I64
 from talweg.compiler.ir.scheduled_program import ScheduledProgram
-from talweg.optim import Update
+from talweg.optimizer_step import Update
 
 STACK_LIMIT = 8192
 """The arrays of a block of samples are on the stack if they have at most so many numbers in all."""

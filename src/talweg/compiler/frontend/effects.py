@@ -60,6 +60,10 @@ class StateWrite(NamedTuple):
     key: Any
     name: str
 
+    def stored(self, guards: Sequence[ObjectGuard]) -> Any:
+        """The item that is stored."""
+        return guards[self.guard].places[self.place].now().get(self.key, MISSING)
+
     def store(self, guards: Sequence[ObjectGuard], item: Any) -> None:
         """Store an item after a call with these guards."""
         guard = guards[self.guard]
@@ -82,20 +86,36 @@ class Observer:
 
     Args:
         guards: the guards of a call. They tell what was there before.
+        expected: where the function is known to store numbers of the program, if it is not traced.
 
     Attributes:
         writes: where the last run has stored numbers of the program.
         changes: what else it has changed.
     """
 
-    def __init__(self, guards: Sequence[ObjectGuard]) -> None:
+    def __init__(
+        self, guards: Sequence[ObjectGuard], expected: Sequence[StateWrite] | None = None
+    ) -> None:
         self.writes: list[StateWrite] = []
         self.changes: list[Change] = []
         self._guards = guards
+        self._expected = expected
         self._random = RandomStates([x for guard in guards for x in guard.generators])
 
-    def run(self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def run(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        floats: Sequence[Any] = (),
+    ) -> Any:
         """Run f.
+
+        Args:
+            f: the function.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            floats: what f finds in place of the floats outside that are inputs.
 
         Returns:
             What f returns; (that, the items that it has stored in `writes`) if there are any.
@@ -106,9 +126,15 @@ class Observer:
             *tree_values([args, kwargs]),
             *[v for guard in self._guards for v in guard.values],
         ]
+        slots = [slot for guard in self._guards for slot in guard.changing] if floats else []
         with followed_threads(), HiddenGradients(values) as gradients:
+            for (place, key), x in zip(slots, floats, strict=True):
+                place.put(key, x)
             output = f(*args, **kwargs)
-        self.writes, self.changes = [], list(self._random.changes())
+            for (place, key), x in zip(slots, floats, strict=True):
+                if place.now().get(key) is x:
+                    place.put(key, place.saved[key])
+        self.changes = list(self._random.changes())
         self.changes += [Change("gradients", *change) for change in gradients.changes()]
         found = [
             (StateWrite(i, k, key, place.name_of(key)), place, before, after)
@@ -119,18 +145,23 @@ class Observer:
         ]
         kept = tree_values([after for *_, after in found])
         roots = [*tree_values(output), *[x for x in kept if x._operands]]
-        states = []
+        self.writes = list(self._expected or ())
+        states = [write.stored(self._guards) for write in self.writes]
         for write, place, before, after in found:
-            if _is_state(place, before, after, roots, first):
+            if self._expected is None and _is_state(place, before, after, roots, first):
                 self.writes.append(write)
                 states.append(after)
-            else:
+            elif write not in self.writes:
                 self.changes.append(_change(place, write.key, before, after))
         for place in given:
             changed = [x for x in place.changes() if not _is_default(place, *x[1:])]
             if changed:
                 self.changes.append(_change_of_argument(place))
         return (output, states) if self.writes else output
+
+    def with_floats(self, given: list[Any]) -> list[Any]:
+        """The arguments of `run` after the function: these and the floats that are inputs."""
+        return [*given, [x for guard in self._guards for x in guard.numbers()]]
 
     def refuse_changes(self, f: Callable[..., Any], earlier: Sequence[Change] = ()) -> None:
         """Raise an error if the run has changed something that compiled code does not repeat.
@@ -181,16 +212,18 @@ def observed_trace(
         (the trace, where to store numbers); if there are such places, the output of the trace is
         (what f returns, the items to store).
 
+    If f has changed something that a second run does not change, an `UnrepeatedChangeError` is
+    raised for the caller, which then returns what f itself computes.
+
     Raises:
         TraceError: if f changes something that compiled code does not repeat.
-        UnrepeatedChangeError: if f has changed something that a second run does not change.
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
-        traced = tracer(lambda given: observer.run(f, *given), given())
+        traced = tracer(lambda given: observer.run(f, *given), observer.with_floats(given()))
         if observer.changes:
             with Observer([guard.renewed() for guard in guards]) as second:
-                tracer(lambda given: second.run(f, *given), given())
+                tracer(lambda given: second.run(f, *given), second.with_floats(given()))
                 second.refuse_changes(f, observer.changes)
             raise UnrepeatedChangeError
     return traced, observer.writes

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.value import Value
 
 
@@ -85,8 +86,8 @@ def tree_map(
     def mapped(x: Any) -> Any:
         if isinstance(x, Value):
             return on_value(x)
-        if isinstance(x, (float, np.floating)):
-            return on_float(float(x))
+        if is_traced(x) or isinstance(x, (float, np.floating)):
+            return on_float(x)
         if on_integer and isinstance(x, (int, np.integer)) and not isinstance(x, bool):
             return on_integer(int(x))
         if isinstance(x, np.ndarray):
@@ -106,7 +107,7 @@ def tree_map(
 
     def mapped_array(x: Any) -> Any:
         new = np.empty(x.shape, dtype=object)
-        new.reshape(-1)[:] = [mapped(part) for part in x.ravel().tolist()]
+        new.reshape(-1)[:] = [mapped(part) for part in x.ravel()]
         return new
 
     return mapped(tree)
@@ -119,7 +120,11 @@ def tree_leaves(tree: Any) -> list[Any]:
     [1.0, 2.0, 3.0]
     """
     leaves: list[Any] = []
-    tree_map(tree, leaves.append, leaves.append)
+
+    def add_float(x: Any) -> None:
+        leaves.append(x if is_traced(x) else float(x))
+
+    tree_map(tree, add_float, leaves.append)
     return leaves
 
 

@@ -45,7 +45,9 @@ class ResultTemplate:
         tape = traced.tape
         self.outputs = [(tape.spaces[space], k) for space, k in tape.outputs]
         self.computed = list(dict.fromkeys(o for o in tape.outputs if tape.spaces[o[0]] == RESULT))
-        self.is_single = isinstance(traced.output, Value) and len(self.computed) == 1
+        self.is_single = (
+            traced.kinds == [Value] and isinstance(traced.output, Value) and len(self.computed) == 1
+        )
         self._tree = tree_map(traced.output, on_value=lambda _: _PLACEHOLDER)
 
     def filled(self, leaves: Iterable[Any]) -> Any:

@@ -34,6 +34,7 @@ import numpy as np
 
 from talweg.compiler.frontend.cache_key import (
     FIXED,
+    NUMBER,
     CacheKey,
     Field,
     is_function,
@@ -47,9 +48,6 @@ from talweg.compiler.frontend.reachable import Reach
 from talweg.errors import TraceError
 from talweg.value import Value
 
-NUMBER = ("a number",)
-"""The key of a float."""
-
 INTEGER = ("an integer",)
 """The key of an integer where integers are inputs too."""
 
@@ -60,15 +58,18 @@ class CallSignature:
     Attributes:
         key: all that is not a number: (a part for each argument, one for each named argument, what
             the function reads from outside).
-        chunks: the floats of each argument, as bytes; those of the named ones last.
+        chunks: the floats of each argument, as bytes; those of the named ones and of the guards
+            last.
         values: the Values, each once, in order; not to be changed by others.
         guards: the guards of the objects among the arguments; that of the function last.
         sole_guard: the guard whose Values are all the Values of the call, if there is one.
         has_direct_values: whether there are Values that are not inside an object.
+        has_changing_floats: whether floats in objects or outside are inputs.
     """
 
     __slots__ = (
-        "_positions", "chunks", "guards", "has_direct_values", "key", "sole_guard", "values",
+        "_positions", "chunks", "guards", "has_changing_floats", "has_direct_values", "key",
+        "sole_guard", "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +79,7 @@ class CallSignature:
         self.guards: list[ObjectGuard] = []
         self.sole_guard: ObjectGuard | None = None
         self.has_direct_values = False
+        self.has_changing_floats = False
         self._positions: dict[Value, int] | None = None
 
     @property
@@ -115,6 +117,7 @@ class CallSignature:
     def add_object(self, guard: ObjectGuard) -> CacheKey:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
+        self.has_changing_floats = self.has_changing_floats or bool(guard.changing)
         if not guard.values:
             return guard.structure
         if not self.values:  # nearly always: then positions are those in the guard
@@ -143,13 +146,23 @@ class SignatureCache:
 
     Args:
         f: the function that is called; None if what it reads from outside is not to be known.
+        changing: whether floats outside that change often become inputs.
     """
 
-    def __init__(self, f: Any = None) -> None:
-        self.guards = ObjectGuards(None if f is None else Reach())
+    def __init__(self, f: Any = None, *, changing: bool = False) -> None:
+        self.guards = ObjectGuards(None if f is None else Reach(), changing=changing)
         self.trees: dict[int | str, MarshalledTree] = {}
         self._f = f
         self._outside: ObjectGuard | None = None
+
+    def keep_constant(self, signature: CallSignature) -> bool:
+        """The floats outside that are inputs of a call are part of the program from now on.
+
+        Returns:
+            Whether there were any.
+        """
+        self._outside = None
+        return self.guards.keep_constant(signature.guards)
 
     def outside(self) -> ObjectGuard | None:
         """The guard of what the function reads from outside; None if there is no function."""
@@ -157,7 +170,7 @@ class SignatureCache:
         if guard is not None and guard.holds():
             return guard
         if self._f is not None:
-            guard = self._outside = self.guards.inspected(self._f, "")
+            guard = self._outside = self.guards.inspected(self._f, "", guard)
         return guard
 
 
@@ -193,6 +206,8 @@ def signature_of(
             return signature
         if guard.is_current:  # no code was found among the arguments that names further attributes
             signature.key = (parts, named, signature.add_object(guard))
+            if signature.has_changing_floats:
+                signature.chunks += [guard.floats() for guard in signature.guards]
             return signature
         signature = CallSignature()
 

@@ -1,8 +1,10 @@
 """Tracing: a Python function is run once, and its operations become a tape.
 
-The numbers among the arguments are replaced by Values, the function is called, and the graph of
-its result is written down in order of creation. The numbers themselves do not matter: they are
-inputs. Everything else (lengths, strings, branches on plain Python values) is part of the program.
+The floats among the arguments are replaced by traced numbers (`frontend/traced_numbers.py`), the
+function is called, and the graph of its result is written down in order of creation. The numbers
+themselves are inputs. Everything else (lengths, strings, branches on other objects) is part of the
+program. Where the function branches on a number, or uses it as a plain number, the trace has a
+guard: it serves the calls with the same truth there, or the same number.
 
 A number of the program is one of these:
 
@@ -26,10 +28,11 @@ import numpy as np
 
 from talweg._util.gc_pause import collection_paused
 from talweg.autodiff.backward import by_serial
-from talweg.autodiff.operation import GATHER
-from talweg.autodiff.tracing import tracing
+from talweg.autodiff.operation import GATHER, IDENTITY
 from talweg.compiler.frontend.pytree import tree_map, tree_values
+from talweg.compiler.frontend.recorder import Guard, Recorder, recording
 from talweg.compiler.frontend.symbolic_int import SymbolicInt
+from talweg.compiler.frontend.traced_numbers import TracedFloat, is_traced
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
 from talweg.value import Value
@@ -46,7 +49,10 @@ class Trace:
         tape: the operations.
         parameters: the Values in space `w`, in order of creation.
         inputs: the numbers in space `x` at this call.
-        output: what the function returned: a pytree with at least one Value.
+        output: what the function returned: a pytree with a Value for each number.
+        kinds: for each Value in `output` the type of the number: `Value`, `float`, `int`, `bool`.
+        guard_tape: the operations of the guards; its outputs are one for each guard.
+        guards: the conditions under which the program is this one, in the order of the trace.
         fixed: the inputs that are integers which the program depends on, and their numbers.
         rows: the inputs that select a row of a table, and how many rows the table has.
         tables: the Values of each table that is read so, row by row.
@@ -56,23 +62,35 @@ class Trace:
     parameters: list[Value]
     inputs: list[float]
     output: Any
+    kinds: list[type]
+    guard_tape: Tape
+    guards: tuple[Guard, ...] = ()
     fixed: dict[int, int] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     tables: list[tuple[Value, ...]] = field(default_factory=list)
 
 
 @collection_paused()
-def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
-    """Run f once on Values in place of the numbers in `args`, and record its operations.
+def trace(
+    f: Callable[..., Any],
+    *args: Any,
+    integers: bool = False,
+    exact: bool = False,
+    ieee: bool = False,
+    kinds: Sequence[type] | None = None,
+) -> Trace:
+    """Run f once on traced numbers in place of those in `args`, and record its operations.
 
     Args:
         f: a function of numbers that does arithmetic with the operations of `talweg.ops`.
         *args: pytrees of floats and Values, or any other objects, which f is given as they are.
         integers: whether integers among them are inputs too, see `symbolic_int.py`.
+        exact: whether the compiled program must have the bits of f.
+        ieee: whether the floats stand for Values, as in a function that is differentiated.
+        kinds: the types that f sees of the floats in `args`, in order; None for their own.
 
     Raises:
-        TraceError: if f branches on a traced number, converts one to a float, or returns
-            nothing that was computed from a Value.
+        TraceError: if f does with a number what cannot be recorded.
 
     Example:
         >>> w = Value(2.0)
@@ -83,31 +101,35 @@ def trace(f: Callable[..., Any], *args: Any, integers: bool = False) -> Trace:
         return t2
     """
     stand_ins: list[Value] = []
-    replaced = [_with_stand_ins(arg, stand_ins, integers) for arg in args]
+    replaced = [_with_stand_ins(arg, stand_ins, integers, kinds) for arg in args]
     first = Value(0.0)._serial
-    with tracing():
-        output = f(*replaced)
+    recorder = Recorder(is_exact=exact, is_ieee=ieee)
+    with recording(recorder):
+        output, output_kinds = _with_values(f(*replaced))
     results = tree_values(output)
-    if not results:
-        raise TraceError(
-            f"the function returned {type(output).__name__} {output!r}, which was not computed "
-            "from a Value; compute it without reading .data or calling float()"
-        )
-    nodes = _nodes_since(first, results)
+    conditions = [guard.node for guard in recorder.guards]
+    nodes = _nodes_since(first, [*results, *conditions])
     inputs = {x._serial: i for i, x in enumerate(stand_ins)}
     gathers = [node for node in nodes if node._record is GATHER]
     tables = [node._shown for node in gathers]
-    read = chain(results, (x for node in nodes for x in node._operands if isinstance(x, Value)))
+    read = chain(
+        results, conditions, (x for node in nodes for x in node._operands if isinstance(x, Value))
+    )
     older = {
         x._serial: x for x in chain(read, *tables) if x._serial < first and x._serial not in inputs
     }
     parameters = [older[serial] for serial in sorted(older)]
     require_contiguous(tables, parameters)
+    numbers = {x._serial: i for i, x in enumerate(parameters)}
+    own = _nodes_since(first, results) if conditions else nodes
     return Trace(
-        _tape(nodes, {x._serial: i for i, x in enumerate(parameters)}, inputs, results),
+        _tape(own, numbers, inputs, results),
         parameters,
         [x._data for x in stand_ins],
         output,
+        output_kinds,
+        _tape(_nodes_since(first, conditions), numbers, inputs, conditions),
+        tuple(recorder.guards),
         {i: int(x) for i, x in enumerate(stand_ins) if isinstance(x, SymbolicInt) and x.is_fixed},
         _rows(gathers, inputs),
         tables,
@@ -144,18 +166,38 @@ def _rows(gathers: Sequence[Value], inputs: Mapping[int, int]) -> dict[int, int]
     return rows
 
 
-def _with_stand_ins(tree: Any, stand_ins: list[Value], integers: bool) -> Any:
-    """The same pytree with a new Value in place of every float, and of every integer if asked."""
+def _with_stand_ins(
+    tree: Any, stand_ins: list[Value], integers: bool, kinds: Sequence[type] | None
+) -> Any:
+    """The same pytree with a traced number for every float, and for every integer if asked."""
 
-    def of_float(x: float) -> Value:
+    def of_float(x: float) -> Any:
+        kind = kinds[len(stand_ins)] if kinds is not None else type(x)
         stand_ins.append(Value(x))
-        return stand_ins[-1]
+        return TracedFloat(stand_ins[-1], kind)
 
     def of_integer(x: int) -> Value:
         stand_ins.append(SymbolicInt(x))
         return stand_ins[-1]
 
     return tree_map(tree, of_float, on_integer=of_integer if integers else None)
+
+
+def _with_values(output: Any) -> tuple[Any, list[type]]:
+    """A result with a Value for each of its numbers, and the types of these numbers."""
+    kinds: list[type] = []
+
+    def of_value(value: Value) -> Value:
+        kinds.append(Value)
+        return value
+
+    def of_float(x: Any) -> Any:
+        if not is_traced(x):
+            return x
+        kinds.append(x.__class__)
+        return x._traced_node
+
+    return tree_map(output, of_float, of_value), kinds
 
 
 def _nodes_since(first: int, roots: Sequence[Value]) -> list[Value]:
@@ -185,6 +227,8 @@ def _tape(
     """The tape; plain lists until the end, because NumPy is slow element by element."""
     codes: dict[int, int] = {x: _code(0, i) for x, i in parameters.items()}
     codes |= {x: _code(1, i) for x, i in inputs.items()}
+    identities = [node for node in nodes if node._record is IDENTITY]
+    nodes = [node for node in nodes if node._record is not IDENTITY] if identities else nodes
     codes.update(zip(map(by_serial, nodes), range(_code(3, 0), _code(3, len(nodes))), strict=True))
     constants: list[float] = []
 
@@ -195,6 +239,8 @@ def _tape(
             return _code(2, len(constants) - 1)
         return code
 
+    for node in identities:  # in order of creation: one may be the operand of another
+        codes[node._serial] = code_of(node._operands[0])
     operations = {op: code for code, op in enumerate(dict.fromkeys([x._record for x in nodes]))}
     for op in operations:
         if not op.equations:

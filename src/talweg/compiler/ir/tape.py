@@ -12,7 +12,7 @@ one computes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,6 +85,55 @@ class Tape:
 
     def _returned(self) -> str:
         return " ".join(self._name(*output) for output in self.outputs)
+
+
+# ---- other inputs --------------------------------------------------------------------------
+
+
+def rearranged(tape: Tape, inputs: Mapping[str, Sequence[tuple[str, int] | None]]) -> Tape:
+    """The same program with its inputs in other spaces.
+
+    Args:
+        tape: the program.
+        inputs: for each new space its numbers: the space and the index of each in the tape; None
+            for a number that the program does not read. Each number that the program reads is
+            there once.
+
+    >>> from talweg.compiler.frontend.trace import trace
+    >>> tape = trace(lambda x, y: x * x - y, 2.0, 3.0).tape
+    >>> print(rearranged(tape, {"w": [("x", 1)], "x": [("x", 0)]}))
+    t0 = mul x0 x0
+    t1 = sub t0 w0
+    return t1
+    """
+    spaces = (*inputs, CONSTANT, RESULT)
+    space, index = tape.space.copy(), tape.index.copy()
+    moved: dict[tuple[int, int], tuple[int, int]] = {}
+    for old, name in enumerate(tape.spaces):
+        is_old = tape.space == old
+        if name in (CONSTANT, RESULT):
+            space[is_old] = spaces.index(name)
+            continue
+        own = {}
+        for new, numbers in enumerate(inputs.values()):
+            own.update({x[1]: (new, k) for k, x in enumerate(numbers) if x and x[0] == name})
+        size = tape.sizes.get(name, 0)
+        table = np.array([own.get(k, (NONE, 0)) for k in range(size)]).reshape(size, 2)
+        space[is_old], index[is_old] = table[tape.index[is_old]].T
+        moved.update({(old, k): place for k, place in own.items()})
+    outputs = [
+        (spaces.index(tape.spaces[s]), k) if tape.spaces[s] in (CONSTANT, RESULT) else moved[s, k]
+        for s, k in tape.outputs
+    ]
+    sizes = {name: len(numbers) for name, numbers in inputs.items()}
+    return replace(
+        tape,
+        spaces=spaces,
+        space=space,
+        index=index,
+        outputs=tuple(outputs),
+        sizes={**sizes, CONSTANT: tape.sizes[CONSTANT]},
+    )
 
 
 # ---- the verifier --------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from talweg.compiler.runtime.buffers import (
     training_memory,
     write_batches,
 )
-from talweg.optim import Update
+from talweg.optimizer_step import Update
 
 _SLICE = 0.05
 """Seconds that a call of native code should take at most. Between calls Python handles Ctrl-C, and

@@ -53,7 +53,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What LLVM may do beyond simplifying. It makes no vectors: the IR contains them already.
+    """What LLVM may do beyond simplifying. `VECTORS` is for IR that has single numbers only.
 
     A `quick` compilation only moves variables into registers. LLVM's time grows with the length
     of the text, and long text has few loops, so there is little to gain: for a scalar GPT it takes
@@ -67,6 +67,7 @@ class Tuning:
 
 
 PLAIN = Tuning()
+VECTORS = Tuning(loop_vectors=True)
 QUICK = Tuning(quick=True)
 
 _LONG_TEXT = 20_000
@@ -112,7 +113,8 @@ def compile(ir: str, level: int = 2, *, tuning: Tuning | None = None) -> Library
         ir: LLVM IR as text; it need not name a target. Its functions may call each other and
             the functions of this process, such as those of libm.
         level: how much to optimise, from 0 to 3.
-        tuning: what LLVM may do beyond simplifying; default: `PLAIN`, or `QUICK` for long text.
+        tuning: what LLVM may do beyond simplifying; default: `PLAIN`. By default, and in place
+            of `VECTORS`, long text is compiled as `QUICK` says.
 
     Returns:
         The library, which must live as long as its functions may be called.
@@ -129,7 +131,9 @@ def compile(ir: str, level: int = 2, *, tuning: Tuning | None = None) -> Library
         >>> double(library.address("double"))(21.0)
         42.0
     """
-    tuning = tuning or (QUICK if ir.count("\n") > _LONG_TEXT else PLAIN)
+    is_long = ir.count("\n") > _LONG_TEXT
+    if tuning is None or (is_long and tuning == VECTORS):
+        tuning = QUICK if is_long else PLAIN
     key = _key(ir, level, tuning)
     folder = object_cache.usable_folder()
     code = object_cache.read(folder, key) if folder else None

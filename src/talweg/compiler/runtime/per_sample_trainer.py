@@ -1,30 +1,32 @@
-"""Training of programs that have no scheduled form: each sample is a native call.
+"""Training sample by sample: each sample is a native call.
 
-A `PerSampleTrainer` has the methods of `runtime/trainer.Trainer`. Native code interprets a table of
-operations for the forward and the backward pass of a sample; the update is `optim.finite_update`,
-as in the eager engine.
+A `PerSampleTrainer` has the methods of `runtime/trainer.Trainer`. It serves programs that have no
+scheduled form, and samples that differ in their programs. Native code computes the loss of a sample
+and its gradient; the update is `optimizer_step.finite_update`, as in the eager engine.
 
 Start reading at `PerSampleTrainer.take`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
 from talweg.compiler.runtime.trainer import TrainedSteps, Trainer
-from talweg.optim import Update, finite_update
+from talweg.optimizer_step import Update, finite_update
 
 
 class PerSampleTrainer:
-    """Training of one program on one set of samples, sample by sample.
+    """Training on one set of samples, sample by sample.
 
     Args:
-        executable: the loss of one sample: parameters `w`, the sample's numbers `x`.
-        samples: the numbers of all samples, shape (n, inputs).
+        program_of: the loss of sample i at the parameters w (given as the bytes of doubles), a
+            function (i, w).
+        samples: the numbers of each sample.
+        parameters: how many parameters the programs read, trained or not.
         update: the optimiser's equation.
         state_size: how many numbers it keeps for each parameter.
         trained: how many of the parameters are trained; they come first.
@@ -42,21 +44,22 @@ class PerSampleTrainer:
 
     def __init__(
         self,
-        executable: Executable,
-        samples: Array,
+        program_of: Callable[[int, bytes], Executable],
+        samples: Sequence[Sequence[float]] | Array,
         *,
+        parameters: int,
         update: Update,
         state_size: int,
         trained: int,
         mean: bool,
         clip_norm: float | None = None,
     ) -> None:
-        self.executable = executable
-        self.samples = samples
+        self.program_of = program_of
+        self.samples = [np.asarray(numbers, dtype=np.float64).tobytes() for numbers in samples]
         self.update = update
         self.mean = mean
         self.clip_norm = clip_norm
-        self.parameters = np.zeros(executable.sizes["w"])
+        self.parameters = np.zeros(parameters)
         self.state = np.zeros((state_size, trained))
         self.gradient = np.zeros(trained)
         self._batches: Sequence[Sequence[int] | None] = ()
@@ -98,12 +101,14 @@ class PerSampleTrainer:
     def _loss_and_gradient(self, batch: Sequence[int]) -> float:
         """The loss; its gradient is added up from the last sample to the first."""
         weight = 1.0 / len(batch) if self.mean else 1.0
-        w, gradient = self.parameters.tolist(), (0.0,) * len(self.parameters)
+        w, gradient = self.parameters.tobytes(), (0.0,) * len(self.parameters)
         parts = []
         for i in reversed(batch):
-            x = self.samples[i].tolist()
-            parts.append(self.executable.value(w, x)[0])
-            gradient = self.executable.gradient(w, x, [weight], {"w": gradient})["w"]
+            (part,), derivatives = self.program_of(i, w).value_and_gradient(
+                w, self.samples[i], [weight], {"w": gradient}
+            )
+            parts.append(part)
+            gradient = derivatives["w"]
         self.gradient[:] = gradient[: len(self.gradient)]
         total = parts[-1]
         for part in parts[-2::-1]:

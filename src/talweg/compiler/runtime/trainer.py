@@ -30,7 +30,7 @@ from talweg.compiler.runtime.buffers import (
     training_memory,
     write_batches,
 )
-from talweg.optim import Update
+from talweg.optimizer_step import Update
 
 _MOST_BLOCKS = 8
 """At most so many vectors of samples are computed together."""

@@ -1,1 +1,1 @@
-"""Many runs: which there are, how they are trained, and what became of them."""
+"""Sweeps: many training runs, and their results."""

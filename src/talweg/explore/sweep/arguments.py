@@ -33,7 +33,7 @@ def choices_of(
     for name, x in settings.items():
         if name not in signature(train).parameters:
             raise ArgumentError(
-                f"{name}={x!r} is no setting of train; what make_model or optimizer takes goes "
+                f"{name}={x!r} is no setting of train; settings of make_model or optimizer go "
                 f"into grid={{{name!r}: [...]}}"
             )
     named = {**grid, "learning_rates": learning_rates, "seeds": seeds}
@@ -122,16 +122,14 @@ def _check_run(specification: Specification, k: int, progress: bool) -> None:
     if not isinstance(scale, (int, float)):
         raise ArgumentError(f"initial_scale must be a number, got {scale!r}")
     given = specification.given_to_train(settings)
-    Settings(
-        given.get("reduction", "sum"),
-        optimizer,
-        specification.steps,
-        given.get("batch_size"),
-        given.get("seed"),
-        specification.engine,  # type: ignore[arg-type]
-        specification.mode,  # type: ignore[arg-type]
-        given.get("clip_norm"),
-        (),
-        progress,
-        specification.threads,
+    Settings.among(
+        {
+            **given,
+            "optimizer": optimizer,
+            "steps": specification.steps,
+            "engine": specification.engine,
+            "mode": specification.mode,
+            "threads": specification.threads,
+            "progress": progress,
+        }
     )

@@ -11,9 +11,9 @@ were cut short by Ctrl-C:
     best rate     the lowest median of the final losses, of rates that did not diverge; of equal
                   ones the smallest
     stable        converged or descending
-    stable up to  the largest rate that is stable as are all smaller ones that were tried
-    above that    what the larger rates do, in the order in which it first happens; mixed, if
-                  some of them are stable again
+    stable up to  the last rate before the first one that is not stable
+    above that    the verdicts of the larger rates, in the order in which they first occur; mixed
+                  if some of these rates are stable
 
 With further settings, such as the momentum, there is one conclusion for each combination of them.
 

@@ -76,8 +76,9 @@ def sweep(
         optimizer: makes an optimiser from a rate; `tw.Adam`, or a function such as
             `lambda lr: tw.SGD(lr, momentum=0.9)`.
         stop_at: a loss at which, or below, a run has converged and stops; None to make all steps.
-        engine: "native" for many runs at once or an error, "eager" for one by one by the eager
-            engine, or "auto" for many at once where that is possible and faster, else one by one.
+        engine: "native" trains many runs at once, and raises an error if that is not possible.
+            "eager" trains one run after the other by the eager engine. "auto" trains many at once
+            where that is possible and faster, else one after the other.
         mode: "default" for numbers that agree with the eager engine to rounding errors, or
             "exact" for its bits.
         threads: how many threads of native code share the runs; None for one for each core. It
@@ -86,9 +87,9 @@ def sweep(
             `distributed.Client`, a `joblib.Parallel`, or an executor of `concurrent.futures`; see
             docs/scaling.md.
         store: a folder in which losses are kept as they are computed (a Zarr group); it is
-            created. They need not fit in memory then. The same call with the same folder resumes
-            a sweep that was interrupted.
-        progress: show a progress bar if this is a terminal.
+            created. The losses then need not fit in memory. The same call with the same folder
+            resumes a sweep that was interrupted.
+        progress: show a progress bar if the output is a terminal.
         **settings: passed to `train`: loss, reduction, batch_size and so on.
 
     Returns:

@@ -112,10 +112,11 @@ def densest_boundary_point(converged: Array, *, rough: bool = False) -> tuple[in
     """The point of the boundary with the most boundary around it: a good point to zoom into.
 
     "Around" is within a sixteenth of the picture's shorter side, along both axes. Only boundary
-    between areas that contain a square of 3 x 3 pixels is counted: where outcomes change from
-    pixel to pixel a zoom shows noise again, and a single pixel of the other outcome leads to
-    nothing. If there is no such boundary, all boundary is counted. Of several points with the same
-    count it is the one nearest to the middle, and of those the first by row.
+    between areas that contain a square of 3 x 3 pixels is counted. Where outcomes change from pixel
+    to pixel a zoom shows noise again, and a single pixel of the other outcome is not part of a
+    boundary that a zoom could follow. If there is no such boundary, all boundary is counted. Of
+    several points with the same count it is the one nearest to the middle, and of those the first
+    by row.
 
     Args:
         converged: the outcome of each pixel.

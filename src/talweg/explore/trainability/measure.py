@@ -26,9 +26,10 @@ def convergence_measure(losses: Array) -> Array:
     is sum(1 / v). The first loss is 1 after the division, so the size of a measure is at least 1:
     a measure is never 0 or nan.
 
-    The published formula divides by zero in some cases, which are defined here: a first loss of 0
-    is replaced by 1, and a later loss of 0 stays 0 then, any other becomes 1e6; and 1 / v is at
-    most 1e300. A run whose first loss is not finite has v = 1 throughout, and did not converge.
+    The published formula divides by zero in some cases, which are defined here. If the first loss
+    is 0 it counts as 1; then a later loss of 0 stays 0, and any other later loss becomes 1e6.
+    1 / v is at most 1e300. A run whose first loss is not finite has v = 1 throughout, and did not
+    converge.
 
     Args:
         losses: the loss before each step, at least 0, runs x steps; nan after the end of a run

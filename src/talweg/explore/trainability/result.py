@@ -20,17 +20,18 @@ from pathlib import Path
 from talweg._util.arrays import Array
 from talweg._util.deprecation import RenamedAttribute
 from talweg._util.progress import counting_bar
-from talweg.error_fields import Argument
 from talweg.errors import ArgumentError
-from talweg.explore.trainability.boundary import (
-    Dimension,
-    box_counting_dimension,
-    densest_boundary_point,
-)
+from talweg.explore.trainability.boundary import Dimension, box_counting_dimension
 from talweg.explore.trainability.pyramid import Pyramid
 from talweg.explore.trainability.refinement import Evaluator, refine
 from talweg.explore.trainability.tiles import Window
-from talweg.explore.trainability.zoom import find_zoom_target, window_around, zoom_windows
+from talweg.explore.trainability.zoom import (
+    find_zoom_target,
+    require_inside,
+    window_around,
+    zoom_point,
+    zoom_windows,
+)
 from talweg.plotting.figure import Axes
 
 
@@ -167,7 +168,7 @@ class TrainabilityMap:
         if isinstance(factor, bool) or not isinstance(factor, int) or not _is_power_of_2(factor):
             raise ArgumentError(f"factor must be a power of two of at least 1, got {factor!r}")
         level = self.window.level + factor.bit_length() - 1
-        row, column = self._point(x, y, level)
+        row, column = zoom_point(self.pyramid.plane, self.window, self.converged, x, y, level)
         return self._compute(window_around(row, column, self.window.rows, level), progress)
 
     def animate(
@@ -230,20 +231,6 @@ class TrainabilityMap:
             progress=progress,
             fallback_reason=self.fallback_reason,
         )
-
-    def _point(self, x: float | None, y: float | None, level: int) -> tuple[int, int]:
-        """The point of a level to zoom into, as (row, column)."""
-        if x is not None and y is not None:
-            plane = self.pyramid.plane
-            return plane.y.index(y, level), plane.x.index(x, level)
-        if x is not None or y is not None:
-            raise ArgumentError("give both x and y of the point to zoom into, or neither")
-        found = densest_boundary_point(self.converged)
-        if found is None:
-            raise _no_boundary()
-        finer = level - self.window.level
-        row, column = found
-        return (self.window.row + row) << finer, (self.window.column + column) << finer
 
     def __repr__(self) -> str:
         rows, columns = self.measure.shape
@@ -382,36 +369,20 @@ def _target(
     whole: TrainabilityMap, x: float | None, y: float | None, doublings: int
 ) -> tuple[int, int]:
     """The point of the deepest level to zoom into, as (row, column)."""
-    if x is None and y is None:
-
-        def converged_in(small: Window) -> Array:
-            found = whole._compute(small, progress=False)
-            if found.finished < 1.0:
-                raise KeyboardInterrupt  # without a point there is no map to return
-            return found.converged
-
-        target = find_zoom_target(whole.window, whole.converged, doublings, converged_in)
-        if target is None:
-            raise _no_boundary()
-        return target
     window, plane = whole.window, whole.pyramid.plane
-    row, column = whole._point(x, y, window.level + doublings)
-    inside_rows = 0 <= (row >> doublings) - window.row < window.rows
-    inside_columns = 0 <= (column >> doublings) - window.column < window.columns
-    if not (inside_rows and inside_columns):
-        raise ArgumentError(
-            f"the point is not in this map, which shows {plane.x.name} from {whole.x[0]:g} to "
-            f"{whole.x[-1]:g} and {plane.y.name} from {whole.y[0]:g} to {whole.y[-1]:g}"
-        )
-    return row, column
+    if x is not None or y is not None:
+        level = window.level + doublings
+        row, column = zoom_point(plane, window, whole.converged, x, y, level)
+        require_inside(plane, window, row, column, level)
+        return row, column
 
+    def converged_in(small: Window) -> Array:
+        found = whole._compute(small, progress=False)
+        if found.finished < 1.0:
+            raise KeyboardInterrupt  # without a point there is no map to return
+        return found.converged
 
-def _no_boundary() -> ArgumentError:
-    return ArgumentError(
-        "this map has no boundary to zoom into",
-        repair="give a point with",
-        suggestion=Argument("x and y"),
-    )
+    return find_zoom_target(window, whole.converged, doublings, converged_in)
 
 
 def _is_power_of_2(n: int) -> bool:

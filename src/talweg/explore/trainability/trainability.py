@@ -113,25 +113,16 @@ def trainability_map(
         TrainabilityMap(16 x 16 runs of 100 steps, 50 % converged)
     """
     level = _level_of(resolution)
-    if make_model is None or data is None:
-        if make_model is not None or data is not None:
-            raise ArgumentError("give make_model and data, or neither for the published problem")
+    if make_model is None and data is None:
         make_model, data = default_problem()
+    if make_model is None or data is None:
+        missing, found = ("make_model", "data") if make_model is None else ("data", "make_model")
+        raise ArgumentError(
+            f"{found} is given without {missing}; give both, or neither for the published problem"
+        )
     plane = Plane(parse_axis(x, "x"), parse_axis(y, "y"))
     optimizer = SGD(lr=0.05) if optimizer is None else optimizer
-    Settings(
-        reduction=reduction,
-        optimizer=optimizer,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        engine=engine,
-        mode=mode,
-        clip_norm=None,
-        callbacks=(),
-        progress=progress,
-        threads=threads,
-    )
+    Settings.among(locals())  # raises an error if one of them is not valid
     if steps < 1:
         raise ArgumentError(argument="steps", expected="an integer of at least 1", got=steps)
     if seed is None:

@@ -1,8 +1,8 @@
-"""The windows of zooms into a map.
+"""The points and windows of zooms into a map.
 
-`window_around` is the window of one zoom. `zoom_windows` are those of an animation, each at twice
-the scale of the one before: the point to zoom into has the same position in all of them, so each
-window contains the next one. `find_zoom_target` chooses such a point.
+`zoom_point` is the point of one zoom, and `window_around` the window. `zoom_windows` are the
+windows of an animation, each at twice the scale of the one before: the point has the same position
+in all of them, so each window contains the next one. `find_zoom_target` chooses such a point.
 """
 
 from __future__ import annotations
@@ -11,11 +11,68 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from talweg._util.arrays import Array
+from talweg.error_fields import Argument
+from talweg.errors import ArgumentError
+from talweg.explore.trainability.axes import Plane
 from talweg.explore.trainability.boundary import densest_boundary_point
 from talweg.explore.trainability.tiles import Window
 
 _SEARCH_SIZE = 64
 """The number of points along each axis of the small maps in which a target is searched for."""
+
+
+def zoom_point(
+    plane: Plane, window: Window, converged: Array, x: float | None, y: float | None, level: int
+) -> tuple[int, int]:
+    """The point to zoom into, as (row, column) of a level.
+
+    Args:
+        plane: the axes of the map.
+        window: the window that the map shows.
+        converged: the outcomes in it.
+        x: the setting along x of the point; None for the point with the most boundary around it.
+        y: the setting along y of the point, or None with `x`.
+        level: the level of the point, at least that of `window`.
+
+    Raises:
+        ArgumentError: if only one of x and y is given, the point is not on the axes, or there is
+            no boundary in `window`.
+    """
+    if x is not None and y is not None:
+        return plane.y.index(y, level), plane.x.index(x, level)
+    if x is not None or y is not None:
+        raise ArgumentError("give both x and y of the point to zoom into, or neither")
+    found = densest_boundary_point(converged)
+    if found is None:
+        raise _no_boundary()
+    finer = level - window.level
+    row, column = found
+    return (window.row + row) << finer, (window.column + column) << finer
+
+
+def require_inside(plane: Plane, window: Window, row: int, column: int, level: int) -> None:
+    """Refuse a point outside of a window.
+
+    Args:
+        plane: the axes of the map.
+        window: the window that the map shows.
+        row: the point along y.
+        column: the point along x.
+        level: the level of the point.
+
+    Raises:
+        ArgumentError: if the point is outside; the message has the ranges of both settings.
+    """
+    finer = level - window.level
+    inside_rows = 0 <= (row >> finer) - window.row < window.rows
+    inside_columns = 0 <= (column >> finer) - window.column < window.columns
+    if not (inside_rows and inside_columns):
+        x = plane.x.values(window.level, window.column, window.columns)
+        y = plane.y.values(window.level, window.row, window.rows)
+        raise ArgumentError(
+            f"the point is not in this map, which shows {plane.x.name} from {x[0]:g} to "
+            f"{x[-1]:g} and {plane.y.name} from {y[0]:g} to {y[-1]:g}"
+        )
 
 
 def window_around(row: int, column: int, size: int, level: int) -> Window:
@@ -81,7 +138,7 @@ def find_zoom_target(
     converged: Array,
     doublings: int,
     converged_in: Callable[[Window], Array],
-) -> tuple[int, int] | None:
+) -> tuple[int, int]:
     """A point that has much boundary around it at every doubling of the scale.
 
     The search starts at the point of `window` with the most boundary around it
@@ -95,12 +152,14 @@ def find_zoom_target(
         converged_in: computes the outcomes in a small window.
 
     Returns:
-        (row, column) on the level `doublings` levels after that of `window`; None if there is no
-        boundary in `window`.
+        (row, column) on the level `doublings` levels after that of `window`.
+
+    Raises:
+        ArgumentError: if there is no boundary in `window`.
     """
     found = densest_boundary_point(converged)
     if found is None:
-        return None
+        raise _no_boundary()
     row, column = window.row + found[0], window.column + found[1]
     size = min(_SEARCH_SIZE, window.rows)
     for level in range(window.level + 1, window.level + doublings + 1):
@@ -120,6 +179,14 @@ def find_zoom_target(
     return (
         _clamp(row, window.row << doublings, window.rows << doublings),
         _clamp(column, window.column << doublings, window.columns << doublings),
+    )
+
+
+def _no_boundary() -> ArgumentError:
+    return ArgumentError(
+        "this map has no boundary to zoom into",
+        repair="give a point with",
+        suggestion=Argument("x and y"),
     )
 
 
