@@ -197,3 +197,14 @@ def test_a_fast_step_is_not_named(monkeypatch):
     with progress.slow_step("nothing", enabled=True):
         pass
     assert said == []
+
+
+def test_paths_of_one_shape_are_not_warned_of():
+    def branching(w, xs):
+        total = w[0]
+        for k, x in enumerate(xs):
+            total = total + (w[1] if x > 0.0 else w[2]) * (0.5 + k)
+        return total**2
+
+    signs = [[1.0 if n >> k & 1 else -1.0 for k in range(4)] for n in range(12)]
+    assert warned(branching, signs, steps=3) == []

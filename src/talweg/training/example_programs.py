@@ -31,7 +31,7 @@ from talweg.compiler.ir.tape import Tape
 from talweg.compiler.paths import MOST_PATHS, PathGuard, guards_by_source, too_many_paths
 from talweg.compiler.runtime.executable import Numbers
 from talweg.errors import NativeError, TalwegError, TraceError
-from talweg.training.example_shapes import shape_difference, warn_of_many_programs
+from talweg.training.example_shapes import shape_difference, warn_of_many_shapes
 from talweg.training.objective import Objective
 from talweg.value import Value
 
@@ -100,6 +100,7 @@ class ExamplePrograms:
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
         self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
         self._by_example: dict[int, ExampleProgram] = {}
+        self._is_limited = False  # whether many shapes are an error, and need no warning
 
     @cached_property
     def flat(self) -> list[tuple[CacheKey, list[float]]]:
@@ -176,6 +177,7 @@ class ExamplePrograms:
         Each is also compared with the loss of some of its examples.
         """
         examples: dict[ExampleProgram, list[int]] = {}
+        self._is_limited = True
         for i in range(len(self.flat)):
             examples.setdefault(self.program_of(i), []).append(i)
             if len(examples) > MOST_PATHS:
@@ -257,7 +259,8 @@ class ExamplePrograms:
         if len(known) >= MOST_PATHS and all(guards):
             places = dict.fromkeys(place for guard in guards if guard for place in guard.places)
             raise TooManyPathsError(too_many_paths(list(places), "the loss has"))
-        warn_of_many_programs(sum(map(len, self._by_key.values())), i, self._reason(i))
+        if not self._is_limited:
+            warn_of_many_shapes(self._shapes(), i, self._reason(i))
         try:
             with slow_step(f"tracing {self.described(i)}", self.progress):
                 traced = trace(
@@ -316,6 +319,11 @@ class ExamplePrograms:
         """The loss of example i as text, and why it has a program of its own, if not the first."""
         reason = self._reason(i)
         return f"the loss of example {i}" + (f", because of its {reason}" if reason else "")
+
+    def _shapes(self) -> int:
+        """How many shapes have programs: structures, with the integers that a trace has fixed."""
+        programs = [program for alike in self._by_key.values() for program in alike]
+        return len({(p.key, *sorted(p.trace.fixed.items())) for p in programs})
 
     def _reason(self, i: int) -> str:
         """In what example i differs from the last one that was traced before; "" for the first."""

@@ -13,8 +13,11 @@ from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.key_difference import key_difference
 from talweg.errors import TraceWarning
 
-_MANY_PROGRAMS = 8
-"""From so many programs on, a warning tells why another one is needed, as that of `tw.jit`."""
+_MANY_SHAPES = 8
+"""From so many shapes on, a warning tells in what another one differs, as that of `tw.jit`."""
+
+BRANCHES = "branches"
+"""The difference of examples of one shape, whose loss branches on their numbers."""
 
 
 def shape_difference(
@@ -33,18 +36,18 @@ def shape_difference(
     for k, integer in fixed.items():
         if numbers[k] != integer:
             return f"number {k}, the integer {numbers[k]:g}, was {integer:g}"
-    return "branches"
+    return BRANCHES
 
 
-def warn_of_many_programs(count: int, example: int, reason: str) -> None:
+def warn_of_many_shapes(count: int, example: int, reason: str) -> None:
     """Warn that examples have many shapes, at the 9th one and at some later ones.
 
     Args:
-        count: how many programs there are.
-        example: the number of the example that needs another one.
-        reason: in what it differs.
+        count: how many shapes have programs.
+        example: the number of the example that has another one.
+        reason: in what it differs, see `shape_difference`. Paths have a limit of their own.
     """
-    if count >= _MANY_PROGRAMS and count & (count - 1) == 0:
+    if reason != BRANCHES and count >= _MANY_SHAPES and count & (count - 1) == 0:
         warnings.warn(
             f"the loss is traced and compiled for the {count + 1}th time, because of the shape of "
             f"example {example}: {reason}; lengths, texts, and integers that the loss compares or "
