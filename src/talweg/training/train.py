@@ -82,7 +82,8 @@ def train(
             validation data, or else the training data, are recorded with the validation loss.
         callbacks: functions that are called with a `Step` after each step. If one returns True,
             the run stops.
-        progress: whether to show a progress bar, if standard error is a terminal.
+        progress: whether to show a progress bar, if standard error is a terminal. Traces and
+            compilations of more than a second are named too.
 
     Returns:
         The record of the run; `history.verdict` describes how it ended.
@@ -168,6 +169,10 @@ def minimize(
         ArgumentError: if a setting is not valid.
         DataError: if there are no examples.
         NativeError: with engine="native", if the run cannot be compiled.
+
+    Warns:
+        TraceWarning: at the 9th shape of examples and at some later ones, with what differs: each
+            shape is traced and compiled.
 
     Example:
         >>> from talweg import Value, Module
