@@ -38,11 +38,14 @@ def _folders() -> tuple[str, ...]:
 
 _CONSTANT_FOLDERS = _folders()
 
+_GENERATED = ("<frozen", "<the method ", "<backward step of ")
+"""How the files of code are called that Python or talweg has generated."""
+
 
 @functools.cache
 def is_user_file(file: str) -> bool:
     """Whether code of this file may change or read what changes."""
-    return not file.startswith(("<frozen", *_CONSTANT_FOLDERS))
+    return not file.startswith((*_GENERATED, *_CONSTANT_FOLDERS))
 
 
 def is_user_function(x: Any) -> bool:
