@@ -43,7 +43,7 @@ def test_directions_in_lanes_and_rounds(f, on_stack, lanes, monkeypatch):
     v = [tw.Value(a) for a in x]
     expected = [[h.data for h in tw.gradients(g, v)] for g in tw.gradients(f(v), v)]
     for _ in range(2):  # the second call finds the memory of the first
-        assert matrix.dense(call.signature) == pytest.approx(np.array(expected), rel=1e-10)
+        assert matrix.dense(call) == pytest.approx(np.array(expected), rel=1e-10)
 
 
 def test_compensated_sums_stay_compensated():
