@@ -21,6 +21,7 @@ from typing import Any
 
 from talweg.autodiff.operation import Op, to_float
 from talweg.compiler import pipeline
+from talweg.compiler.derivative_shapes import with_float_arrays
 from talweg.compiler.frontend.effects import StateWrite, observed_trace
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_map
@@ -168,6 +169,8 @@ class Specialization:
                 for kind, x in zip(self._kinds, numbers, strict=True)
             ]
         )
+        if template.has_float_arrays:
+            result = with_float_arrays(result)
         if not self._writes:
             return result
         output, items = result

@@ -21,4 +21,4 @@ def test_every_block_prints_the_text_below_it(capsys, monkeypatch):
         else:
             assert capsys.readouterr().out == block
             shown += 1
-    assert shown == 5
+    assert shown == 7

@@ -24,6 +24,7 @@ from typing import Any
 from talweg.autodiff.tracing import uncompiled
 from talweg.compiler.frontend.effects import Observer, StateWrite
 from talweg.compiler.frontend.pytree import tree_differences, tree_map
+from talweg.compiler.frontend.reachable import names_in
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Tape, run
@@ -36,7 +37,8 @@ _LAST_CALL = 1024
 class TraceGuard:
     """Compares a function with its tape, at the first calls that can show a difference.
 
-    These are the first call with other numbers; the first call in which Values that are given but
+    These are the first call, if f calls `type`, which tells a traced number from a float; the first
+    call with other numbers; the first call in which Values that are given but
     not read have other numbers; and the first call with other objects, because a model among the
     arguments and one that the function takes from outside may have been the same in the trace.
 
@@ -77,6 +79,7 @@ class TraceGuard:
         self._traced = self._observed(parameters, signature)
         self._open = [True, bool(unread), bool(signature.guards)]
         self.is_open = True
+        self._asks_for_type = _asks_for_type(f)
         self._native = native
         self._repeats = os.environ.get("TALWEG_CHECK") == "1"
         self._calls = 0
@@ -87,7 +90,7 @@ class TraceGuard:
         After the first comparison only other objects are a reason, and these are seldom others.
         """
         numbers, unread, objects = self._open
-        if numbers or unread or self._repeats:
+        if numbers or unread or self._repeats or self._asks_for_type:
             return True
         return objects and [guard.serial for guard in signature.guards] != self._traced[2]
 
@@ -118,8 +121,10 @@ class TraceGuard:
         differs = [now != then for now, then in zip(observed, self._traced, strict=True)]
         due = [new and is_open for new, is_open in zip(differs, self._open, strict=True)]
         self._calls += 1
-        if any(due) or (self._repeats and _is_power_of_two(self._calls)):
+        repeats = self._repeats and _is_power_of_two(self._calls)
+        if any(due) or repeats or self._asks_for_type:
             self._compare(parameters, signature, args, kwargs)
+            self._asks_for_type = False
             self._open = [a and not b for a, b in zip(self._open, due, strict=True)]
             self._repeats = self._repeats and self._calls < _LAST_CALL
             self.is_open = any(self._open) or self._repeats
@@ -172,3 +177,9 @@ def _bits(numbers: Sequence[float]) -> bytes:
 
 def _is_power_of_two(n: int) -> bool:
     return n > 1 and n & (n - 1) == 0
+
+
+def _asks_for_type(f: Callable[..., Any]) -> bool:
+    """Whether the code of a function names `type`."""
+    code = getattr(f, "__code__", None)
+    return code is not None and "type" in names_in(code).globals

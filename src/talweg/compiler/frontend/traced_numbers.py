@@ -53,14 +53,16 @@ class TracedNumber:
     """What traced floats and truths have in common.
 
     Args:
-        node: the Value in the graph of the trace that has this number.
+        node: the Value in the graph of the trace that has this number; or a number, for programs
+            that call `type(x)` as `float` is called.
         kind: the type that the number has where the function is not traced.
     """
 
     __slots__ = ("_kind", "_traced_node")
 
-    def __init__(self, node: Value, kind: type) -> None:
-        self._traced_node = node
+    def __init__(self, node: Any = 0.0, kind: type = float) -> None:
+        number = operand(node)
+        self._traced_node = number if isinstance(number, Value) else Value(number)
         self._kind = kind
 
     # A read-only property: `isinstance(x, float)` holds, as it does where nothing is traced.
@@ -129,7 +131,9 @@ def is_traced(x: object) -> bool:
 
 def operand(x: Any) -> Any:
     """A number as the operand of an operation: a Value or a float."""
-    return x._traced_node if is_traced(x) else x if isinstance(x, Value) else to_float(x)
+    if is_traced(x):
+        return x._traced_node
+    return x if isinstance(x, Value) else to_float(x)
 
 
 def _plain(x: Any) -> Any:
