@@ -38,6 +38,7 @@ from talweg.compiler.derivative_shapes import (
 )
 from talweg.compiler.differentiated import Differentiated, Selection, require_numbers
 from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.effects import UnrepeatedChangeError, observed_trace
 from talweg.compiler.frontend.object_guard import ObjectGuard
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_values
@@ -49,7 +50,7 @@ from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.paths import PathGuard, refuse_another_path
 from talweg.compiler.runtime.executable import array_gradient
-from talweg.errors import ArgumentError
+from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
 FLOAT64 = np.dtype(np.float64)
@@ -127,7 +128,7 @@ class DerivativePrograms:
         self.variables = Variables(positions, call)
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
-        traced = self._traced(call.args, call.kwargs)
+        traced = self._observed_trace(call)
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
         self.is_composed = not any(x.is_array or x.is_model for x in shapes) and self._varies()
@@ -139,6 +140,25 @@ class DerivativePrograms:
             f, traced.tape, self._template, call.signature, parameters, oracle=self._by_values
         )
         self._lock = threading.RLock()
+
+    def _observed_trace(self, call: Call) -> Trace:
+        """The trace of a call. The function may not change anything outside of itself.
+
+        Raises:
+            TraceError: if it does.
+        """
+        traced, writes = observed_trace(
+            self.f,
+            lambda: [list(call.args), call.kwargs],
+            call.signature.guards,
+            functools.partial(trace, exact=self.exact, ieee=True),
+        )
+        if writes:
+            raise TraceError(
+                f"{self.f.__name__} keeps numbers in `{writes[0].name}`, which functions that "
+                "compute derivatives do not; return them, or use tw.jit and backward()"
+            )
+        return traced
 
     def _varies(self) -> bool:
         """Whether the results have a derivative by a Value that is not differentiated by."""
@@ -346,7 +366,13 @@ class Differentiator:
             if programs is None:
                 guards = [found.path_guard for found in known if found.path_guard]
                 refuse_another_path(guards, self.f.__name__)
-                programs = DerivativePrograms(self.f, call, self.exact)
+                try:
+                    programs = DerivativePrograms(self.f, call, self.exact)
+                except UnrepeatedChangeError:  # parameters are made at the first call: make them
+                    self.f(*call.args, **call.kwargs)
+                    call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
+                    key, known = call.signature.key, ()
+                    programs = DerivativePrograms(self.f, call, self.exact)
                 self._programs[key] = None if programs.is_composed else (programs, *known)
             return (None if programs.is_composed else programs), call
 

@@ -628,6 +628,40 @@ def test_a_default_of_a_dictionary_may_be_read():
     assert [fast(x).data for x in (1.0, 2.0)] == [2.0, 4.0]
 
 
+# ---- derivatives ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [counter_of_an_object, global_counter, history])
+def test_derivatives_of_functions_that_change_something_are_refused(make):
+    f = make()
+    for derivative in (tw.grad(f), tw.value_and_grad(f), tw.hessian(f)):
+        with pytest.raises(TraceError, match=REFUSED[make]):
+            derivative(1.0)
+
+
+def test_derivatives_of_functions_that_keep_state_or_draw_are_refused():
+    cell = Cell()
+    with pytest.raises(TraceError, match=r"keeps numbers in `cell\.h`.*use tw\.jit"):
+        tw.grad(lambda x: cell(x) * 1.0)(1.0)
+    assert cell.h.data == 0.0
+    with pytest.raises(TraceError, match="draws random numbers"):
+        tw.grad(lambda x: x * x * random.random())(1.0)
+
+
+def test_derivatives_of_functions_that_make_their_parameters():
+    made = {}
+
+    def f(x):
+        if "w" not in made:
+            made["w"] = Value(0.5)
+        return made["w"] * x * x
+
+    slope = tw.grad(f)
+    assert [float(number(slope(x))) for x in (3.0, 1.0)] == [3.0, 1.0]
+    made["w"].data = 2.0
+    assert float(number(slope(3.0))) == 12.0
+
+
 # ---- random numbers -----------------------------------------------------------------------------
 
 GENERATOR = random.Random(0)

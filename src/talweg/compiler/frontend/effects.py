@@ -41,6 +41,7 @@ from talweg.compiler.frontend.random_states import Change, RandomStates
 from talweg.compiler.frontend.signature import argument_name
 from talweg.compiler.frontend.threads import followed_threads
 from talweg.compiler.frontend.trace import Trace, trace
+from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -173,7 +174,7 @@ class Observer:
         if self.changes:
             again = {change.name for change in self.changes}
             change = next((x for x in earlier if x.name in again), self.changes[0])
-            name = getattr(f, "__name__", "the function")
+            name = getattr(f, "__name__", "<lambda>").replace("<lambda>", "the function")
             raise TraceError(
                 f"{name} {change.what}, which compiled code would not repeat at every call; "
                 f"{change.repair}"
@@ -225,7 +226,7 @@ def observed_trace(
             with Observer([guard.renewed() for guard in guards]) as second:
                 tracer(lambda given: second.run(f, *given), second.with_floats(given()))
                 second.refuse_changes(f, observer.changes)
-            raise UnrepeatedChangeError
+            raise UnrepeatedChangeError(observer.changes[0].what)
     return traced, observer.writes
 
 
@@ -245,24 +246,24 @@ def _is_state(place: Place, before: Any, after: Any, roots: Sequence[Value], fir
     values: list[Value] = []
     others: list[Any] = []
     _collect(after, values, others)
-    made = {x for x in values if x._serial >= first and not x._operands}
+    made = {id(x) for x in values if x._serial >= first and not x._operands}
     if made and _is_read(made, roots, first):
         return False
     return bool(values or others) and _is_tree(after)
 
 
-def _is_read(made: set[Value], roots: Sequence[Value], first: int) -> bool:
+def _is_read(made: set[int], roots: Sequence[Value], first: int) -> bool:
     """Whether one of the roots depends on one of the Values that the function made."""
     stack = list(roots)
-    seen = set(stack)
+    seen: set[int] = set()
     while stack:
         x = stack.pop()
-        if x in made:
+        if id(x) in made:
             return True
-        operands = [y for y in x._operands if isinstance(y, Value) and y._serial >= first]
-        new = [y for y in operands if y not in seen]
-        seen.update(new)
-        stack += new
+        for y in x._operands:
+            if isinstance(y, Value) and y._serial >= first and id(y) not in seen:
+                seen.add(id(y))
+                stack.append(y)
     return False
 
 
@@ -278,16 +279,11 @@ def _collect(x: Any, values: list[Value], others: list[Any]) -> None:
     """The Values and the traced floats of a pytree."""
 
     def on_float(number: Any) -> Any:
-        if is_traced_number(number):
+        if is_traced(number):
             others.append(number)
         return number
 
     tree_map(x, on_float=on_float, on_value=values.append)
-
-
-def is_traced_number(x: Any) -> bool:
-    """Whether x is a number of a trace that stands for a float."""
-    return hasattr(type(x), "_traced_node")
 
 
 def _is_tree(x: Any) -> bool:
@@ -343,7 +339,7 @@ def _a(kind: str) -> str:
 
 
 def _brief(x: Any) -> str:
-    text = repr(x)
+    text = "a number that the function computes" if is_traced(x) else repr(x)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

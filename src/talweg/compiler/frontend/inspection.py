@@ -69,6 +69,7 @@ from talweg.compiler.frontend.reachable import (
     is_user_function,
     is_user_module,
 )
+from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -128,6 +129,8 @@ class Inspection:
             return ("a Value", position)
         if isinstance(x, enum.Enum):
             return (type(x), x.name)
+        if is_traced(x):  # left behind by an earlier run of the same trace
+            return ("a traced number", Identity(x))
         if is_leaf(x):
             is_input = self.changing and type(x) is float and where in self.changing
             return NUMBER if is_input else key_of_leaf(x)

@@ -17,6 +17,7 @@ import functools
 import itertools
 import struct
 import threading
+import types
 import weakref
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
@@ -26,7 +27,7 @@ from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.check import Check
 from talweg.compiler.frontend.inspection import Inspection
 from talweg.compiler.frontend.places import Place, is_same
-from talweg.compiler.frontend.reachable import Reach
+from talweg.compiler.frontend.reachable import Reach, is_user_function
 from talweg.value import Value
 
 _next_serial = itertools.count().__next__
@@ -244,6 +245,21 @@ class ObjectGuards:
         with self._lock:
             guard.structure = self._structures.setdefault(guard.key, guard.structure)
         return guard
+
+    def of_loss(self, f: Any) -> list[ObjectGuard]:
+        """The guards of a loss of training.
+
+        Of a function of talweg itself, these are the guards of what it has in its closure, such as
+        the model; of any other function, the guard of the function.
+        """
+        things = {"": f}
+        if isinstance(f, types.FunctionType) and not is_user_function(f):
+            named = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
+            things = {name: cell.cell_contents for name, cell in named}
+        while True:
+            guards = [self.inspected(thing, name) for name, thing in things.items()]
+            if all(guard.is_current for guard in guards):
+                return guards
 
     def keep_constant(self, guards: Sequence[ObjectGuard]) -> bool:
         """From now on the floats that are inputs are part of the program again.

@@ -40,6 +40,7 @@ import numpy as np
 from talweg import ops
 from talweg.autodiff.operation import Op, to_float
 from talweg.autodiff.tracing import recorder
+from talweg.compiler.frontend.compensated_sum import IS_COMPENSATED, finished, is_sum, next_sum
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -126,7 +127,7 @@ class TracedNumber:
 
 def is_traced(x: object) -> bool:
     """Whether x is a traced float or truth."""
-    return type(x) in (TracedFloat, TracedBool)
+    return type(x) in (TracedFloat, TracedBool, CompensatedSum)
 
 
 def operand(x: Any) -> Any:
@@ -210,6 +211,10 @@ def _of_two(python: Callable[..., Any], op: Op, *, is_reflected: bool) -> Callab
     """The method for `self op other`, or for `other op self`."""
 
     def method(self: TracedNumber, other: Any) -> Any:
+        if IS_COMPENSATED and op is ops.add and is_sum(sys._getframe(1)):
+            total = _sum_of_python(self, other)
+            if total is not None:
+                return total
         if isinstance(other, np.ndarray) and other.ndim:
             return python(other, boxed(self)) if is_reflected else python(boxed(self), other)
         if isinstance(other, Value):
@@ -326,6 +331,42 @@ class TracedFloat(TracedNumber):
         if name.startswith("__") or not hasattr(self._kind, name):
             raise AttributeError(f"{self._kind.__name__!r} object has no attribute {name!r}")
         return getattr(self._pinned(), name)
+
+
+class CompensatedSum(TracedFloat):
+    """A sum that the built-in `sum` is computing, see `frontend/compensated_sum.py`.
+
+    Args:
+        total: the sum so far.
+        compensation: the sum of its rounding errors.
+    """
+
+    __slots__ = ("compensation", "total")
+
+    def __init__(self, total: Any, compensation: Any) -> None:
+        super().__init__(finished(total, compensation), float)
+        self.total = total
+        self.compensation = compensation
+
+
+def _sum_of_python(total: TracedNumber, x: Any) -> CompensatedSum | None:
+    """What `sum` computes of its total and a number; None if it does not compensate.
+
+    At the first number the arguments come in the other order, and the total is the start.
+    """
+    if _recorder().is_ieee:
+        return None
+    if isinstance(total, CompensatedSum):
+        if type(x) is float or (is_traced(x) and x._kind is float):
+            return CompensatedSum(*next_sum(total.total, total.compensation, operand(x)))
+        if isinstance(x, (int, TracedNumber)):
+            return CompensatedSum(ops.add(total.total, operand(x)), total.compensation)
+        return None
+    if type(x) not in (int, float) or total._kind is not float:
+        return None
+    if type(x) is int:
+        return CompensatedSum(ops.add(float(x), total._traced_node), 0.0)
+    return CompensatedSum(*next_sum(x, 0.0, total._traced_node))
 
 
 def _is_written_by_user(frame: FrameType) -> bool:
