@@ -212,9 +212,9 @@ def jacobian(
         matrix = programs.once(matrices, jacobian_of, call)
         signature, variables = call.signature, programs.variables
         if sparse:
-            result = matrix.sparse(signature)
+            result = matrix.sparse(call)
         else:
-            dense = variables.expanded_columns(matrix.dense(signature))
+            dense = variables.expanded_columns(matrix.dense(call))
             result = selection.result(
                 [
                     programs.result.jacobian(dense[:, a:b], shape)
@@ -284,14 +284,14 @@ def hessian(
         matrix = programs.once(matrices, hessian_of, call)
         signature, variables = call.signature, programs.variables
         if sparse:
-            result = matrix.sparse(signature)
+            result = matrix.sparse(call)
         elif len(variables.shapes) == 1:
             (shape,) = variables.shapes
-            dense = variables.expanded_square(matrix.dense(signature))
+            dense = variables.expanded_square(matrix.dense(call))
             result = selection.result([as_block(dense, shape, shape)])
             result = (result,) if isinstance(selection.argnums, tuple) else result
         else:
-            result = _blocks(programs, variables.expanded_square(matrix.dense(signature)))
+            result = _blocks(programs, variables.expanded_square(matrix.dense(call)))
         return with_aux(has_aux, result, programs.aux(signature) if has_aux else None)
 
     return all_second
