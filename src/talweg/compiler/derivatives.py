@@ -187,11 +187,9 @@ def jacobian(
 
     Example:
         >>> import numpy as np
-        >>> polar = lambda v: [v[0] * tw.cos(v[1]), v[0] * tw.sin(v[1])]
-        >>> import talweg as tw
-        >>> jacobian(polar)(np.array([2.0, 0.0]))
-        array([[ 1., -0.],
-               [ 0.,  2.]])
+        >>> jacobian(lambda v: [v[0] * v[1], v[0] ** 2])(np.array([2.0, 3.0]))
+        array([[3., 2.],
+               [4., 0.]])
         >>> jacobian(lambda v: [v[0] * v[1], v[1]])([2.0, 3.0])
         [[3.0, 2.0], [0.0, 1.0]]
     """
