@@ -153,7 +153,8 @@ def minimize(
         optimizer: the update of the parameters; by default SGD(lr=0.05).
         steps: the number of updates, at least 0.
         batch_size: the number of examples of a step, shuffled anew in each pass; None for all of
-            them. Native code needs `batch_size=1` for examples of several shapes.
+            them. Native code takes examples of up to 16 shapes in a batch, and of any number with
+            `batch_size=1`.
         seed: the seed of the shuffling; None for Python's own `random`.
         engine: see `train`.
         mode: see `train`.
