@@ -115,6 +115,7 @@ def train(
     def loss_of(sample: Sample) -> Any:
         return loss(model(sample[0]), sample[1])
 
+    loss_of.__name__ = "the loss"  # messages about it have this name
     objective = Objective(model, loss_of, samples, mean=reduction == "mean")
     return run_training(objective, settings, validation=validation_samples, as_floats=True)
 
@@ -196,7 +197,12 @@ def minimize(
     given = list(examples)
     if not given:
         raise DataError("there are no examples")
-    objective = Objective(model, lambda example: f(model, example), given, mean=reduction == "mean")
+
+    def loss_of(example: Any) -> Any:
+        return f(model, example)
+
+    loss_of.__name__ = getattr(f, "__name__", "f")
+    objective = Objective(model, loss_of, given, mean=reduction == "mean")
     return run_training(objective, settings)
 
 
