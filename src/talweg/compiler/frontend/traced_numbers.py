@@ -87,9 +87,28 @@ class TracedNumber:
     def __hash__(self) -> int:
         return hash(self._pinned())
 
+    # ---- arithmetic of one number
+
+    def __neg__(self) -> Any:
+        return _computed(operator.neg, ops.neg, self)
+
+    def __abs__(self) -> Any:
+        return _computed(operator.abs, ops.abs, self)
+
+    def __complex__(self) -> complex:
+        return complex(self._pinned())
+
+    def __trunc__(self) -> int:
+        return int(self._pinned())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._pinned(), digits)
+
     # ---- as text: what is only printed is no part of the program
 
     def __repr__(self) -> str:
+        if recorder() is None:  # stored somewhere: keys and messages of effects.py show it
+            return repr(self._number())
         return repr(self._formatted())
 
     def __str__(self) -> str:
@@ -287,31 +306,18 @@ class TracedFloat(TracedNumber):
     def __int__(self) -> int:
         return int(self._pinned())
 
-    def __complex__(self) -> complex:
-        return complex(self._pinned())
-
-    def __trunc__(self) -> int:
-        return int(self._pinned())
-
     def __index__(self) -> int:
         if not issubclass(self._kind, (int, np.integer)):
             raise TypeError(f"{self._kind.__name__!r} object cannot be interpreted as an integer")
         return operator.index(self._pinned())
 
-    def __round__(self, digits: int | None = None) -> Any:
-        return round(self._pinned(), digits)
-
     def __pos__(self) -> Any:
         return self
 
-    def __neg__(self) -> Any:
-        return _computed(operator.neg, ops.neg, self)
-
-    def __abs__(self) -> Any:
-        return _computed(operator.abs, ops.abs, self)
-
     def __getattr__(self, name: str) -> Any:
         """Attributes of the number's kind; methods of Values where it stands for one."""
+        if name == "data" and _recorder().is_ieee:
+            return _recorder().number_of(self._traced_node)
         op = ops.REGISTRY.get(name)
         if op is not None and hasattr(Value, name):
             if _recorder().is_ieee:
@@ -345,6 +351,15 @@ class TracedBool(TracedNumber):
 
     def __int__(self) -> int:
         return int(self._pinned())
+
+    def __pos__(self) -> int:
+        return int(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Attributes of truths, such as `real`."""
+        if name.startswith("__") or not hasattr(bool, name):
+            raise AttributeError(f"'bool' object has no attribute {name!r}")
+        return getattr(self._pinned(), name)
 
     __index__ = __int__
 
