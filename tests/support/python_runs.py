@@ -39,6 +39,8 @@ def shown(x, known):
     if isinstance(x, (float, np.floating)):
         # An element of an array of traced numbers is a float, where it is np.float64 otherwise.
         return ("float" if isinstance(x, float) else type(x).__name__, bits(x))
+    if isinstance(x, (bool, np.bool_)):  # and what compares it, a bool
+        return ("bool", bool(x))
     if isinstance(x, np.ndarray):
         return ("array", str(x.dtype), x.shape, *[shown(part, known) for part in x.ravel()])
     if isinstance(x, (list, tuple)):
@@ -184,7 +186,8 @@ def differentiated(mode):
 
         def called(w, *rest, **options):
             value, gradient = both([p.data for p in w], *rest, **options)
-            return [float(value), *map(float, gradient)]
+            # A derivative that is a Value has no sign at 0: 0.0 was not added to it, as to `grad`.
+            return [float(value), *[float(g) + 0.0 for g in gradient]]
 
         return called
 

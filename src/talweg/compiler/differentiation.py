@@ -38,6 +38,7 @@ from talweg.compiler.derivative_shapes import (
 )
 from talweg.compiler.differentiated import Differentiated, Selection, require_numbers
 from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.effects import UnrepeatedChangeError, observed_trace
 from talweg.compiler.frontend.object_guard import ObjectGuard
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_values
@@ -49,7 +50,7 @@ from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.paths import PathGuard, refuse_another_path
 from talweg.compiler.runtime.executable import array_gradient
-from talweg.errors import ArgumentError
+from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
 
 FLOAT64 = np.dtype(np.float64)
@@ -126,7 +127,7 @@ class DerivativePrograms:
         self.variables = Variables(positions, call)
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
-        traced = self._trace(call.args, call.kwargs)
+        traced = self._first_trace(call)
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
         self.is_composed = self.packing.reads_other_values and not any(
@@ -151,6 +152,33 @@ class DerivativePrograms:
             return self.f(*args, **kwargs)
 
         return trace(run, list(args), kwargs, exact=self.exact, ieee=True)
+
+    def _first_trace(self, call: Call) -> Trace:
+        """The trace of a call, which changes nothing outside of the function.
+
+        Raises:
+            TraceError: if the function changes something: derivatives would not repeat it.
+        """
+
+        def tracer(run: Callable[..., Any], given: Any) -> Trace:
+            return trace(run, given, exact=self.exact, ieee=True)
+
+        name = self.f.__name__
+        try:
+            traced, writes = observed_trace(
+                self.f, lambda: [call.args, call.kwargs], call.signature.guards, tracer
+            )
+        except UnrepeatedChangeError:
+            raise TraceError(
+                f"{name} makes or changes something at its first call; call it once before it is "
+                "differentiated"
+            ) from None
+        if writes:
+            raise TraceError(
+                f"{name} keeps a number in `{writes[0].name}`, and is differentiated; return the "
+                "number as a second result, write has_aux=True, and store it outside"
+            )
+        return traced
 
     def serves(self, call: Call) -> bool:
         """Whether the numbers of a call take the path of these programs."""

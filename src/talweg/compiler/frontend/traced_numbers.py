@@ -272,7 +272,10 @@ def compared(python: Callable[..., Any], x: Any, y: Any) -> Any:
         is_integer = isinstance(number, int) and not is_traced(number)
         if is_integer and abs(number) > _LARGEST_EXACT_INTEGER:
             return python(_plain_pinned(x), _plain_pinned(y))
-    return TracedBool(comparison_node(python, operand(x), operand(y)), bool)
+    kinds = [x._kind if is_traced(x) else type(x) for x in (x, y)]
+    has_numpy = any(issubclass(kind, np.generic) for kind in kinds) and Value not in kinds
+    node = comparison_node(python, operand(x), operand(y))
+    return TracedBool(node, np.bool_ if has_numpy else bool)
 
 
 def _comparison(python: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -342,26 +345,27 @@ class TracedBool(TracedNumber):
 
     __hash__ = TracedNumber.__hash__
 
-    def _pinned(self) -> bool:
+    def _pinned(self) -> Any:
         _recorder().require(self._traced_node)
-        return bool(self._traced_node._data)
+        return self._number()
 
     def __bool__(self) -> bool:
-        return self._pinned()
+        return bool(self._pinned())
 
     def __int__(self) -> int:
         return int(self._pinned())
 
-    def __pos__(self) -> int:
-        return int(self)
+    def __index__(self) -> int:
+        return operator.index(self._pinned())
+
+    def __pos__(self) -> Any:
+        return +self._pinned()
 
     def __getattr__(self, name: str) -> Any:
         """Attributes of truths, such as `real`."""
-        if name.startswith("__") or not hasattr(bool, name):
-            raise AttributeError(f"'bool' object has no attribute {name!r}")
+        if name.startswith("__") or not hasattr(self._kind, name):
+            raise AttributeError(f"{self._kind.__name__!r} object has no attribute {name!r}")
         return getattr(self._pinned(), name)
-
-    __index__ = __int__
 
     def __float__(self) -> float:
         return float(self._pinned())
