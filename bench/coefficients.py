@@ -13,7 +13,25 @@ that the later ones make up for the rounding of the earlier ones. Start reading 
 import argparse
 from typing import NamedTuple
 
-from mpmath import atanh, cos, exp, expm1, log, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
+from mpmath import (
+    asin,
+    atan,
+    atanh,
+    cos,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    log,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    pi,
+    sin,
+    sqrt,
+    tanh,
+)
 
 mp.dps = 60
 GRID = 501  # odd, so that no point is zero, where the formulas are 0 / 0
@@ -45,6 +63,15 @@ def odd(f, low, high, count, text):
     return Target(text, rest, weight, low, high, count)
 
 
+TAIL_LINE = (0.06931852743895645, -0.05550442636013031)
+
+
+def tail_over_1_minus_t(u):
+    t = u + 0.125
+    y = 5 * (1 + t) / (1 - t)
+    return exp(y * y / 2) * erfc(y / sqrt(2)) / 2 / (1 - t)
+
+
 def logarithm_to_base_2(s):
     return 2 * atanh(s) / log(2)
 
@@ -64,6 +91,35 @@ TARGETS = {
         LN2 / 2 + 1e-6,
         10,
     ),
+    "ERF": odd(
+        erf, 0, mpf("0.85") ** 2, 11, "erf(x) = x (2 / sqrt(pi) + x**2 P(x**2)), |x| <= 0.85"
+    ),
+    "NORMAL": odd(
+        lambda x: erf(x / sqrt(2)) / 2,
+        0,
+        mpf("0.68") ** 2,
+        9,
+        "normal_cdf(x) = 1 / 2 + x (1 / sqrt(2 pi) + x**2 P(x**2)), |x| <= 0.68",
+    ),
+    "TAIL": Target(
+        "exp(y**2 / 2) normal_cdf(-y) = (1 - t) (line(u) + P(u)), u = t - 1/8, "
+        "t = (y - 5) / (y + 5), 0.5 <= y <= 39, for the line of error_function.py",
+        lambda u: tail_over_1_minus_t(u) - TAIL_LINE[0] - TAIL_LINE[1] * u,
+        lambda u: 1 / tail_over_1_minus_t(u),
+        mpf("-4.5") / mpf("5.5") - 0.125,
+        mpf(34) / 44 - 0.125,
+        22,
+    ),
+    "EXPM1": Target(
+        "exp(r) = 1 + r + r**2 P(r), |r| <= 0.53",
+        lambda r: (expm1(r) - r) / r**2,
+        lambda r: r**2 / expm1(r),
+        mpf("-0.53"),
+        mpf("0.53"),
+        13,
+    ),
+    "ATAN": odd(atan, 0, mpf(1) / 4 + 1e-9, 12, "atan(t) = t + t**3 P(t**2), |t| <= 1/2"),
+    "ASIN": odd(asin, 0, mpf(1) / 4 + 1e-9, 13, "asin(s) = s + s**3 P(s**2), |s| <= 1/2"),
     "ATANH": odd(
         lambda g: 2 * atanh(g / 2), 0, mpf(4) / 9 + 1e-9, 10, "2 atanh(g / 2) = g + g**3 P(g**2)"
     ),

@@ -19,6 +19,8 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -128,7 +130,8 @@ def by_talweg(what, problem, x, p):
 
 
 def objective(problem):
-    return lambda x: problem.scalar(x, tw)
+    f = problem.scalar
+    return lambda x: f(x, tw)
 
 
 def native_call(what, problem, x, p):
@@ -171,9 +174,6 @@ def by_casadi(what, problem, x, p, folder):
 
 def generated(function, folder, casadi):
     """The function from its own C code; None without a compiler."""
-    import shutil
-    import subprocess
-
     if not shutil.which("gcc"):
         print("gcc is not installed: casadi C is skipped", file=sys.stderr)
         return None
@@ -183,8 +183,17 @@ def generated(function, folder, casadi):
     source = Path(generator.generate(str(folder) + os.sep))
     library = source.with_suffix(".so")
     command = ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "-o", library, source]
-    subprocess.run(command, check=True)
+    try:
+        subprocess.run(command, check=True, timeout=_LONGEST_COMPILATION)
+    except subprocess.TimeoutExpired:
+        lines = len(source.read_text(encoding="utf-8").splitlines())
+        print(f"gcc takes too long for {lines:,} lines: casadi C is skipped", file=sys.stderr)
+        return None
     return casadi.external("f", str(library))
+
+
+_LONGEST_COMPILATION = 30.0
+"""Seconds that gcc may take: code without loops of a large program takes it minutes."""
 
 
 def by_buffer(function, given, what):

@@ -6,8 +6,8 @@ Three programs are trained by the same hand-written loop with both classes, in o
 by turn, so that both meet the same noise:
 
 * the lesson's network (304 nodes a step), against the lesson's class: closures and sets;
-* a transformer after microgpt (some 25,000 nodes a step), against a class with slots and slopes;
-* an LSTM after no-magic's microlstm (some 100,000 nodes a step), against the same.
+* a transformer after microgpt (some 51,000 nodes a step), against a class with slots and slopes;
+* an LSTM after no-magic's microlstm (some 105,000 nodes a step), against the same.
 
 Two ratios are printed for each:
 

@@ -103,6 +103,55 @@ def quick_softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def precise_slope(x):
+    e = mp.exp(-abs(x))
+    return e / (1 + e) ** 2
+
+
+def quick_slope(x):
+    e = np.exp(-np.abs(x))
+    return e / (1 + e) ** 2
+
+
+def precise_silu(x):
+    return x / (1 + mp.exp(-x))
+
+
+def precise_elu(x, y):
+    return x if x > 0 else y * mp.expm1(x)
+
+
+def precise_asin_slope(x):
+    return 1 / mp.sqrt((1 - x) * (1 + x)) if abs(x) <= 1 else mp.nan
+
+
+def within(f, low, high):
+    """The function of mpmath, nan outside of its domain, where mpmath computes a complex number."""
+    return lambda x: f(x) if low <= x <= high else mp.nan
+
+
+def precise_normal_cdf(x):
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+def near(point):
+    """Numbers whose distance from a point has any exponent down to 2**-52."""
+    return lambda rng, n: (point + rng.choice([-1.0, 1.0], n) * np.exp2(rng.uniform(-52, -1, n)),)
+
+
+def above(draw, least):
+    return lambda rng, n: tuple([np.maximum(x, least) for x in draw(rng, n)])
+
+
+def pairs(draw):
+    return lambda rng, n: (*draw(rng, n), *draw(rng, n))
+
+
+def scaled(draw):
+    """A number, and a factor near 1."""
+    return lambda rng, n: (*draw(rng, n), rng.uniform(0.5, 2.0, n))
+
+
 AROUND_ZERO = (uniform(-1.0, 1.0), uniform(-5.0, 5.0))
 DENORMAL = uniform(-745.2, -708.0)
 TURNS = (
@@ -113,6 +162,17 @@ TURNS = (
     quarters_of_a_turn,
 )
 EASY = (uniform(-4.0, 4.0),)
+UNIT = (uniform(-1.0, 1.0),)
+WITHIN_ONE = (all_exponents, *UNIT, near(1.0), near(0.5), near(-0.5), near(-1.0))
+HYPERBOLIC = (
+    all_exponents,
+    *AROUND_ZERO,
+    uniform(-0.4, 0.4),
+    uniform(-40.0, 40.0),
+    uniform(-711.0, 711.0),
+)
+SLOW = 4000
+"""So many points are drawn from a range for functions that NumPy does not have."""
 
 FUNCTIONS = {
     "exp": Tried(
@@ -147,6 +207,64 @@ FUNCTIONS = {
     ),
     "sin": Tried(mp.sin, np.sin, TURNS, EASY),
     "cos": Tried(mp.cos, np.cos, TURNS, EASY),
+    "tan": Tried(mp.tan, np.tan, TURNS, EASY),
+    "asin": Tried(within(mp.asin, -1, 1), np.arcsin, WITHIN_ONE, UNIT),
+    "acos": Tried(within(mp.acos, -1, 1), np.arccos, WITHIN_ONE, UNIT),
+    "asin_slope": Tried(
+        precise_asin_slope, lambda x: 1 / np.sqrt((1 - x) * (1 + x)), WITHIN_ONE, UNIT
+    ),
+    "atan": Tried(mp.atan, np.arctan, (all_exponents, *AROUND_ZERO, uniform(0.4, 2.5)), EASY),
+    "atan2": Tried(
+        mp.atan2,
+        np.arctan2,
+        (pairs(all_exponents), pairs(uniform(-1.0, 1.0)), pairs(near(1.0))),
+        (*EASY, *EASY),
+    ),
+    "sinh": Tried(mp.sinh, np.sinh, HYPERBOLIC, EASY),
+    "cosh": Tried(mp.cosh, np.cosh, HYPERBOLIC, EASY),
+    "expm1": Tried(mp.expm1, np.expm1, HYPERBOLIC, EASY),
+    "log1p": Tried(
+        within(mp.log1p, -1, mp.inf),
+        np.log1p,
+        (sizes, uniform(-1.0, 1.0), uniform(-0.5, 3.0), near(0.0), near(-0.29), near(0.41)),
+        (uniform(0.1, 10.0),),
+    ),
+    "log2": Tried(mp.log2, np.log2, (sizes, uniform(0.0, 4.0), near(1.0)), (uniform(0.1, 10.0),)),
+    "log10": Tried(
+        mp.log10, np.log10, (sizes, uniform(0.0, 4.0), near(1.0)), (uniform(0.1, 10.0),)
+    ),
+    "hypot": Tried(
+        mp.hypot, np.hypot, (pairs(all_exponents), pairs(uniform(-1.0, 1.0))), (*EASY, *EASY)
+    ),
+    "erf": Tried(mp.erf, None, (all_exponents, *AROUND_ZERO, uniform(0.5, 1.5)), EASY),
+    "normal_cdf": Tried(
+        precise_normal_cdf, None, (*AROUND_ZERO, uniform(-38.0, 8.0), uniform(-3.0, 0.0)), EASY
+    ),
+    "gelu": Tried(
+        lambda x: x * precise_normal_cdf(x),
+        None,
+        (*AROUND_ZERO, uniform(-38.0, 8.0), uniform(-3.0, 0.0)),
+        EASY,
+    ),
+    "silu": Tried(
+        precise_silu,
+        lambda x: x * quick_sigmoid(x),
+        # Below -744, where its size is below 1e-320, the sigmoid in it vanishes before it does.
+        (above(all_exponents, -744.0), *AROUND_ZERO, uniform(-40.0, 0.0), uniform(-744.0, 40.0)),
+        EASY,
+    ),
+    "elu": Tried(
+        precise_elu,
+        lambda x, y: np.where(x > 0, x, y * np.expm1(x)),
+        (scaled(all_exponents), scaled(uniform(-5.0, 5.0)), scaled(uniform(-1.0, 0.0))),
+        (*EASY, uniform(0.5, 2.0)),
+    ),
+    "logistic_pdf": Tried(
+        precise_slope,
+        quick_slope,
+        (all_exponents, *AROUND_ZERO, DENORMAL, uniform(-40.0, 40.0)),
+        EASY,
+    ),
     "pow": Tried(
         mp.power,
         np.power,
@@ -240,10 +358,14 @@ def worst_error(name, run, rng, points):
     tried = FUNCTIONS[name]
     worst = (0.0, ())
     for draw in tried.ranges:
-        operands = draw(rng, points)
+        operands = draw(rng, points if tried.quick else min(points, SLOW))
         found = run(*operands)
-        with np.errstate(all="ignore"):
-            errors = ulps(found, tried.quick(*[x.astype(LONG) for x in operands]))
+        if tried.quick:
+            with np.errstate(all="ignore"):
+                errors = ulps(found, tried.quick(*[x.astype(LONG) for x in operands]))
+        else:
+            true = [tried.precise(*map(mpf, map(float, at))) for at in zip(*operands)]
+            errors = np.array([precise_ulps(float(y), t) for y, t in zip(found, true)])
         for i in np.argsort(errors)[-RECHECKED:]:
             at = tuple(float(x[i]) for x in operands)
             error = errors[i]

@@ -31,6 +31,20 @@ def private_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def repeated_check():
+    """Compiled functions are compared with themselves at calls 2, 4, 8, ..., 1,024."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TALWEG_CHECK", "1")
+        yield
+
+
+@pytest.fixture
+def checked_once(monkeypatch):
+    """Compiled functions are compared with themselves once, as they are for users."""
+    monkeypatch.delenv("TALWEG_CHECK", raising=False)
+
+
 @pytest.fixture(scope="session")
 def client():
     """A Dask cluster of three processes on this machine, whose workers tests may kill."""

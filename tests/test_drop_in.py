@@ -4,6 +4,7 @@ The classes are those of the lesson, of micrograd, of EurekaLabs' micrograd and 
 docs/compatibility.md has the table.
 """
 
+import copy
 import math
 
 import pytest
@@ -39,6 +40,17 @@ def test_an_optimiser_that_keeps_its_state_on_the_parameters():
         m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g**2
         x -= 0.1 * (m / (1 - 0.9**t)) / ((v / (1 - 0.95**t)) ** 0.5 + 1e-8)
         assert p.data == pytest.approx(x, rel=1e-12)
+
+
+def test_slots_of_a_subclass():
+    class Own(Value):
+        __slots__ = (*Value.__slots__, "m")
+
+    p = Own(2.0)
+    p.m = 1.0
+    (p * p).backward()
+    assert (p.m, p.grad) == (1.0, 4.0)
+    assert copy.deepcopy(p).m == 1.0
 
 
 # ---- truth ---------------------------------------------------------------------------
@@ -147,6 +159,51 @@ def test_parents_of_a_bare_number_are_the_same_nodes_at_each_access():
     (_, number) = y._prev
     assert y._prev[1] is number
     assert (number.data, number._op, len(number._prev)) == (4.0, "", 0)
+
+
+def test_a_leaf_with_a_closure_is_visited_and_accumulates():
+    """A hook on a parameter, as other classes call it: after all that use the parameter."""
+    w, seen = Value(2.0), []
+    w._backward = lambda: seen.append(w.grad)
+    for _ in range(2):
+        (w * 3.0 + w).backward()
+    assert (seen, w.grad) == ([4.0, 8.0], 8.0)
+    w.grad = 0.0
+    (w * 3.0).backward()
+    assert (seen, w.grad) == ([4.0, 8.0, 3.0], 3.0)
+
+
+def test_a_root_with_a_closure_and_no_operands():
+    """Its class may have lost them; what it computes backward is called all the same."""
+    x, out = Value(3.0), Value(9.0)
+
+    def _backward():
+        x.grad += 6.0 * out.grad
+
+    out._backward = _backward
+    out.backward()
+    assert (out.grad, x.grad) == (1.0, 6.0)
+
+
+def test_a_graph_that_is_taken_apart_after_backward():
+    """Each node is made a leaf with an empty step; parameters go on."""
+    w = Value(2.0)
+    for step in range(1, 4):
+        h = w * 3.0
+        loss = h * h
+        loss.backward()
+        for v in (loss, h, w):
+            v._prev, v._op = set(), ""
+            v._backward = lambda: None
+        assert (w.grad, len(h._prev)) == (36.0 * step, 0)
+
+
+@pytest.mark.parametrize("grad", [None, "0"])
+def test_a_gradient_that_is_no_number(grad):
+    w = Value(2.0)
+    w.grad = grad
+    with pytest.raises(NumberError, match=r"data 2\.0 is (None|'0').*set it to 0\.0"):
+        (w * 3.0).backward()
 
 
 # ---- microgpt's constructor ----------------------------------------------------------

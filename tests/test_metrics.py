@@ -51,6 +51,21 @@ def test_two_classes_by_the_sign_of_one_output():
         assert metrics.confusion_matrix(first, data, classes=2) == [[1, 1], [1, 1]]
 
 
+@pytest.mark.parametrize("output", [math.nan, [math.nan, 1.0], [1.0, math.nan], [math.nan] * 3])
+def test_nan_is_of_no_class(output):
+    outputs = output if isinstance(output, list) else [output]
+    assert metrics.predicted_class(output) == metrics.NO_CLASS
+    data = [(outputs, k) for k in range(max(2, len(outputs)))]
+    assert metrics.accuracy(identity, data) == 0.0
+    matrix = metrics.confusion_matrix(identity, [*data, ([1.0], 1)], classes=3)
+    assert matrix == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_infinities_are_of_a_class():
+    assert metrics.predicted_class([-math.inf, math.inf]) == 1
+    assert metrics.predicted_class(math.inf) == 1
+
+
 def test_overflow_is_not_an_exception():
     assert metrics.r_squared(first, [([1e200], 1.0), ([1.0], 2.0)]) == -math.inf
     assert math.isnan(metrics.r_squared(first, [([math.nan], 1.0), ([1.0], 2.0)]))

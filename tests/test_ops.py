@@ -46,6 +46,23 @@ class Oracle:
     is_constant: bool = False
 
 
+UNIT = (-0.999, 0.999)
+
+
+def normal_cdf(x):
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+def logistic(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def clipped(x, low, high):
+    """`min` and `max` of mpmath numbers; complex ones, of which mp.diff takes many, have none."""
+    above = x if x > low else low
+    return above if above < high else high
+
+
 ORACLES = {
     "add": Oracle(lambda x, y: x + y, 0.5, (REAL, REAL)),
     "sub": Oracle(lambda x, y: x - y, 0.5, (REAL, REAL)),
@@ -58,13 +75,34 @@ ORACLES = {
     "sqrt": Oracle(mp.sqrt, 0.5, (POSITIVE,)),
     "sin": Oracle(mp.sin, 2.0, ((-1000.0, 1000.0),)),
     "cos": Oracle(mp.cos, 2.0, ((-1000.0, 1000.0),)),
+    "tan": Oracle(mp.tan, 2.0, ((-100.0, 100.0),)),
+    "asin": Oracle(mp.asin, 2.0, (UNIT,)),
+    "acos": Oracle(mp.acos, 2.0, (UNIT,)),
+    "atan": Oracle(mp.atan, 2.0, (REAL,)),
+    "atan2": Oracle(mp.atan2, 2.0, (REAL, REAL)),
+    "sinh": Oracle(mp.sinh, 3.0, ((-700.0, 700.0),)),
+    "cosh": Oracle(mp.cosh, 3.0, ((-700.0, 700.0),)),
     "tanh": Oracle(mp.tanh, 3.0, (REAL,), floor=1.0),
-    "sigmoid": Oracle(lambda x: 1 / (1 + mp.exp(-x)), 4.0, ((-40.0, 40.0),), floor=1.0),
+    "sigmoid": Oracle(logistic, 4.0, ((-40.0, 40.0),), floor=1.0),
+    "log1p": Oracle(mp.log1p, 2.0, ((-0.95, 8.0),)),
+    "expm1": Oracle(mp.expm1, 2.0, ((-30.0, 700.0),)),
+    "log2": Oracle(lambda x: mp.log(x, 2), 2.0, (POSITIVE,)),
+    "log10": Oracle(mp.log10, 2.0, (POSITIVE,)),
+    "hypot": Oracle(lambda x, y: mp.sqrt(x * x + y * y), 1.5, (REAL, REAL)),
+    "erf": Oracle(mp.erf, 2.0, (REAL,)),
+    "normal_cdf": Oracle(normal_cdf, 3.0, ((-8.0, 8.0),)),
     "relu": Oracle(lambda x: x if x > 0 else mpf(0), 0.0, (REAL,)),
+    "leaky_relu": Oracle(lambda x, y: x if x > 0 else y * x, 0.5, (REAL, (-1.0, 1.0))),
+    "elu": Oracle(lambda x, y: x if x > 0 else y * mp.expm1(x), 3.0, (REAL, (0.5, 2.0))),
+    "gelu": Oracle(lambda x: x * normal_cdf(x), 4.0, ((-8.0, 8.0),)),
+    "silu": Oracle(lambda x: x * logistic(x), 4.0, ((-40.0, 40.0),), floor=1.0),
     "softplus": Oracle(lambda x: mp.log1p(mp.exp(x)), 3.0, ((-40.0, 40.0),)),
     "abs": Oracle(lambda x: x if x > 0 else -x, 0.0, (REAL,)),
+    "sign": Oracle(mp.sign, 0.0, (REAL,), is_constant=True),
+    "floor": Oracle(mp.floor, 0.0, (REAL,), is_constant=True),
     "max": Oracle(lambda x, y: x if x > y else y, 0.0, (REAL, REAL)),
     "min": Oracle(lambda x, y: x if x < y else y, 0.0, (REAL, REAL)),
+    "clip": Oracle(clipped, 0.0, (REAL, (-8.0, 0.0), (0.0, 8.0))),
     "where": Oracle(lambda c, x, y: x if c != 0 else y, 0.0, (REAL, REAL, REAL)),
     "detach": Oracle(lambda x: x, 0.0, (REAL,), is_constant=True),
     "lt": Oracle(lambda x, y: mpf(x < y), 0.0, (REAL, REAL)),
@@ -85,6 +123,19 @@ CHOSEN = {
     "sigmoid": [(-700.0,), (36.0,), (1e-9,)],
     "softplus": [(-700.0,), (36.0,), (1e-9,), (700.0,)],
     "div": [(1.0, 3.0), (1e-300, 1e-300), (1e300, -1e300)],
+    "tan": [(1.5707963267948966,), (1e15,), (1e-9,)],
+    "asin": [(1e-9,), (1.0 - 2.0**-40,), (-1.0 + 2.0**-40,)],
+    "acos": [(1e-9,), (1.0 - 2.0**-40,), (-1.0 + 2.0**-40,)],
+    "atan": [(1e-300,), (1e9,), (-1e9,)],
+    "atan2": [(1e-200, 1e-200), (1e200, -1e200), (1.0, -1e-9), (-1e-9, -1.0)],
+    "sinh": [(1e-9,), (710.0,)],
+    "log1p": [(1e-300,), (-1e-9,), (1e300,), (-1.0 + 2.0**-40,)],
+    "expm1": [(1e-300,), (-1e-9,), (-40.0,)],
+    "log2": [(1e-300,), (8.0,), (1.0 + 2.0**-40,)],
+    "log10": [(1e-300,), (1000.0,), (1.0 + 2.0**-40,)],
+    "hypot": [(1e300, 1e300), (1e-300, 1e-300), (3.0, 4.0), (1e-9, 1.0)],
+    "erf": [(1e-300,), (1e-9,), (0.5,), (6.0,)],
+    "clip": [(-9.0, -1.0, 1.0), (9.0, -1.0, 1.0), (0.5, -1.0, 1.0)],
     "where": [(0.0, 2.0, 3.0), (-1.0, 2.0, 3.0), (1e-300, 2.0, 3.0)],
 }
 
@@ -220,6 +271,8 @@ def test_gradcheck_accepts_every_record(name):
     op = REGISTRY[name]
     moderate = [p for p in points(name, 10) if all(1e-3 < abs(x) < 50.0 for x in p)]
     for point in moderate:
+        if max(abs(rule(1.0, *point, op(*point))) for rule in op.derivatives) > 1e5:
+            continue  # too steep for differences
         if name == "pow" and point[0] < 0.0:
             report = gradcheck(lambda x, p=point: op(x, p[1]), point[0])
         else:

@@ -12,7 +12,11 @@ from talweg.autodiff.higher_order import gradients
 from talweg.errors import NumberError, OperationError
 from talweg.value import Value
 
-FUNCTIONS = ["exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "softplus"]
+FUNCTIONS = [
+    *("exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "softplus", "tan", "atan"),
+    *("sinh", "cosh", "expm1", "log1p", "log2", "log10", "erf", "gelu", "silu", "sign", "floor"),
+    "detach",
+]
 
 
 def grads(*values):
@@ -29,13 +33,39 @@ def test_parents_are_in_the_order_of_the_operands():
     assert (a * a)._prev == {a}
     assert (a * a)._children == (a, a)
     assert (a + b)._op == "+"
-    assert ops.where(a, b, a)._children == (a, b, a)
+    assert ops.max(b, a)._children == (b, a)
+
+
+def test_operands_that_no_derivative_reaches_are_constants():
+    a, b, c = Value(2.0), Value(3.0), Value(4.0)
+    condition, taken, other = ops.where(a, b, c)._children
+    assert taken is b
+    assert [(x._record.name, x.data) for x in (condition, other)] == [
+        ("constant", 2.0),
+        ("constant", 4.0),
+    ]
+    assert ops.detach(a)._children[0]._record.name == "constant"
+
+
+def test_children_of_bare_numbers():
+    a = Value(2.0)
     (constant, value) = (1.0 - a)._prev
     assert value is a
     assert constant.data == 1.0
     assert a._prev == set()
     assert a._children == ()
     assert a._op == ""
+
+
+def test_methods_with_operands_that_may_be_left_out():
+    v = Value(-2.0)
+    assert [v.leaky_relu().data, v.leaky_relu(0.5).data] == [-0.02, -1.0]
+    assert [v.elu().data, v.elu(2.0).data] == [math.expm1(-2.0), 2.0 * math.expm1(-2.0)]
+    assert v.clip(-1.0, Value(1.0)).data == -1.0
+    with pytest.raises(NumberError, match="clip takes 3 numbers, got 2"):
+        v.clip(1.0)
+    with pytest.raises(NumberError, match="elu takes 1 or 2 numbers, got 3"):
+        v.elu(1.0, 2.0)
 
 
 @pytest.mark.parametrize(

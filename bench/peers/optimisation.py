@@ -5,7 +5,8 @@ Each `Problem` has a function of a list of numbers and of a namespace with `exp`
 it compiles as loops, so its function is written as a user of JAX writes it. All three return the
 same number.
 
-Start reading at `PROBLEMS`.
+Data are tuples: talweg compares what a function reads from outside at each call, and a tuple of
+floats cannot change. Start reading at `PROBLEMS`.
 """
 
 import itertools
@@ -53,7 +54,9 @@ def rosenbrock_arrays(_):
 # ---- Lotka-Volterra, classical Runge-Kutta -------------------------------------------------------
 
 STEPS, DT = 100, 0.1
-OBSERVED = [(1.0 + 0.5 * math.sin(0.1 * k), 1.0 - 0.4 * math.cos(0.1 * k)) for k in range(STEPS)]
+OBSERVED = tuple(
+    (1.0 + 0.5 * math.sin(0.1 * k), 1.0 - 0.4 * math.cos(0.1 * k)) for k in range(STEPS)
+)
 
 
 def lotka_volterra(x, _):
@@ -158,8 +161,8 @@ def rocket_arrays(jax):
 
 # ---- logistic regression, 200 x 10 ---------------------------------------------------------------
 
-ROWS = [drawn(10, -1.0, 1.0, seed) for seed in range(200)]
-SIGNS = [1.0 if sum(row[:3]) > 0.0 else -1.0 for row in ROWS]
+ROWS = tuple(tuple(drawn(10, -1.0, 1.0, seed)) for seed in range(200))
+SIGNS = tuple(1.0 if sum(row[:3]) > 0.0 else -1.0 for row in ROWS)
 
 
 def logistic(w, ops):
@@ -178,7 +181,7 @@ def logistic_arrays(jax):
 
 # ---- GARCH(1, 1), 500 returns --------------------------------------------------------------------
 
-RETURNS = drawn(500, -2.0, 2.0, 7)
+RETURNS = tuple(drawn(500, -2.0, 2.0, 7))
 
 
 def garch(p, ops):

@@ -33,20 +33,41 @@ from talweg.matrices import Embedding, Matrix
 from talweg.model_file import Predictor
 from talweg.nn import MLP, Layer, Module, Neuron
 from talweg.ops import abs as abs
+from talweg.ops import acos as acos
+from talweg.ops import asin as asin
+from talweg.ops import atan as atan
+from talweg.ops import atan2 as atan2
+from talweg.ops import clip as clip
 from talweg.ops import cos as cos
+from talweg.ops import cosh as cosh
 from talweg.ops import detach as detach
+from talweg.ops import elu as elu
+from talweg.ops import erf as erf
 from talweg.ops import exp as exp
+from talweg.ops import expm1 as expm1
+from talweg.ops import floor as floor
+from talweg.ops import gelu as gelu
+from talweg.ops import hypot as hypot
+from talweg.ops import leaky_relu as leaky_relu
 from talweg.ops import log as log
+from talweg.ops import log1p as log1p
+from talweg.ops import log2 as log2
+from talweg.ops import log10 as log10
 from talweg.ops import max as max
 from talweg.ops import min as min
 from talweg.ops import relu as relu
 from talweg.ops import sigmoid as sigmoid
+from talweg.ops import sign as sign
+from talweg.ops import silu as silu
 from talweg.ops import sin as sin
+from talweg.ops import sinh as sinh
 from talweg.ops import softplus as softplus
 from talweg.ops import sqrt as sqrt
+from talweg.ops import tan as tan
 from talweg.ops import tanh as tanh
 from talweg.ops import where as where
 from talweg.optim import SGD, Adam, AdamW, RMSprop
+from talweg.sequences import dot, log_softmax, logsumexp, norm, softmax
 from talweg.training.early_stopping import EarlyStopping
 from talweg.training.history import History
 from talweg.training.train import Step, minimize, train
@@ -112,6 +133,7 @@ __all__ = [
     "SweepResult",
     "TrainabilityMap",
     "Value",
+    "dot",
     "errors",
     "explain",
     "gather",
@@ -123,13 +145,17 @@ __all__ = [
     "jacobian",
     "jit",
     "lesson_data",
+    "log_softmax",
+    "logsumexp",
     "losses",
     "lr_range_test",
     "metrics",
     "minimize",
+    "norm",
     "ops",
     "schedules",
     "sharpness",
+    "softmax",
     "sweep",
     "train",
     "trainability_map",

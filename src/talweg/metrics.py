@@ -30,6 +30,10 @@ def numbers_of(prediction: Any) -> list[float]:
     return [to_float(x) for x in outputs]
 
 
+NO_CLASS = -1
+"""What `predicted_class` returns where an output is nan."""
+
+
 def predicted_class(prediction: Any) -> int:
     """The class of a prediction.
 
@@ -37,10 +41,15 @@ def predicted_class(prediction: Any) -> int:
         prediction: one output (class 1 if it is above 0, else class 0), or one output for
             each class (the class of the largest; of equal ones the first).
 
-    >>> predicted_class(-0.2), predicted_class([0.1, 2.0, -1.0])
-    (0, 1)
+    Returns:
+        The class; -1, which is the class of no sample, if an output is nan.
+
+    >>> predicted_class(-0.2), predicted_class([0.1, 2.0, -1.0]), predicted_class(float("nan"))
+    (0, 1, -1)
     """
     outputs = numbers_of(prediction)
+    if any(map(math.isnan, outputs)):
+        return NO_CLASS
     if len(outputs) == 1:
         return int(outputs[0] > 0.0)
     return outputs.index(max(outputs))
@@ -72,6 +81,8 @@ def true_class(target: Any) -> int:
 
 def accuracy(model: Model, data: Samples) -> float:
     """The fraction of samples whose class is predicted correctly, from 0 to 1.
+
+    A prediction with nan is of no class, and so never correct.
 
     Args:
         model: a function from a list of numbers to one output, or one for each class.
@@ -128,6 +139,8 @@ def r_squared(model: Model, data: Samples) -> float:
 def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int]]:
     """The number of samples of each true class (row) by predicted class (column).
 
+    A sample whose prediction has nan is in no column, so the sum of its row is smaller.
+
     Args:
         model: a function from a list of numbers to one output, or one for each class.
         data: pairs (inputs, class).
@@ -149,5 +162,6 @@ def confusion_matrix(model: Model, data: Samples, classes: int) -> list[list[int
             raise DataError(
                 f"class {max(true, found)} is not one of the {classes} classes 0 to {classes - 1}"
             )
-        counts[true][found] += 1
+        if found != NO_CLASS:
+            counts[true][found] += 1
     return counts

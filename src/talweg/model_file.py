@@ -21,7 +21,7 @@ from typing import Any
 from talweg._util.atomic_files import write_whole
 from talweg.data import Scaling
 from talweg.errors import DataError, ModelFileError, ShapeError
-from talweg.metrics import numbers_of, predicted_class
+from talweg.metrics import NO_CLASS, numbers_of, predicted_class
 from talweg.nn import ACTIVATIONS, MLP
 from talweg.ops import to_float
 
@@ -82,7 +82,7 @@ class Predictor:
             rows: a list of numbers for each sample, in the order of `input_names`.
 
         Returns:
-            The predictions, one for each row.
+            The predictions, one for each row; None for the class where an output is nan.
 
         Raises:
             ShapeError: if a row has another length than `input_names`.
@@ -93,7 +93,8 @@ class Predictor:
                 raise DataError(f"row {i} has a number that is not finite: {list(row)}")
         outputs = [self.outputs(row) for row in rows]
         if self.classes is not None:
-            return [self.classes[predicted_class(out)] for out in outputs]
+            found = map(predicted_class, outputs)
+            return [None if k == NO_CLASS else self.classes[k] for k in found]
         return [out[0] if len(out) == 1 else out for out in outputs]
 
     def save(self, path: str | os.PathLike[str]) -> Path:

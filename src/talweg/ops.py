@@ -105,7 +105,7 @@ log = declare(
 sqrt = declare(
     "sqrt",
     ieee.sqrt,
-    "div(g * 0.5, abs(out))",  # sqrt(-0.0) is -0.0, but the slope there is +inf
+    "div(g * 0.5, out + 0.0)",  # sqrt(-0.0) is -0.0, but the slope there is +inf
     "The square root of x.",
     domain="x >= 0; nan below",
     not_smooth="at 0 (inf is returned)",
@@ -125,12 +125,76 @@ cos = declare(
     emit=intrinsics.cos,
 )
 
+tan = declare(
+    "tan",
+    ieee.tan,
+    "g * (1.0 + out * out)",
+    "The tangent of x radians.",
+    domain="finite x",
+    emit=intrinsics.tan,
+)
+
+asin = declare(
+    "asin",
+    ieee.asin,
+    "g * asin_slope(x)",
+    "The angle between -pi/2 and pi/2 whose sine is x.",
+    domain="-1 <= x <= 1; nan elsewhere",
+    not_smooth="at -1 and 1 (inf is returned)",
+    emit=intrinsics.asin,
+)
+
+acos = declare(
+    "acos",
+    ieee.acos,
+    "-(g * asin_slope(x))",
+    "The angle between 0 and pi whose cosine is x.",
+    domain="-1 <= x <= 1; nan elsewhere",
+    not_smooth="at -1 and 1 (-inf is returned)",
+    emit=intrinsics.acos,
+)
+
+atan = declare(
+    "atan",
+    ieee.atan,
+    "div(g, 1.0 + x * x)",
+    "The angle between -pi/2 and pi/2 whose tangent is x.",
+    emit=intrinsics.atan,
+)
+
+# Divided twice by the distance, whose square may overflow or vanish where the derivative does not.
+atan2 = declare(
+    "atan2",
+    ieee.atan2,
+    ("g * div(div(y, hypot(x, y)), hypot(x, y))", "-(g * div(div(x, hypot(x, y)), hypot(x, y)))"),
+    "The angle of the point (y, x) in the plane, between -pi and pi: atan2(ordinate, abscissa).",
+    not_smooth="at (0, 0) (nan is returned); the value jumps by 2 pi where x is 0 and y negative",
+    emit=intrinsics.atan2,
+)
+
+sinh = declare(
+    "sinh",
+    ieee.sinh,
+    "g * cosh(x)",
+    "The hyperbolic sine of x, (e**x - e**-x) / 2; infinite beyond 710.47.",
+    emit=intrinsics.sinh,
+)
+
+cosh = declare(
+    "cosh",
+    ieee.cosh,
+    "g * sinh(x)",
+    "The hyperbolic cosine of x, (e**x + e**-x) / 2; infinite beyond 710.47.",
+    emit=intrinsics.cosh,
+)
+
 tanh = declare(
     "tanh",
     ieee.tanh,
     "g * (1.0 - out * out)",
     "The hyperbolic tangent of x, (e**x - e**-x) / (e**x + e**-x).",
     emit=intrinsics.tanh,
+    higher="g * tanh_slope(x, out)",
 )
 
 sigmoid = declare(
@@ -139,6 +203,67 @@ sigmoid = declare(
     "g * (out * (1.0 - out))",
     "The logistic function 1 / (1 + e**-x).",
     emit=intrinsics.sigmoid,
+    higher="g * sigmoid_slope(x, out)",
+)
+
+log1p = declare(
+    "log1p",
+    ieee.log1p,
+    "div(g, 1.0 + x)",
+    "log(1 + x), without cancellation near 0.",
+    domain="x > -1; -inf at -1, nan below",
+    emit=intrinsics.log1p,
+)
+
+expm1 = declare(
+    "expm1",
+    ieee.expm1,
+    "g * exp(x)",
+    "e**x - 1, without cancellation near 0.",
+    emit=intrinsics.expm1,
+)
+
+log2 = declare(
+    "log2",
+    ieee.log2,
+    "div(g * 1.4426950408889634, x)",
+    "The logarithm of x to the base 2.",
+    domain="x > 0; -inf at 0, nan below",
+    emit=intrinsics.log2,
+)
+
+log10 = declare(
+    "log10",
+    ieee.log10,
+    "div(g * 0.4342944819032518, x)",
+    "The logarithm of x to the base 10.",
+    domain="x > 0; -inf at 0, nan below",
+    emit=intrinsics.log10,
+)
+
+hypot = declare(
+    "hypot",
+    ieee.hypot,
+    ("where(out, g * div(x, out), 0.0)", "where(out, g * div(y, out), 0.0)"),
+    "The distance of (x, y) from 0, sqrt(x**2 + y**2), without overflow of the squares.",
+    not_smooth="at (0, 0) (0 is returned)",
+    emit=intrinsics.hypot,
+)
+
+erf = declare(
+    "erf",
+    ieee.erf,
+    "g * (1.1283791670955126 * exp(-(x * x)))",
+    "The error function, 2 / sqrt(pi) times the integral of e**(-t**2) from 0 to x.",
+    emit=intrinsics.erf,
+)
+
+normal_cdf = declare(
+    "normal_cdf",
+    ieee.normal_cdf,
+    "g * normal_pdf(x)",
+    "The probability that a standard normal variable is below x, (1 + erf(x / sqrt(2))) / 2.",
+    emit=intrinsics.normal_cdf,
 )
 
 relu = declare(
@@ -150,12 +275,51 @@ relu = declare(
     emit=intrinsics.relu,
 )
 
+leaky_relu = declare(
+    "leaky_relu",
+    ieee.leaky_relu,
+    ("where(lt(0.0, x), g, g * y)", "where(lt(0.0, x), 0.0, g * x)"),
+    "x if x is positive, else y * x; the slope y is 0.01 if it is not given.",
+    not_smooth="at x = 0 (the slope y is returned)",
+    emit=intrinsics.leaky_relu,
+    defaults=(0.01,),
+)
+
+elu = declare(
+    "elu",
+    ieee.elu,
+    ("where(lt(0.0, x), g, g * (y * exp(x)))", "where(lt(0.0, x), 0.0, g * expm1(x))"),
+    "x if x is positive, else y * (e**x - 1); y is 1 if it is not given.",
+    not_smooth="at x = 0 if y is not 1 (y is returned)",
+    emit=intrinsics.elu,
+    defaults=(1.0,),
+)
+
+# In the derivatives of gelu and silu x is bounded where its factor is 0: inf * 0 would be nan.
+gelu = declare(
+    "gelu",
+    ieee.gelu,
+    "g * (normal_cdf(x) + clip(x, -40.0, 40.0) * normal_pdf(x))",
+    "The Gaussian error linear unit x * normal_cdf(x) = x (1 + erf(x / sqrt(2))) / 2, exactly.",
+    emit=intrinsics.gelu,
+)
+
+silu = declare(
+    "silu",
+    ieee.silu,
+    "g * (sigmoid(x) * (1.0 + clip(x, -800.0, 800.0) * sigmoid(-x)))",
+    "The sigmoid linear unit x * sigmoid(x), also named swish.",
+    emit=intrinsics.silu,
+    higher="g * (logistic_cdf(x) * (1.0 + clip(x, -800.0, 800.0) * logistic_cdf(-x)))",
+)
+
 softplus = declare(
     "softplus",
     ieee.softplus,
     "g * sigmoid(x)",
     "log(1 + e**x), a smooth relu.",
     emit=intrinsics.softplus,
+    higher="g * logistic_cdf(x)",
 )
 
 abs = declare(  # noqa: A001
@@ -165,6 +329,25 @@ abs = declare(  # noqa: A001
     "|x|.",
     not_smooth="at 0 (0 is returned)",
     emit=lambda e, x: e.abs(x),
+)
+
+
+sign = declare(
+    "sign",
+    ieee.sign,
+    "0.0",
+    "1 if x is positive, -1 if x is negative; zeros stay as they are.",
+    not_smooth="at 0 (0 is returned, as everywhere)",
+    emit=intrinsics.sign,
+)
+
+floor = declare(
+    "floor",
+    ieee.floor,
+    "0.0",
+    "The largest integer that is not above x.",
+    not_smooth="at the integers (0 is returned, as everywhere)",
+    emit=lambda e, x: e.floor(x),
 )
 
 
@@ -194,10 +377,22 @@ min = declare(  # noqa: A001
     emit=intrinsics.min,
 )
 
+clip = declare(
+    "clip",
+    ieee.clip,
+    (
+        "where(lt(x, y), 0.0, where(lt(z, x), 0.0, g))",
+        "where(lt(x, y), where(lt(z, y), 0.0, g), 0.0)",
+        "where(lt(z, max(x, y)), g, 0.0)",
+    ),
+    "x, but at least y and at most z: clip(x, low, high); nan if one of them is nan.",
+    not_smooth="at x = y and x = z (1 by x and 0 by the bound, as in PyTorch)",
+    emit=intrinsics.clip,
+)
+
 # The derivatives select with `where` and do not multiply by 0 or 1: the operand that is not
-# selected may have an infinite slope, and 0 * inf would make the gradient nan. (The gradient of
-# an operand that is outside its own domain can still be nan, although 0 arrives here: log at 0 is
-# an example. Then its argument must be selected with `where` as well, as `pow` does.)
+# selected may have an infinite slope, and 0 * inf would make the gradient nan. Nor does anything
+# pass on to what the operand that is not selected was computed from, see `selects` of `Op`.
 where = declare(
     "where",
     ieee.where,
@@ -205,6 +400,7 @@ where = declare(
     "y if x is not zero, else z: where(condition, then, otherwise).",
     not_smooth="in the condition (0 is returned)",
     emit=intrinsics.where,
+    selects=("", "x", "where(x, 0.0, 1.0)"),
 )
 
 detach = declare(
@@ -234,4 +430,66 @@ le = declare(
     symbol="<=",
     not_smooth="at x = y (0 is returned)",
     emit=intrinsics.le,
+)
+
+
+# ---- operations that occur in derivatives only ---------------------------------------------------
+
+# They are records of their own because their derivatives are not those of their formulas as they
+# are computed. 1 - tanh(x)**2 is 0 from x = 19 on, but its derivative, which is computed from x, is
+# right there; and so is every derivative of asin next to -1 and 1.
+
+tanh_slope = declare(
+    "tanh_slope",
+    ieee.tanh_slope,
+    ("g * (-8.0 * (tanh(x) * logistic_pdf(2.0 * x)))", "0.0"),
+    "The derivative of the hyperbolic tangent y of x, 1 - y**2.",
+    emit=lambda e, x, y: e.sub(e.constant(1.0), e.mul(y, y)),
+    is_helper=True,
+)
+
+sigmoid_slope = declare(
+    "sigmoid_slope",
+    ieee.sigmoid_slope,
+    ("-(g * (logistic_pdf(x) * tanh(0.5 * x)))", "0.0"),
+    "The derivative of the sigmoid y of x, y * (1 - y).",
+    emit=lambda e, x, y: e.mul(y, e.sub(e.constant(1.0), y)),
+    is_helper=True,
+)
+
+logistic_cdf = declare(
+    "logistic_cdf",
+    ieee.sigmoid,
+    "g * logistic_pdf(x)",
+    "The sigmoid of x, whose own derivative is computed from x.",
+    emit=intrinsics.sigmoid,
+    is_helper=True,
+)
+
+logistic_pdf = declare(
+    "logistic_pdf",
+    ieee.logistic_pdf,
+    "-(g * (out * tanh(0.5 * x)))",
+    "The derivative of the sigmoid from x alone, sigmoid(x) * sigmoid(-x).",
+    emit=intrinsics.logistic_pdf,
+    is_helper=True,
+)
+
+normal_pdf = declare(
+    "normal_pdf",
+    ieee.normal_pdf,
+    "-(g * (clip(x, -40.0, 40.0) * out))",  # at inf the derivative is 0, and not inf * 0
+    "The density of the standard normal distribution, e**(-x**2 / 2) / sqrt(2 pi).",
+    emit=intrinsics.normal_pdf,
+    is_helper=True,
+)
+
+asin_slope = declare(
+    "asin_slope",
+    ieee.asin_slope,
+    "g * (x * (out * (out * out)))",
+    "The derivative of asin, 1 / sqrt(1 - x**2).",
+    domain="-1 < x < 1; inf at -1 and 1, nan elsewhere",
+    emit=intrinsics.asin_slope,
+    is_helper=True,
 )

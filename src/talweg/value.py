@@ -36,6 +36,7 @@ from talweg.autodiff.backward import (
     backward,
     by_serial,
     custom_step,
+    hooked_leaves,
     next_serial,
     no_step,
     slopes_step,
@@ -45,7 +46,7 @@ from talweg.autodiff.math_calls import refuse_math_function
 from talweg.autodiff.node_methods import Methods
 from talweg.autodiff.node_set import NodeSet
 from talweg.autodiff.operation import CONSTANT, IDENTITY, LEAF, Op, custom_record, to_float
-from talweg.autodiff.tracing import recorder
+from talweg.autodiff.tracing import plain_number, recorder
 from talweg.errors import NumberError, ShapeError
 
 Operand: TypeAlias = SupportsFloat
@@ -83,7 +84,20 @@ def _operand(x: Any) -> Value | float:
     return to_float(x) if node is None else node
 
 
+def _method(op: Op) -> Callable[..., Value]:
+    """The method that calls the record, whose other operands may have defaults."""
+
+    def method(self: Value, *others: Operand) -> Value:
+        return cast(Value, op(self, *others))
+
+    method.__name__ = op.name
+    method.__qualname__ = f"Value.{op.name}"
+    method.__doc__ = op.doc
+    return method
+
+
 def _itself(self: Value) -> Value:
+    """The Value itself."""
     return self
 
 
@@ -205,10 +219,6 @@ class Value:
         local_grads: Sequence[Operand] = (),
         _prev: Iterable[Any] = (),
     ) -> None:
-        if isinstance(data, Value):
-            raise NumberError(
-                f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
-            )
         self.grad = 0.0
         self._serial = next_serial()
         self._record = LEAF
@@ -216,6 +226,10 @@ class Value:
         self._walk = self._x = self._y = None
         if type(data) is float:
             self._data = data
+        elif isinstance(data, Value):
+            raise NumberError(
+                f"Value({data!r}): the argument is a Value already; expected a number; use v.data"
+            )
         elif hasattr(data, "_traced_node"):
             # The leaf of a number that is traced: the same number of the program.
             self._x, self._record = data._traced_node, IDENTITY
@@ -247,6 +261,7 @@ class Value:
     __neg__ = _unary(ops.neg)
     __pos__ = _itself
     __abs__ = _unary(ops.abs)
+    conjugate = _itself  # np.var and np.std ask for it
 
     exp = _unary(ops.exp)
     log = _unary(ops.log)
@@ -257,6 +272,25 @@ class Value:
     sigmoid = _unary(ops.sigmoid)
     relu = _unary(ops.relu)
     softplus = _unary(ops.softplus)
+    tan = _unary(ops.tan)
+    asin = _unary(ops.asin)
+    acos = _unary(ops.acos)
+    atan = _unary(ops.atan)
+    sinh = _unary(ops.sinh)
+    cosh = _unary(ops.cosh)
+    expm1 = _unary(ops.expm1)
+    log1p = _unary(ops.log1p)
+    log2 = _unary(ops.log2)
+    log10 = _unary(ops.log10)
+    erf = _unary(ops.erf)
+    gelu = _unary(ops.gelu)
+    silu = _unary(ops.silu)
+    sign = _method(ops.sign)
+    floor = _method(ops.floor)
+    detach = _method(ops.detach)
+    leaky_relu = _method(ops.leaky_relu)
+    elu = _method(ops.elu)
+    clip = _method(ops.clip)
 
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
@@ -291,16 +325,13 @@ class Value:
 
     def __float__(self) -> float:
         refuse_math_function(sys._getframe(1))
-        trace = recorder()
-        return self._data if trace is None else trace.plain_number(self)
+        return plain_number(self)
 
     def __int__(self) -> int:
-        trace = recorder()
-        return int(self._data if trace is None else trace.plain_number(self))
+        return int(plain_number(self))
 
     def __round__(self, digits: int | None = None) -> float:
-        trace = recorder()
-        return round(self._data if trace is None else trace.plain_number(self), digits)
+        return round(plain_number(self), digits)
 
     def __bool__(self) -> bool:
         return True
@@ -345,6 +376,9 @@ class Value:
         """The Value `op(*operands)`; at least one operand is a Value, the rest are numbers."""
         own = tuple([_operand(x) for x in operands])
         data = [x._data if isinstance(x, Value) else x for x in own]
+        if op.is_selective and recorder() is None:
+            # An operand that no derivative reaches is only its number: nothing walks on to it.
+            own = tuple([x if op.reaches(i, data) else data[i] for i, x in enumerate(own)])
         bare = tuple([type(x) is float for x in own])
         return node_of(op, step_for(op, bare), own, op.value(*data))
 
@@ -399,9 +433,9 @@ class Value:
         if self._step is slopes_step:
             return self._slopes
         operands = self._operands
-        data = [x if type(x) is float else x._data for x in operands]
+        data = [x if type(x) is float else plain_number(x) for x in operands]
         rules = self._record.derivatives
-        return tuple([float(rule(1.0, *data, self._data)) for rule in rules])
+        return tuple([float(rule(1.0, *data, plain_number(self))) for rule in rules])
 
     @property
     def _op(self) -> str:
@@ -425,9 +459,14 @@ class Value:
         self._closure = step
         self._step = custom_step
         self._record = custom_record(self._record.symbol)
+        if self._x is None:  # a leaf, which a walk must now visit
+            self._x, self._y = (), ALL_IN_X
+            hooked_leaves.add(self)
 
 
 _methods.names["Value"] = Value
+# A subclass may then have `__slots__ = (*Value.__slots__, "own")`.
+Value.__slots__ = ()  # type: ignore[assignment]
 gc.callbacks.append(CollectorPacing(next_serial))
 
 
@@ -456,8 +495,14 @@ def node_of(
     out._walk = None
     out._record = op
     out._step = step
-    out._operands = operands
     out._serial = next_serial()
+    count = len(operands)
+    if count == 2:
+        out._x, out._y = operands
+    elif count == 1:
+        (out._x,), out._y = operands, None
+    else:
+        out._operands = operands
     return out
 
 
@@ -481,7 +526,7 @@ def _define(
 ) -> None:
     """Make a new leaf the result of an operation that the user defines."""
     operands = _in_order(children)
-    symbol, slopes = (op, slopes) if isinstance(op, str) else ("", op)
+    symbol, slopes = (op, slopes) if isinstance(op, str) else ("local_grads", op)
     node._operands = operands
     node._record = custom_record(symbol)
     node._step = custom_step
@@ -505,11 +550,10 @@ def _set_children(node: Value, children: tuple[Any, ...]) -> None:
     """Assign `_prev`: cut the links to operands that are left out, or name the operands."""
     node._shown = None
     if not children:
-        node._operands, node._record, node._step = (), LEAF, no_step
-        node._closure = None
+        _forget(node)
         return
     own = node._operands
-    kept = tuple([x if x in children or type(x) is float else x._data for x in own])
+    kept = tuple([x if x in children or type(x) is float else plain_number(x) for x in own])
     derivatives = node._record.derivatives
     if derivatives and {x for x in kept if type(x) is not float} == {*children}:
         node._operands = kept
@@ -522,6 +566,18 @@ def _set_children(node: Value, children: tuple[Any, ...]) -> None:
     else:
         node._operands, node._record = children, custom_record(node._record.symbol)
         node._step = custom_step
+
+
+def _forget(node: Value) -> None:
+    """Make a node a leaf with its number; in a trace, which computes the number, a detached one."""
+    if recorder() is None or node._x is None:
+        node._operands, node._record, node._step = (), LEAF, no_step
+    else:
+        computed = node_of(node._record, node._step, node._operands, node._data)
+        computed._serial = node._serial - 0.5  # type: ignore[assignment]  # it comes before
+        node._operands, node._record = (computed,), ops.detach
+        node._step = step_for(ops.detach, (False,))
+    node._closure = None
 
 
 # ---- subclasses -------------------------------------------------------------------------------

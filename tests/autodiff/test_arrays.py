@@ -1,5 +1,6 @@
 """NumPy and Values, element by element, in both orders."""
 
+import math
 import operator
 
 import numpy as np
@@ -102,6 +103,26 @@ def test_functions_of_two_numbers():
     assert numbers(np.multiply(A, v)) == [2.0, 4.0, 6.0, 8.0]
 
 
+def test_reductions_and_other_forms_of_functions():
+    v, w = Value(2.0), np.array([Value(1.0), Value(3.0)])
+    assert (np.sum(v), np.sum(w).data, np.add.reduce([v, 1.0]).data) == (v, 4.0, 3.0)
+    assert numbers(np.add.outer(v, A)) == [3.0, 4.0, 5.0, 6.0]
+    assert numbers(np.cumsum(w)) == [1.0, 4.0]
+    assert np.multiply(A, v, dtype=object)[1, 1].data == 8.0
+    assert (np.mean(w).data, np.var(w).data, np.std(w).data) == (2.0, 1.0, 1.0)
+    np.var(w).backward()
+    assert [x.grad for x in w] == [-1.0, 1.0]
+    assert (np.linalg.norm(w).data, np.outer(w, w)[1, 1].data) == (math.sqrt(10.0), 9.0)
+    assert numbers(np.einsum("ij,j->i", A, w)) == [7.0, 15.0]
+
+
+def test_a_bare_number_in_an_array_of_numbers():
+    numbers_only = np.zeros(2)
+    numbers_only[1] = Value(3.0)
+    assert numbers_only.tolist() == [0.0, 3.0]
+    assert np.float64(Value(3.0)) == 3.0
+
+
 def test_comparisons_are_element_by_element():
     v = Value(2.0)
     assert (v < A).tolist() == [[False, False], [True, True]]
@@ -116,7 +137,7 @@ def test_writing_into_an_array():
     w += v
     assert numbers(w) == [4.0, 5.0]
     assert w is before
-    with pytest.raises(NumberError, match="does not fit into an array of numbers"):
+    with pytest.raises(NumberError, match="do not fit into an array of numbers"):
         A.copy().__iadd__(v)
 
 
@@ -124,8 +145,6 @@ def test_writing_into_an_array():
     ("call", "words"),
     [
         (np.cbrt, r"np\.cbrt is not an operation of talweg.*np\.cbrt\(v\.data\)"),
-        (lambda v: np.add(v, 1.0, where=True), "takes no other arguments"),
-        (lambda v: np.add.outer(v, A), "takes no other arguments"),
         (lambda v: v + np.array(["a"]), "the text 'a'"),
         (lambda v: np.add(v, "a"), "the text 'a'"),
     ],

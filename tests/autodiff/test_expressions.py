@@ -44,6 +44,11 @@ def dual_pow(a, b):
     return chain(out, (b.x * out / a.x, a), (mp.log(a.x) * out, b))
 
 
+def dual_silu(a):
+    s = 1 / (1 + mp.exp(-a.x))
+    return chain(a.x * s, (s * (1 + a.x * (1 - s)), a))
+
+
 DUAL = {
     "add": lambda a, b: chain(a.x + b.x, (1, a), (1, b)),
     "sub": lambda a, b: chain(a.x - b.x, (1, a), (-1, b)),
@@ -59,13 +64,28 @@ DUAL = {
     "tanh": lambda a: chain(mp.tanh(a.x), (mp.sech(a.x) ** 2, a)),
     "sigmoid": dual_sigmoid,
     "softplus": lambda a: chain(mp.log1p(mp.exp(a.x)), (1 / (1 + mp.exp(-a.x)), a)),
+    "tan": lambda a: chain(mp.tan(a.x), (1 / mp.cos(a.x) ** 2, a)),
+    "atan": lambda a: chain(mp.atan(a.x), (1 / (1 + a.x**2), a)),
+    "sinh": lambda a: chain(mp.sinh(a.x), (mp.cosh(a.x), a)),
+    "cosh": lambda a: chain(mp.cosh(a.x), (mp.sinh(a.x), a)),
+    "log1p": lambda a: chain(mp.log1p(a.x), (1 / (1 + a.x), a)),
+    "expm1": lambda a: chain(mp.expm1(a.x), (mp.exp(a.x), a)),
+    "log2": lambda a: chain(mp.log(a.x, 2), (1 / (a.x * mp.log(2)), a)),
+    "log10": lambda a: chain(mp.log10(a.x), (1 / (a.x * mp.log(10)), a)),
+    "erf": lambda a: chain(mp.erf(a.x), (2 / mp.sqrt(mp.pi) * mp.exp(-(a.x**2)), a)),
+    "normal_cdf": lambda a: chain(mp.ncdf(a.x), (mp.npdf(a.x), a)),
+    "gelu": lambda a: chain(a.x * mp.ncdf(a.x), (mp.ncdf(a.x) + a.x * mp.npdf(a.x), a)),
+    "silu": dual_silu,
 }
 
 
 # ---- random programs -------------------------------------------------------------------------
 
 # Operations that need a positive operand, and which one.
-POSITIVE_OPERAND = {"log": 0, "sqrt": 0, "pow": 0, "div": 1}
+POSITIVE_OPERAND = {"log": 0, "sqrt": 0, "pow": 0, "div": 1, "log1p": 0, "log2": 0, "log10": 0}
+
+# Operations that grow so fast, or have poles: their operand is a sine.
+BOUNDED_OPERAND = ("exp", "expm1", "sinh", "cosh", "tan")
 
 
 @st.composite
@@ -91,7 +111,7 @@ def run(instructions, values, table, constant):
         if name in POSITIVE_OPERAND:
             k = POSITIVE_OPERAND[name]
             x[k] = add(mul(x[k], x[k]), constant(0.5))
-        if name == "exp":
+        if name in BOUNDED_OPERAND:
             x[0] = table["sin"](x[0])
         values.append(table[name](*x))
     total = values[0]

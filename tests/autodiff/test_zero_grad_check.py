@@ -248,6 +248,31 @@ def test_other_networks_that_are_kept_do_not_hide_a_mistake():
     assert len(kept) == 6
 
 
+def test_a_mistake_that_begins_late():
+    """After many right steps the program forgets to set gradients to zero."""
+    w, b = Value(0.5), Value(0.1)
+
+    def train(steps, zeroed):
+        for _ in range(steps):
+            if zeroed:
+                w.grad = b.grad = 0.0
+            ((w * 0.3 + b).tanh() - 0.5).backward()
+            for p in (w, b):
+                p.data -= 0.001 * p.grad
+
+    assert not warned(lambda: train(1000, zeroed=True))
+    assert warned(lambda: train(100, zeroed=False))
+
+
+def test_another_network_after_many_steps_is_looked_at():
+    w = Value(0.5)
+    for _ in range(1000):
+        w.grad = 0.0
+        (w * 2.0).backward()
+        w.data -= 0.001 * w.grad
+    assert warned(lambda: regression(zeroed=False, steps=2))
+
+
 def test_a_compiled_function():
     def train(zeroed):
         w, b = Value(0.5), Value(0.1)

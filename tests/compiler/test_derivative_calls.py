@@ -14,6 +14,12 @@ from talweg.errors import ArgumentError, ShapeError, TraceError
 MODES = ["exact", "default"]
 
 
+@pytest.fixture(autouse=True, params=["fast", "checked"])
+def _repeated_checks(request, monkeypatch):
+    """Calls on arrays take a short way when nothing is left to check."""
+    monkeypatch.setenv("TALWEG_CHECK", "1" if request.param == "checked" else "0")
+
+
 def rosenbrock(x):
     return sum(100.0 * (b - a**2) ** 2 + (1.0 - a) ** 2 for a, b in itertools.pairwise(x))
 

@@ -231,3 +231,47 @@ def test_second_order_through_three_kinds_of_derivatives():
         -4 * math.exp(0.4) * math.sin(0.4), rel=1e-11
     )
     assert fourth == pytest.approx(-4 * math.exp(x) * math.sin(x))
+
+
+def test_branches_on_numbers_are_followed_in_every_derivative():
+    def f(v):
+        return v[0] ** 3 * v[1] if v[0] > v[1] else v[0] * v[1] ** 2
+
+    first, second, product = tw.value_and_grad(f), tw.hessian(f), tw.hvp(f)
+    for _ in range(3):
+        for x, y in ((2.0, 1.0), (1.0, 2.0), (3.0, -1.0)):
+            point, p = np.array([x, y]), np.array([1.0, -1.0])
+            if x > y:
+                value, slope = x**3 * y, [3 * x * x * y, x**3]
+                matrix = np.array([[6 * x * y, 3 * x * x], [3 * x * x, 0.0]])
+            else:
+                value, slope = x * y * y, [y * y, 2 * x * y]
+                matrix = np.array([[0.0, 2 * y], [2 * y, 2 * x]])
+            found = first(point)
+            assert found[0] == pytest.approx(value)
+            assert found[1].tolist() == pytest.approx(slope)
+            assert second(point) == pytest.approx(matrix)
+            assert product(point, p) == pytest.approx(matrix @ p)
+
+
+def test_what_f_reads_from_outside_may_change_between_calls_on_arrays():
+    settings = {"scale": 2.0}
+    f = tw.value_and_grad(lambda v: settings["scale"] * v[0] * v[1])
+    second = tw.hessian(lambda v: settings["scale"] * v[0] * v[1])
+    x = np.array([3.0, 5.0])
+    for scale in (2.0, 2.0, 2.0, 7.0, 2.0, 7.0):
+        settings["scale"] = scale
+        for shift in (0.0, 1.0, 2.0):
+            assert f(x + shift)[1].tolist() == [scale * (5.0 + shift), scale * (3.0 + shift)]
+            assert second(x + shift).tolist() == [[0.0, scale], [scale, 0.0]]
+
+
+def test_threads_share_a_derivative():
+    from concurrent.futures import ThreadPoolExecutor
+
+    f = tw.value_and_grad(lambda v: sum(a * a * a for a in v))
+    points = [np.linspace(0.0, k, 50) for k in range(1, 40)]
+    with ThreadPoolExecutor(8) as pool:
+        for x, (value, gradient) in zip(points * 10, pool.map(f, points * 10), strict=True):
+            assert value == pytest.approx((x**3).sum())
+            assert gradient == pytest.approx(3 * x * x)

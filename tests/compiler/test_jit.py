@@ -265,7 +265,7 @@ def test_a_float_has_the_attributes_of_a_float():
 # ---- one trace, or many --------------------------------------------------------------------------
 
 
-def test_the_second_call_neither_traces_nor_compiles(monkeypatch):
+def test_the_second_call_neither_traces_nor_compiles(monkeypatch, checked_once):
     calls = SimpleQueue()
 
     w = Value(0.5)

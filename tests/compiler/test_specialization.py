@@ -16,7 +16,7 @@ def specialized(f, *args):
 
 
 @pytest.fixture
-def native_calls(monkeypatch):
+def native_calls(monkeypatch, checked_once):
     """The names of the native functions that are called, in order."""
     calls = []
     for name in ("value", "value_and_gradient"):

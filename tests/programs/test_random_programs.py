@@ -1,6 +1,6 @@
 """Random Python programs, eager against compiled; and what they have found, each as a test.
 
-`bench/random_programs.py` runs thousands of them.
+`bench/random_python.py` runs thousands of them.
 """
 
 import numpy as np
@@ -26,8 +26,6 @@ def test_no_random_program_differs(group):
 
 def test_a_difference_is_found():
     """The comparison itself: a compiled function that is wrong in one bit, type or state."""
-    from python_runs import World, compared
-
     program = written(1)
     right = World(program).outcomes()
     assert compared(right, World(program).outcomes(), is_exact=True).kind == "same"
@@ -115,17 +113,42 @@ def test_a_function_that_keeps_numbers_is_not_differentiated(make):
         keeper.mean = 0.5 * keeper.mean + x
         return x * x
 
-    with pytest.raises(TraceError, match=r"f keeps a number in `keeper\.mean`.*has_aux=True"):
+    with pytest.raises(TraceError, match=r"f keeps numbers in `keeper\.mean`.*return them"):
         make(f)(3.0)
     assert keeper.mean == 0.0
 
-    def g(x):
-        keeper.is_on = False
-        return x * x
 
-    with pytest.raises(TraceError, match="call it once before it is differentiated"):
-        make(g)(3.0)
-    assert keeper.is_on is True
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda v: np.tanh(v) * v, np.exp, lambda v: np.maximum(v, 0.1) * v,
+        np.square, lambda v: np.sqrt(v * v + 1.0), lambda v: np.add(v, 1.0) * v,
+        lambda v: np.tanh(np.array([v, v * v])).sum(), lambda v: np.log(v) - np.sin(v),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["exact", "default"])
+def test_derivatives_of_numpy_functions(f, mode):
+    """`np.tanh(v)` of a number that is differentiated by was a constant."""
+    for x in (0.5, 0.75):
+        v = Value(x)
+        result = f(v)
+        result.backward()
+        value, gradient = tw.value_and_grad(f, mode=mode)(x)
+        assert value == pytest.approx(result.data, rel=1e-14)
+        assert gradient == pytest.approx(v.grad, rel=1e-14)
+
+
+def test_what_happens_once_happens_on_values_before_a_derivative():
+    """The first call, which makes parameters, ran on plain floats, which have no `.data`."""
+    keeper = Keeper()
+
+    def f(v):
+        if keeper.is_on:
+            keeper.is_on = False
+        return v * v if v.data > 0 else v
+
+    assert tw.grad(f)(3.0) == 6.0
+    assert keeper.is_on is False
 
 
 def test_a_number_that_is_appended_is_refused_by_name():

@@ -213,3 +213,19 @@ def test_a_race_that_mixed_runs_is_wrong():
     assert not is_right([(1, "right", False), (2, "ContainsArrayError", False), *later])
     assert not is_right([(1, "right", False), (2, "wrong numbers", False), *later])
     assert not is_right([(1, "right", False), (1, "right", True), (2, "right", True)])
+
+
+def test_the_eager_programs_train_alike_with_both_classes(monkeypatch):
+    """What bench/eager.py asserts before it measures, at one step."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    driver = loaded("eager.py")
+    for name, (_, *makers) in driver.ROWS.items():
+        ours, theirs = (make() for make in makers)
+        assert abs(ours.step(0) - theirs.step(0)) < 1e-9, name
+        assert len(ours.parameters) == len(theirs.parameters)
+        differences = [
+            abs(p.data - q.data) for p, q in zip(ours.parameters, theirs.parameters, strict=True)
+        ]
+        assert max(differences) < 1e-9
+    for name in ("eager_programs", "local_gradients_class", "lesson_class"):
+        sys.modules.pop(name, None)

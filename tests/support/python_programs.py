@@ -205,7 +205,8 @@ class Writer:
             f"(-{v})", f"Value({a}) * {v}", f"sum([{v}, {u}, {n}])", f"max({v}, {u})",
             f"sorted([{v}, {u}], key=lambda q: q.data)[0]", f"min([{v}, {u}])",
             f"({v} if {b} else {u})", f"({v} if {b} else 0.01 * {u})", f"tw.sigmoid({v})",
-            f"np.dot(np.array([{v}, {u}]), np.array([{a}, 0.5]))", f"(np.array([1.0, {a}]) * {v})[1]",
+            f"np.dot(np.array([{v}, {u}]), np.array([{a}, 0.5]))",
+            f"(np.array([1.0, {a}]) * {v})[1]",
             f"tw.detach({v}) + {u}", f"np.tanh({v})", f"({v}) ** POWER", f"Value(({v}).data) - {u}",
             f"({v} - tw.detach({v}) + {a})", f"np.sum(np.array([{v}, {n}, {u}]))",
             f"({v} * ({v}.data > {a}))", f"tw.min({n}, {v})", f"({a} + GATES * {v})[2]",
@@ -259,7 +260,8 @@ class Writer:
         texts = [
             f"{a} > {c}", f"{a} <= {c}", f"{a} == {c}", f"{a} != 1.0", f"{v} > {a}", f"{v} < {u}",
             f"{a} in (0.0, 1.0, {c})", "FLAG", f"isinstance({a}, float)", f"bool({a})",
-            f"{a} == 1.0", f"0.0 < {a} < 1.0", f"({v}).data > {a}", f"isinstance({a}, int)", f"{v} == {u}",
+            f"{a} == 1.0", f"0.0 < {a} < 1.0", f"({v}).data > {a}", f"{v} == {u}",
+            f"isinstance({a}, int)",
             f"not {a}", f"math.isnan({a})", f"{a} >= 0 and {c} < 1", f"bool({v})",
         ]  # fmt: skip
         texts += ["self.training"] if self.in_cell else ["one.training", "two.training", "y == 1.0"]

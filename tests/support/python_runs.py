@@ -24,7 +24,7 @@ from talweg.errors import NumberError, TalwegError, TraceError
 STATE = ("SCALE", "FLAG", "TABLE", "OFFSETS", "STATE", "GATES")
 TOLERANCE = 1e-9
 
-# ---- numbers that can be compared ---------------------------------------------------------------
+# ---- numbers that can be compared ------------------------------------------------------------
 
 
 def bits(number):
@@ -73,7 +73,7 @@ def are_close(a, b):
     )  # fmt: skip
 
 
-# ---- one run --------------------------------------------------------------------------------------
+# ---- one run -----------------------------------------------------------------------------------
 
 
 class World:
@@ -94,7 +94,7 @@ class World:
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         self.file = name
         self.module = types.ModuleType("random_program")
-        exec(compile(source, name, "exec"), self.module.__dict__)  # noqa: S102 - a program of ours
+        exec(compile(source, name, "exec"), self.module.__dict__)
         self.f = compiled(self.module.f)
 
     def outcomes(self):
@@ -102,7 +102,7 @@ class World:
         found = []
         for k, (moves, args) in enumerate(self.program.calls):
             for move in moves:
-                exec(move, self.module.__dict__)  # noqa: S102
+                exec(move, self.module.__dict__)
             if any(".data" in move for move in moves):
                 self.cut_state()
             try:
@@ -175,7 +175,7 @@ def values_in(x):
     return list(dict.fromkeys([value for part in parts for value in values_in(part)]))
 
 
-# ---- derivatives ----------------------------------------------------------------------------------
+# ---- derivatives -------------------------------------------------------------------------------
 
 
 def differentiated(mode):
@@ -208,7 +208,7 @@ def by_eager_engine(f):
     return called
 
 
-# ---- the comparison -------------------------------------------------------------------------------
+# ---- the comparison ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -268,9 +268,9 @@ def _of_exceptions(k, right, found):
     names = [type(x[1]).__name__ if x[0] == "raises" else "a result" for x in (right, found)]
     if names[0] == names[1]:
         return Verdict("same")
-    if right[0] == "raises" and isinstance(right[1], NumberError):
-        if found[0] == "raises" and isinstance(found[1], TalwegError):
-            return Verdict("same")
+    errors = [x[1] if x[0] == "raises" else None for x in (right, found)]
+    if isinstance(errors[0], NumberError) and isinstance(errors[1], TalwegError):
+        return Verdict("same")
     texts = [f"{type(x[1]).__name__}: {x[1]}" if x[0] == "raises" else repr(x[0])
              for x in (right, found)]  # fmt: skip
     return Verdict("different", f"call {k}: {texts[0]} when it is run, {texts[1]} compiled")
@@ -304,7 +304,7 @@ def _is_fragile(program):
     return False
 
 
-# ---- smaller programs -----------------------------------------------------------------------------
+# ---- smaller programs --------------------------------------------------------------------------
 
 
 def minimised(program, mode, rounds=12):
@@ -326,7 +326,11 @@ def minimised(program, mode, rounds=12):
 def described(program):
     """A program with its calls, as text."""
     source = program.source().split("        turns = 0\n")[1]
-    lines = ["    def __call__(self, v, a):", source.rstrip(), f"# x is an array: {program.is_array}"]
+    lines = [
+        "    def __call__(self, v, a):",
+        source.rstrip(),
+        f"# x is an array: {program.is_array}",
+    ]
     for moves, args in program.calls:
         lines += [f"# {move}" for move in moves] + [f"# f{args}"]
     return "\n".join(lines)

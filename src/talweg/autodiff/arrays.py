@@ -87,7 +87,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], settings: Mappin
         A Value if no argument is an array, else an array of objects.
 
     Raises:
-        NumberError: if the function is not an operation of talweg, or has named arguments.
+        NumberError: if the function is not an operation of talweg, or is to write its result into
+            an array of numbers.
     """
     name = _OTHER_NAMES.get(ufunc.__name__, ufunc.__name__)
     function = _UFUNCS.get(name) or REGISTRY.get(name)
@@ -96,13 +97,14 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], settings: Mappin
             f"np.{ufunc.__name__} is not an operation of talweg, so its result would have no "
             f"derivative; for the bare number use np.{ufunc.__name__}(v.data)"
         )
-    settings = dict(settings)
-    (out,) = settings.pop("out", (None,))
-    if method != "__call__" or settings or (out is not None and out.dtype != object):
+    (out,) = settings.get("out", (None,))
+    if out is not None and out.dtype != object:
         raise NumberError(
-            f"np.{ufunc.__name__} of a Value takes no other arguments, and its result does not fit "
-            f"into an array of numbers; write the result to a new array, without in-place operators"
+            f"the result of np.{ufunc.__name__} has Values, which do not fit into an array of "
+            "numbers; write it to a new array, without in-place operators"
         )
+    if method != "__call__" or set(settings) - {"out"}:  # NumPy asks each element of an object
+        return getattr(ufunc, method)(*map(_boxed, inputs), **settings)
     if any(map(is_array, inputs)):
         result = elementwise(function, inputs)
     else:
@@ -117,11 +119,15 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     """A function of each element of some operands, of which at least one is an array."""
     import numpy as np  # it takes longer to load than all of talweg's eager engine
 
-    def boxed(x: Any) -> Any:
-        if is_array(x):
-            return x
-        box = np.empty((), dtype=object)
-        box[()] = x
-        return box
+    return np.frompyfunc(function, len(operands), 1)(*map(_boxed, operands))
 
-    return np.frompyfunc(function, len(operands), 1)(*map(boxed, operands))
+
+def _boxed(x: Any) -> Any:
+    """An array as it is, and anything else as an array of one object."""
+    import numpy as np
+
+    if is_array(x):
+        return x
+    box = np.empty((), dtype=object)
+    box[()] = x
+    return box

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import count
 from typing import Any, Final, Protocol, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 from talweg import ops
 from talweg.autodiff import zero_grad_check
 from talweg.autodiff.operation import EQUATION_NAMES, OPERANDS, Op
-from talweg.errors import GradientWarning
+from talweg.errors import GradientWarning, NumberError
 
 
 class Node(Protocol):
@@ -45,6 +46,9 @@ next_serial = count().__next__
 by_serial = operator.attrgetter("_serial")
 """The sorting key for the order of creation."""
 
+hooked_leaves: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Leaves with a `_backward` of the user's own. It is called, and they accumulate all the same."""
+
 ALL_IN_X: Final = object()
 """The `_y` of a node with more than two operands: `_x` is the tuple of all of them."""
 
@@ -59,9 +63,26 @@ def backward(root: Node) -> None:
         root.grad += 1.0
         return
     watched = zero_grad_check.before(nodes)
+    accumulated = []
+    if hooked_leaves:
+        accumulated = [(node, node.grad) for node in nodes if node in hooked_leaves]
     for node in nodes:
         node.grad = 0.0
+    for node, grad in accumulated:
+        node.grad = grad
     root.grad = 1.0
+    try:
+        _propagate(nodes)
+    except NumberError:
+        raise
+    except TypeError:
+        _refuse_other_gradients(nodes)
+        raise
+    zero_grad_check.after(nodes, watched)
+
+
+def _propagate(nodes: Sequence[Node]) -> None:
+    """Let each node add its contributions to the gradients of its operands."""
     for node in nodes:
         # What the steps of `add` and `mul` do, without a call: most nodes are one of these.
         step = node._step
@@ -76,7 +97,17 @@ def backward(root: Node) -> None:
             b.grad += g * x
         else:
             step(node)
-    zero_grad_check.after(nodes, watched)
+
+
+def _refuse_other_gradients(nodes: Sequence[Node]) -> None:
+    """Raise an error if a gradient is not a number."""
+    for node in nodes:
+        for x in node._operands:
+            if type(x) is not float and not hasattr(x.grad, "__float__"):
+                raise NumberError(
+                    f"the gradient of a Value with data {x._data!r} is {x.grad!r}, and backward() "
+                    "cannot add to it; set it to 0.0 before backward()"
+                ) from None
 
 
 def inner_nodes(root: AnyNode) -> list[AnyNode]:
@@ -162,7 +193,7 @@ def custom_step(node: Node) -> None:
             f"no gradient passes the operation {node._record.symbol!r}: it has operands but no "
             "derivative; set out._backward, or declare it with tw.ops.register",
             GradientWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -8,9 +8,13 @@ derivatives along a direction. Start reading at `gradients`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from talweg import ops
 from talweg.autodiff.backward import inner_nodes, no_step
 from talweg.autodiff.operation import LEAF, Number, Rule
+from talweg.autodiff.selection import keeps_minus_zero, passes
+from talweg.autodiff.tracing import is_tracing
 from talweg.errors import NumberError, OperationError
 from talweg.value import Value, node_of
 
@@ -72,14 +76,23 @@ def pulled_back(
 
     for output, cotangent in zip(outputs, cotangents, strict=True):
         add(output, cotangent)
-    for node in _nodes_behind(outputs):
+    nodes = _nodes_behind(outputs)
+    is_conditional = is_tracing() and any(node._record.selects for node in nodes)
+    guards = _Guards(outputs, nodes, inputs) if is_conditional else None
+    for node in nodes:
         g = by_node.get(node, 0.0)
+        rules = _rules_of(node)
         if _is_zero(g):
             continue  # not 0.0 * slope: the slope may be infinite
-        for x, rule in zip(node._operands, _rules_of(node), strict=True):
-            if isinstance(x, Value):
-                add(x, rule(g, *node._operands, node))
-    return [by_node.get(x, 0.0) for x in inputs]
+        for j, (x, rule) in enumerate(zip(node._operands, rules, strict=True)):
+            if not isinstance(x, Value) or not passes(node._record, j):
+                continue
+            contribution = rule(g, *node._operands, node)
+            add(x, guards.guarded(contribution, node, j) if guards else contribution)
+    found = [by_node.get(x, 0.0) for x in inputs]
+    if guards:
+        found = [guards.or_zero(g, x) for g, x in zip(found, inputs, strict=True)]
+    return found
 
 
 def pushed_forward(
@@ -119,6 +132,71 @@ def pushed_forward(
     return [by_node.get(x, 0.0) for x in outputs]
 
 
+class _Guards:
+    """The conditions under which a derivative reaches the nodes of a traced program.
+
+    A contribution that does not pass is -0.0, the number that changes no sum: -0.0 + x is x for
+    every x, while 0.0 + -0.0 is 0.0. So sums have the bits of the eager engine, where what does not
+    pass is not added. See `autodiff/selection.py` for the nodes that need a condition.
+
+    Args:
+        outputs: the results that are differentiated.
+        nodes: the nodes that they depend on, youngest first.
+        inputs: the numbers by which it is differentiated.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Value], nodes: Sequence[Value], inputs: Sequence[Value]
+    ) -> None:
+        self._condition: dict[Value, Any] = {}
+        unconditional = set(outputs)
+        for node in nodes:
+            if node in unconditional:
+                unconditional.update(x for x, selector in _passed(node) if selector is None)
+        self._guarded = {x for x in inputs if x not in unconditional}
+        for node in reversed(nodes):
+            record = node._record
+            if node not in unconditional and any(
+                x in self._guarded or not (record.selectors[j] or keeps_minus_zero(record, j))
+                for j, x in enumerate(node._operands)
+                if isinstance(x, Value) and passes(record, j)
+            ):
+                self._guarded.add(node)
+
+    def guarded(self, contribution: Any, node: Value, operand: int) -> Any:
+        """What a node adds to the derivative by an operand, -0.0 where nothing passes."""
+        x: Any = node._operands[operand]
+        selector = node._record.selectors[operand]
+        selected = None if selector is None else selector(*node._operands)
+        condition = self._condition.get(node)
+        if selected is not None:
+            contribution = ops.where(selected, contribution, -0.0)
+        if condition is not None:
+            contribution = ops.where(condition, contribution, -0.0)
+        if x in self._guarded:
+            both = selected if condition is None else condition
+            if condition is not None and selected is not None:
+                both = ops.where(selected, condition, 0.0)
+            before = self._condition.get(x)
+            self._condition[x] = both if before is None else ops.where(before, 1.0, both)
+        return contribution
+
+    def or_zero(self, derivative: Any, x: Value) -> Any:
+        """The derivative by an input, 0.0 where none reaches it."""
+        condition = self._condition.get(x)
+        return derivative if condition is None else ops.where(condition, derivative, 0.0)
+
+
+def _passed(node: Value) -> list[tuple[Value, Rule | None]]:
+    """The operands to which a node passes a derivative, each with its selector."""
+    record = node._record
+    return [
+        (x, record.selectors[j])
+        for j, x in enumerate(node._operands)
+        if isinstance(x, Value) and passes(record, j)
+    ]
+
+
 def _nodes_behind(outputs: Sequence[Value]) -> list[Value]:
     """The nodes with operands that the outputs depend on, youngest first."""
     if len(outputs) == 1:
@@ -143,7 +221,7 @@ def _rules_of(node: Value) -> Sequence[Rule]:
             f"the operation {node._op!r} has a _backward of its own, which has no second "
             "derivative; declare it with tw.ops.register"
         )
-    return node._record.derivatives
+    return node._record.higher
 
 
 def _is_zero(x: Number) -> bool:

@@ -66,13 +66,13 @@ def refuse_math_function(frame: FrameType) -> None:
     """
     called, mentioned = _chains(frame.f_code, frame.f_lasti)
     found = [] if called is None else _objects(_found(frame, called))
-    if found == [float]:
+    if found and found[0] is float:
         return
     found += [_found(frame, chain) for chain in mentioned]
     if frame.f_code.co_varnames[:1] == (".0",):  # a comprehension, which may run over a `map`
         iterator = frame.f_locals.get(".0")
         found += [iterator.__reduce__()[1][0]] if isinstance(iterator, map) else []
-    if float in found or int in found:
+    if any(x is float or x is int for x in found):
         return
     for x in found:
         if _is_math_function(x):
@@ -89,7 +89,7 @@ def _message(module: str, name: str) -> str:
 
 def _is_math_function(x: Any) -> bool:
     own = getattr(x, "__self__", None)
-    return (own is math or own is cmath) and x not in _TESTS
+    return (own is math or own is cmath) and not any(x is test for test in _TESTS)
 
 
 def _objects(x: Any) -> list[Any]:

@@ -36,6 +36,7 @@ from talweg.autodiff.backward import (
     step_for,
 )
 from talweg.autodiff.operation import LEAF, Op, custom_record
+from talweg.autodiff.tracing import plain_number
 
 Node = Any
 
@@ -74,6 +75,8 @@ def deep_copied(root: Node, memo: dict[int, Any]) -> Node:
 
 
 def _bare_copy(node: Node) -> Node:
+    if node._x is None:
+        plain_number(node)
     twin: Node = object.__new__(type(node))
     twin._data, twin.grad = node._data, node.grad
     twin._walk = None
@@ -142,9 +145,8 @@ def _own_attributes(node: Node) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for cls in type(node).__mro__:
         slots = vars(cls).get("__slots__", ())
-        if "_record" not in slots:  # the class is not Value
-            names = (slots,) if isinstance(slots, str) else slots
-            own |= {name: getattr(node, name) for name in names if hasattr(node, name)}
+        names = (slots,) if isinstance(slots, str) else slots
+        own |= {name: getattr(node, name) for name in names if hasattr(node, name)}
     return own | {name: x for name, x in vars(node).items() if name not in _DERIVED}
 
 
@@ -262,6 +264,8 @@ def pickled(node: Node) -> tuple[Any, ...]:
         )
     operands, slopes = _linear(node)
     record = node._record
+    if not operands:
+        plain_number(node)
     kind = record if record.derivatives else record.symbol if operands else None
     arguments = (type(node), kind, operands, slopes, node._data, node.grad)
     return _restored, arguments, (None, _own_attributes(node))

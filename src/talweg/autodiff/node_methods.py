@@ -5,13 +5,16 @@ inner loop of every eager program, and one more call costs a tenth of a training
 all operators is the same but for the expression on floats, so it is written once here. For `mul`:
 
     def method(self, other):
-        if type(other) is Value or isinstance(other, Value):
+        if type(other) is float:
+            ...
+        elif type(other) is Value or isinstance(other, Value):
             node = new(Value)
-            x, y = self._data, other._data
+            y = other._data
             node._step = step
-        elif ...                                   # other is a number
+        elif ...                                   # other is another number
         else:
             return with_other(op, self, other, False)
+        x = self._data
         node._data = x * y
         ...
 
@@ -70,14 +73,14 @@ def method(self):
 
 _BINARY = """
 def method(self, other):
-    if type(other) is Value or isinstance(other, Value):
-        node = new(Value)
-        y = other._data
-        node._step = step
-    elif type(other) is float:
+    if type(other) is float:
         node = new(Value)
         y = other
         node._step = step_with_float
+    elif type(other) is Value or isinstance(other, Value):
+        node = new(Value)
+        y = other._data
+        node._step = step
     elif type(other) in number_types:
         try:
             y = other = float(other)

@@ -21,7 +21,7 @@ delegates to the first operand that has it; without any, it computes on floats.
 import ast
 import keyword
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -38,6 +38,9 @@ Rule = Callable[..., Number]
 OPERANDS = ("x", "y", "z")
 """The names of the operands in equations."""
 
+NO_DERIVATIVE = "0.0"
+"""The equation of an operand to which no derivative passes."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Op:
@@ -53,7 +56,17 @@ class Op:
         domain: where the result is a number, in words.
         not_smooth: where the derivative does not exist, and what is returned there.
         emit: a function (builder, *operands) that emits the machine code; None if there is none.
+        selects: for each operand the equation of a number that is not zero where the operation
+            selects this operand, as `where` does; empty where no derivative is ever withheld. The
+            derivative by an operand that is not selected is not computed: not even as 0 times
+            something, which is nan where that is infinite.
+        defaults: the last operands, where a call leaves them out.
+        higher: the derivatives that `gradients` uses, to be differentiated again. They are equal
+            to `derivatives` in mathematics, but lose no digits: 1 - tanh(x)**2 is 0 from x = 19 on.
         arity: the number of operands.
+        selectors: `selects` as functions of the operands; None where it is empty.
+        is_selective: whether an operand may receive no derivative, as it is not selected or as its
+            equation is 0.
     """
 
     name: str
@@ -65,7 +78,12 @@ class Op:
     domain: str = "all numbers"
     not_smooth: str = ""
     emit: Callable[..., Any] | None = None
+    defaults: tuple[float, ...] = ()
+    higher: tuple[Rule, ...] = ()
+    selects: tuple[str, ...] = ()
     arity: int = field(init=False)
+    selectors: tuple[Rule | None, ...] = field(init=False)
+    is_selective: bool = field(init=False)
 
     def __post_init__(self) -> None:
         text = f"{self.doc} Domain: {self.domain}."
@@ -74,16 +92,32 @@ class Op:
         for operand, equation in zip(OPERANDS, self.equations, strict=False):
             text += f"\nDerivative with respect to {operand}: {equation}"
         object.__setattr__(self, "arity", len(self.equations))
+        object.__setattr__(self, "higher", self.higher or self.derivatives)
+        names = ", ".join(OPERANDS[: self.arity])
+        selectors = [
+            eval(f"lambda {names}: {condition}", EQUATION_NAMES) if condition else None
+            for condition in self.selects or ("",) * self.arity
+        ]
+        object.__setattr__(self, "selectors", tuple(selectors))
+        is_selective = bool(self.selects) or NO_DERIVATIVE in self.equations
+        object.__setattr__(self, "is_selective", is_selective)
         object.__setattr__(self, "__doc__", text)  # what `tw.tanh?` shows in a notebook
 
     def __call__(self, *operands: Number) -> Number:
         """Apply the operation to floats (gives a float) or to Values (gives a Value)."""
         if len(operands) != self.arity:
-            raise NumberError(_wrong_count(self, operands))
+            operands = _with_defaults(self, operands)
         for x in operands:
             if type(x) is not float:
                 return _apply(self, operands)
         return self.value(*operands)
+
+    def reaches(self, operand: int, numbers: Sequence[Number]) -> bool:
+        """Whether a derivative passes to an operand, where the operands are these numbers."""
+        if self.equations[operand] == NO_DERIVATIVE:
+            return False
+        selector = self.selectors[operand]
+        return selector is None or selector(*numbers) != 0.0
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -100,9 +134,17 @@ def _apply(op: Op, operands: tuple[Number, ...]) -> Number:
     return op.value(*map(to_float, operands))
 
 
+def _with_defaults(op: Op, operands: tuple[Number, ...]) -> tuple[Number, ...]:
+    missing = op.arity - len(operands)
+    if operands and 0 < missing <= len(op.defaults):
+        return (*operands, *op.defaults[-missing:])
+    raise NumberError(_wrong_count(op, operands))
+
+
 def _wrong_count(op: Op, operands: tuple[Number, ...]) -> str:
     plural = "" if op.arity == 1 else "s"
-    message = f"{op.name} takes {op.arity} number{plural}, got {len(operands)}"
+    counts = f"{op.arity - len(op.defaults)} or " if op.defaults else ""
+    message = f"{op.name} takes {counts}{op.arity} number{plural}, got {len(operands)}"
     if len(operands) == 1 and op.arity == 2 and isinstance(operands[0], (list, tuple)):
         message += f"; for a list use functools.reduce(tw.{op.name}, numbers)"
     return message
@@ -123,8 +165,11 @@ def to_float(x: object) -> float:
     >>> to_float(3), to_float(True), to_float(10**400)
     (3.0, 1.0, inf)
     """
-    if isinstance(x, float):
-        return float(x)
+    if isinstance(x, (float, int)):
+        try:
+            return float(x)
+        except OverflowError:
+            return ieee.INF if x > 0 else -ieee.INF
     if isinstance(x, (str, bytes, bytearray)):
         raise NumberError(f"expected a number, got the text {x!r}; convert it by float(...)")
     if getattr(x, "ndim", 0):
@@ -152,8 +197,13 @@ def _brief(x: object) -> str:
 _REGISTRY: dict[str, Op] = {}
 _BUILT_IN: list[Op] = []
 
+_HELPERS: dict[str, Op] = {}
+
 REGISTRY = MappingProxyType(_REGISTRY)
 """All operations by name, in order of declaration. It is read only; `register` adds to it."""
+
+HELPERS = MappingProxyType(_HELPERS)
+"""The operations that occur in derivatives only, by name."""
 
 
 def lookup(name: str) -> Op:
@@ -166,7 +216,7 @@ def lookup(name: str) -> Op:
     <operation tanh>
     """
     try:
-        return _REGISTRY[name]
+        return _HELPERS[name] if name in _HELPERS else _REGISTRY[name]
     except KeyError:
         raise OperationError(
             f"there is no operation named {name!r}; known are {', '.join(_REGISTRY)}; "
@@ -216,7 +266,7 @@ def register(
     """
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise OperationError(f"an operation's name must be an identifier, got {name!r}")
-    if name in _REGISTRY:
+    if name in _REGISTRY or name in _HELPERS:
         raise OperationError(f"there is an operation named {name!r} already; choose another name")
     given = tuple(derivatives) if isinstance(derivatives, (tuple, list)) else (derivatives,)
     if not 1 <= len(given) <= len(OPERANDS):
@@ -230,7 +280,8 @@ def register(
             )
         if isinstance(equation, str):
             _check_equation(name, equation, ("g", *OPERANDS[: len(given)], "out"))
-    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    equations, rules = _rules(given)
+    op = Op(name, symbol or name, value, equations, rules, doc, domain, not_smooth, emit)
     _REGISTRY[name] = op
     return op
 
@@ -273,30 +324,32 @@ def declare(
     domain: str = "all numbers",
     not_smooth: str = "",
     emit: Callable[..., Any] | None = None,
+    defaults: tuple[float, ...] = (),
+    higher: str = "",
+    selects: tuple[str, ...] = (),
+    is_helper: bool = False,
 ) -> Op:
     """Declare an operation of talweg itself; only `talweg.ops` does so.
 
     Unlike `register` it checks nothing, so that equations may contain operations that are
-    declared later.
+    declared later. A helper is not in the registry: it occurs in derivatives only.
     """
-    op = _record(name, value, given, doc, symbol, domain, not_smooth, emit)
+    equations, rules = _rules((given,) if isinstance(given, str) else given)
+    _, precise = _rules((higher,) if higher else ())
+    op = Op(
+        name, symbol or name, value, equations, rules, doc, domain, not_smooth, emit, defaults,
+        precise, selects,
+    )  # fmt: skip
+    if is_helper:
+        EQUATION_NAMES[name] = _HELPERS[name] = op
+        return op
     _REGISTRY[name] = op
     _BUILT_IN.append(op)
     return op
 
 
-def _record(
-    name: str,
-    value: Callable[..., float],
-    given: str | tuple[str | Rule, ...],
-    doc: str,
-    symbol: str | None,
-    domain: str,
-    not_smooth: str,
-    emit: Callable[..., Any] | None,
-) -> Op:
-    """The record, with each derivative as text and as a function."""
-    given = (given,) if isinstance(given, str) else given
+def _rules(given: tuple[str | Rule, ...]) -> tuple[tuple[str, ...], tuple[Rule, ...]]:
+    """Each derivative as text and as a function."""
     signature = ", ".join(["g", *OPERANDS[: len(given)], "out"])
     equations, rules = [], []
     for i, derivative in enumerate(given):
@@ -306,9 +359,7 @@ def _record(
         else:
             equations.append(f"derivatives[{i}]({signature})")
             rules.append(derivative)
-    return Op(
-        name, symbol or name, value, tuple(equations), tuple(rules), doc, domain, not_smooth, emit
-    )
+    return tuple(equations), tuple(rules)
 
 
 def unregister(name: str) -> None:

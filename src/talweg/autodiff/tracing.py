@@ -36,6 +36,17 @@ recorder = _RECORDER.get
 """The recorder of the trace in this thread or task; None if no function is traced."""
 
 
+def plain_number(value: Any) -> float:
+    """The number of a Value as a plain float, which a trace notes as a condition.
+
+    Args:
+        value: a Value. `value._data` is for uses that no result of a trace depends on.
+    """
+    trace = recorder()
+    number: float = value._data if trace is None else trace.plain_number(value)
+    return number
+
+
 def is_tracing() -> bool:
     """Whether a function is being traced in this thread or task."""
     return recorder() is not None

@@ -9,8 +9,10 @@ before its own next step. The mistake is certain in two cases:
 * a leaf that was stale already was updated again, and by the gradient: `data` changed by the same
   negative multiple of `grad` in several leaves. Inputs that are given new data do not do that.
 
-A few leaves of each graph are watched: those that nodes read which are evenly spaced by age.
-Gradients of several samples that are summed before one update change no data, and are no mistake.
+A few leaves of each graph are watched, which are spread over all of it. Gradients of several
+samples that are summed before one update change no data, and are no mistake. A program makes the
+mistake from its first step on. So after some steps only a few of many are looked at, until there
+are other leaves.
 
 Start reading at `before` and `after`, which `backward` calls.
 """
@@ -32,6 +34,12 @@ _SAMPLED_NODES = 12
 
 _MOST_WATCHED = 16
 
+_FIRST = 100
+"""How many calls of `backward()` are looked at before the watch takes pauses."""
+
+_PERIOD, _WINDOW = 64, 6
+"""From then on, of how many calls how many are looked at."""
+
 Leaf: TypeAlias = Any  # a Value without operands
 
 
@@ -49,9 +57,15 @@ class _Record:
 
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = weakref.ref(leaf)
-        self.data = leaf._data
-        self.grad = leaf.grad
-        self.is_stale = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Take what the leaf is now."""
+        leaf: Leaf = self.leaf()
+        if leaf is not None:
+            self.data = leaf._data
+            self.grad = leaf.grad
+            self.is_stale = False
 
 
 class _Watch(threading.local):
@@ -60,6 +74,7 @@ class _Watch(threading.local):
     def __init__(self) -> None:
         self.records: dict[int, _Record] = {}  # by serial number of the leaf
         self.serial = -1  # of the youngest node at the last call: later leaves are new
+        self.calls = 0  # since leaves came that were not watched
 
 
 _WATCH = _Watch()
@@ -78,8 +93,17 @@ def before(nodes: Sequence[Any]) -> Watched:
         What `after` is to be given.
     """
     records = _WATCH.records
-    if getattr(nodes[-1]._x, "_serial", None) not in records:
+    if not _is_known(nodes):
         _watch_leaves_of(nodes)
+        _WATCH.calls = 0
+    _WATCH.calls += 1
+    if _WATCH.calls > _FIRST:
+        place = _WATCH.calls % _PERIOD
+        if place >= _WINDOW:
+            return []
+        if place == 0:
+            for record in records.values():
+                record.renew()
     watched: Watched = []
     updated = []
     is_any_reset = False
@@ -119,6 +143,16 @@ def after(nodes: Sequence[Any], watched: Watched) -> None:
     _WATCH.serial = nodes[0]._serial
     if len(rates) > 1 and all(r > 0.0 and math.isclose(r, rates[0], rel_tol=1e-6) for r in rates):
         _warn()
+
+
+def _is_known(nodes: Sequence[Any]) -> bool:
+    """Whether the oldest node or one in the middle reads a leaf that is watched."""
+    records = _WATCH.records
+    first = nodes[-1]._x
+    if getattr(first, "_serial", None) in records:  # nearly always
+        return True
+    read = [*nodes[-1]._operands[:2], *nodes[len(nodes) // 2]._operands[:2]]
+    return any(type(x) is not float and x._serial in records for x in read)
 
 
 def _watch_leaves_of(nodes: Sequence[Any]) -> None:

@@ -27,6 +27,7 @@ from talweg.compiler.derivative_shapes import (
 )
 from talweg.compiler.differentiated import Differentiated, require_numbers
 from talweg.compiler.frontend.pytree import tree_map, tree_unflatten, tree_values
+from talweg.compiler.frontend.traced_numbers import is_traced, operand
 from talweg.compiler.ir.tape import Array
 from talweg.value import Value
 
@@ -60,7 +61,7 @@ class ComposedDerivative:
                 own = list(argument.parameters())
             else:
                 # A Value may be in other arguments too, and f is differentiated by this one only.
-                given[k] = tree_map(argument, Value, lambda x: x * 1.0)
+                given[k] = tree_map(argument, _own_value, lambda x: x * 1.0)
                 own = tree_values(given[k])
             self.arguments.append(argument)
             self.by += own
@@ -109,6 +110,12 @@ class ComposedDerivative:
                 parts_in_shape = [_composed_shape(argument, row) for row in block]
                 found.append(filled_once(own.template, parts_in_shape))
         return self.selection.result(found)
+
+
+def _own_value(x: Any) -> Value:
+    """A Value of its own for a number, which may be a traced one."""
+    value: Value = operand(x) * 1.0 if is_traced(x) else Value(x)
+    return value
 
 
 def _composed_shape(argument: Any, numbers: Sequence[Any]) -> Any:

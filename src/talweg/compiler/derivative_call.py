@@ -24,7 +24,7 @@ from talweg.compiler.frontend.pytree import tree_leaves
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.frontend.trace import Trace
 from talweg.compiler.frontend.traced_numbers import operand
-from talweg.compiler.ir.tape import Array, Tape, rearranged
+from talweg.compiler.ir.tape import Array, rearranged
 from talweg.value import Value
 
 Arguments: TypeAlias = Sequence[Any]
@@ -129,7 +129,7 @@ class Packing:
     Attributes:
         tape: the program, with its inputs in the spaces "w", "x", and "d" for the direction.
         is_one_array: whether the numbers of one argument are all that the program reads.
-        reads_other_values: whether the program reads Values that it is not differentiated by.
+        other_values: the Values that it is not differentiated by, as numbers of the program.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Packing:
         self.tape = rearranged(traced.tape, {"w": w, "x": x, DIRECTION: d})
         self._own = ParameterBinding(own, positions) if own else None
         self._others = ParameterBinding(others, positions) if others else None
-        self.reads_other_values = bool(others) and _reads_beyond(self.tape, len(rest))
+        self.other_values = [("x", len(rest) + k) for k in range(len(others))]
         selected_chunks = [
             k for k, s in zip(variables.positions, variables.shapes, strict=True) if not s.is_model
         ]
@@ -187,13 +187,6 @@ class Packing:
             return w, b""
         rest = [chunks[k] for k in self._x_chunks]
         return w, b"".join([*rest, data_of(self._others, signature)])
-
-
-def _reads_beyond(tape: Tape, count: int) -> bool:
-    """Whether a program reads inputs from this number on, other than as numbers of `.data`."""
-    detach = [code for code, op in enumerate(tape.operations) if op.name == "detach"]
-    reads = (tape.space == tape.spaces.index("x")) & (tape.index >= count)
-    return bool((reads.any(axis=1) & ~np.isin(tape.code, detach)).any())
 
 
 def data_of(binding: ParameterBinding | None, signature: CallSignature) -> bytes:

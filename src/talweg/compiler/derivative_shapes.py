@@ -24,6 +24,7 @@ from talweg.compiler.frontend.pytree import (
     tree_map,
     tree_unflatten,
 )
+from talweg.compiler.frontend.traced_array import FloatArray
 from talweg.compiler.ir.tape import Array
 from talweg.errors import TraceError
 from talweg.value import Value
@@ -98,6 +99,8 @@ def filled(tree: Any, leaves: Sequence[float]) -> Any:
 
 def with_float_arrays(x: Any) -> Any:
     """The same containers; arrays of objects that are all floats become arrays of floats."""
+    if isinstance(x, FloatArray):
+        return x.astype(float).view(np.ndarray)
     if isinstance(x, np.ndarray) and x.dtype.kind == "O":
         return x.astype(float) if all(isinstance(part, float) for part in x.flat) else x
     if isinstance(x, (list, tuple)):

@@ -30,6 +30,7 @@ from talweg.compiler.differentiation import (
     Differentiator,
 )
 from talweg.compiler.frontend.pytree import tree_leaves, tree_values
+from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.pipeline import Mode
 from talweg.errors import ArgumentError, ShapeError
@@ -349,7 +350,7 @@ def hvp(
         found = differentiator.programs(own, kwargs)
         if found is None:
             composed = differentiator.composed(own, kwargs)
-            factors = tree_leaves(vector)
+            factors = [operand(x) for x in tree_leaves(vector)]
             _require_length(len(factors), selection, len(composed.by))
             first = pulled_back([composed.result], [1.0], composed.by)
             seconds = pulled_back(as_values(first), factors, composed.by)

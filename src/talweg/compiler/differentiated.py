@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from talweg.compiler.frontend.pytree import tree_map, tree_values
+from talweg.compiler.frontend.pytree import tree_leaves, tree_map
 from talweg.compiler.frontend.traced_numbers import is_traced, operand
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
@@ -111,14 +111,17 @@ def several_numbers(result: Any) -> Any:
     Raises:
         TraceError: if there is no traced number in it.
     """
-    result = tree_map(result, on_float=lambda x: operand(x) if is_traced(x) else x)
-    if not tree_values(result):
+    if not any(is_traced(x) or isinstance(x, Value) for x in tree_leaves(result)):
         shown = f"{type(result).__name__} {result!r}"
         raise TraceError(
             f"the function must return numbers that depend on its arguments, got {shown}, in which "
             "none was computed from its arguments by talweg's operations"
         )
-    return tree_map(result, on_float=Value, on_integer=lambda x: Value(float(x)))
+    return tree_map(
+        result,
+        on_float=lambda x: operand(x) if is_traced(x) else Value(x),
+        on_integer=lambda x: Value(float(x)),
+    )
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class DerivativePrograms:
         exact: whether every bit must be that of the eager engine.
 
     Attributes:
+        path_guard: the conditions under which the programs serve a call; None if there are none.
         variables: the numbers to differentiate by.
         packing: the traced function, and where its numbers are.
         result: the shape of what is differentiated.
@@ -127,65 +128,58 @@ class DerivativePrograms:
         self.variables = Variables(positions, call)
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
-        traced = self._first_trace(call)
+        traced = self._observed_trace(call)
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
-        self.is_composed = self.packing.reads_other_values and not any(
-            shape.is_array or shape.is_model for shape in shapes
-        )
+        self.is_composed = not any(x.is_array or x.is_model for x in shapes) and self._varies()
         self.result = result_shape(traced.output[0])
         self._template = ResultTemplate(traced)
         self._parameters = ParameterBinding(traced.parameters, call.signature.positions)
         parameters = self._parameters.data(traced.parameters)
         self._guard = TraceGuard(
-            f,
-            traced.tape,
-            self._template,
-            call.signature,
-            parameters,
-            oracle=lambda *args, **kwargs: self._trace(args, kwargs).output,
+            f, traced.tape, self._template, call.signature, parameters, oracle=self._by_values
         )
         self._lock = threading.RLock()
 
-    def _trace(self, args: Arguments, kwargs: Named) -> Trace:
-        def run(args: Any, kwargs: Any) -> Any:
-            return self.f(*args, **kwargs)
-
-        return trace(run, list(args), kwargs, exact=self.exact, ieee=True)
-
-    def _first_trace(self, call: Call) -> Trace:
-        """The trace of a call, which changes nothing outside of the function.
+    def _observed_trace(self, call: Call) -> Trace:
+        """The trace of a call. The function may not change anything outside of itself.
 
         Raises:
-            TraceError: if the function changes something: derivatives would not repeat it.
+            TraceError: if it does.
         """
-
-        def tracer(run: Callable[..., Any], given: Any) -> Trace:
-            return trace(run, given, exact=self.exact, ieee=True)
-
-        name = self.f.__name__
-        try:
-            traced, writes = observed_trace(
-                self.f, lambda: [call.args, call.kwargs], call.signature.guards, tracer
-            )
-        except UnrepeatedChangeError:
-            raise TraceError(
-                f"{name} makes or changes something at its first call; call it once before it is "
-                "differentiated"
-            ) from None
+        traced, writes = observed_trace(
+            self.f,
+            lambda: [list(call.args), call.kwargs],
+            call.signature.guards,
+            functools.partial(trace, exact=self.exact, ieee=True),
+        )
         if writes:
             raise TraceError(
-                f"{name} keeps a number in `{writes[0].name}`, and is differentiated; return the "
-                "number as a second result, write has_aux=True, and store it outside"
+                f"{self.f.__name__} keeps numbers in `{writes[0].name}`, which functions that "
+                "compute derivatives do not; return them, or use tw.jit and backward()"
             )
         return traced
+
+    def _varies(self) -> bool:
+        """Whether the results have a derivative by a Value that is not differentiated by."""
+        others = self.packing.other_values
+        return bool(others) and any(map(len, pipeline.dependence(self.packing.tape, others)))
+
+    def _traced(self, args: Arguments, kwargs: Named) -> Trace:
+        """The trace of a call."""
+        f, exact = self.f, self.exact
+        return trace(lambda a, k: f(*a, **k), list(args), kwargs, exact=exact, ieee=True)
+
+    def _by_values(self, *args: Any, **kwargs: Any) -> Any:
+        """What f returns for Values in place of floats."""
+        return self._traced(args, kwargs).output
 
     def serves(self, call: Call) -> bool:
         """Whether the numbers of a call take the path of these programs."""
         if self.path_guard is None:
             return True
-        signature = call.signature
-        return self.path_guard.holds(data_of(self._parameters, signature), signature.inputs)
+        w = data_of(self._parameters, call.signature)
+        return self.path_guard.holds(w, call.signature.inputs)
 
     def check(self, call: Call) -> None:
         """Raise an error if the function does not compute what was traced, see `TraceGuard`."""
@@ -305,16 +299,16 @@ class Differentiator:
         """
         if is_tracing() or is_uncompiled():  # part of a larger program
             return None
-        known = self._known_arrays(args) if not kwargs else None
-        if known is not None:
-            return known
+        arrays = self._known_arrays(args) if not kwargs else None
+        if arrays is not None:
+            return arrays
         if kwargs:
             kwargs = in_order(self.f.f, kwargs)
         call = Call(args, kwargs, signature_of(args, kwargs, self._cache))
-        found = self._programs.get(call.signature.key, ())
-        if found is None:
+        known = self._programs.get(call.signature.key, ())
+        if known is None:
             return None
-        programs = next((programs for programs in found if programs.serves(call)), None)
+        programs = next((found for found in known if found.serves(call)), None)
         if programs is None:
             programs, call = self._prepare(call)
         if programs is None:
@@ -343,7 +337,7 @@ class Differentiator:
         """Let `_known_arrays` find programs for which nothing is left to check."""
         args = call.args
         is_array = [type(x) is np.ndarray and x.dtype is FLOAT64 and x.ndim > 0 for x in args]
-        if not all(is_array) or call.kwargs or programs.is_due(call) or programs.path_guard:
+        if not all(is_array) or call.kwargs or programs.path_guard or programs.is_due(call):
             return
         guard = self._cache.outside()
         if guard is None:
@@ -354,7 +348,7 @@ class Differentiator:
             self.array_gradients[args[0].shape] = run, guard
 
     def _prepare(self, call: Call) -> tuple[DerivativePrograms | None, Call]:
-        """The programs for a call with a new key or path, or with integers to differentiate by."""
+        """The programs for a call whose key is new, or has integers to differentiate by."""
         if call.signature.has_direct_values:
             self._programs[call.signature.key] = None
             return None, call
@@ -368,13 +362,19 @@ class Differentiator:
             known = self._programs.get(key, ())
             if known is None:
                 return None, call
-            found = next((programs for programs in known if programs.serves(call)), None)
-            if found is None:
-                guards = [programs.path_guard for programs in known if programs.path_guard]
+            programs = next((found for found in known if found.serves(call)), None)
+            if programs is None:
+                guards = [found.path_guard for found in known if found.path_guard]
                 refuse_another_path(guards, self.f.__name__)
-                found = DerivativePrograms(self.f, call, self.exact)
-                self._programs[key] = None if found.is_composed else (found, *known)
-            return None if found.is_composed else found, call
+                try:
+                    programs = DerivativePrograms(self.f, call, self.exact)
+                except UnrepeatedChangeError:  # parameters are made at the first call: make them
+                    self.composed(call.args, call.kwargs)  # runs f on Values
+                    call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
+                    key, known = call.signature.key, ()
+                    programs = DerivativePrograms(self.f, call, self.exact)
+                self._programs[key] = None if programs.is_composed else (programs, *known)
+            return (None if programs.is_composed else programs), call
 
     def composed(self, args: Arguments, kwargs: Named) -> ComposedDerivative:
         """The derivatives as Values."""

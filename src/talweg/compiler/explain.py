@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from talweg.compiler import pipeline
+from talweg.compiler.explain_guards import with_guards
 from talweg.compiler.frontend.trace import trace
 from talweg.compiler.ir.affine import Affine, loop_variable
 from talweg.compiler.ir.loop_program import Instruction, Loop, LoopProgram, Node, Reference
@@ -45,10 +46,11 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
     Returns:
         The counts of operations before and after, and the loops. `w` are the Values that f
         reads, `x` the floats among its arguments, `c` constants that differ between
-        iterations.
+        iterations. If f branches on a number, or uses it as a plain number, the program is below
+        an `if` with the conditions under which it is this one.
 
     Raises:
-        TraceError: if f branches on one of the numbers or makes a plain float of one.
+        TraceError: if f does with a number what cannot be compiled.
 
     Example:
         >>> def energy(xs, weights):
@@ -61,7 +63,8 @@ def explain(f: Callable[..., Any], *args: Any) -> str:
             s += x[i+6]*x[i+1]**2
         return s
     """
-    return text(pipeline.loop_program(trace(f, *args).tape))
+    traced = trace(f, *args)
+    return with_guards(traced, text(pipeline.loop_program(traced.tape)))
 
 
 def text(program: LoopProgram) -> str:

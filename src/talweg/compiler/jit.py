@@ -24,7 +24,7 @@ from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in
 from talweg.compiler.paths import refuse_another_path
 from talweg.compiler.pipeline import Mode, is_exact
 from talweg.compiler.specialization import OTHER_PATH, Specialization
-from talweg.errors import ArgumentError, TraceWarning
+from talweg.errors import ArgumentError, TraceError, TraceWarning
 
 Shared: TypeAlias = tuple[tuple[int, int], ...]
 """The Values of a call that f takes from outside too: (position in the call, which of them)."""
@@ -142,7 +142,7 @@ class Jitted:
         self.f = f
         self.mode = mode
         self._specializations: dict[CacheKey, tuple[Specialization, ...]] = {}
-        self._cache = SignatureCache(f)
+        self._cache = SignatureCache(f, changing=True)
         self._lock = threading.Lock()
 
     @property
@@ -163,6 +163,11 @@ class Jitted:
             return self._call(signature.key, signature, args, kwargs)
         except UnrepeatedChangeError:
             return self.f(*args, **kwargs)
+        except TraceError:
+            if not self._cache.keep_constant(signature):
+                raise
+        signature = signature_of(args, kwargs, self._cache)
+        return self._call(signature.key, signature, args, kwargs)
 
     def _call(
         self,

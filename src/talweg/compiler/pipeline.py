@@ -43,6 +43,7 @@ from talweg.compiler.passes.colouring import star_colours as star_colours  # noq
 from talweg.compiler.passes.dead_code import without_dead_code
 from talweg.compiler.passes.find_loops import find_loops, find_loops_within
 from talweg.compiler.passes.folding import folded as folded  # noqa: PLC0414
+from talweg.compiler.passes.guarded_adjoints import guarded_results
 from talweg.compiler.passes.hoisting import hoisted
 from talweg.compiler.passes.scheduling import schedule
 from talweg.compiler.passes.sparsity import dependence as dependence  # noqa: PLC0414
@@ -121,7 +122,8 @@ def executable(
 
 def _table(tape: Tape, exact: bool, wrt: Sequence[str] = ("w",)) -> Executable:
     """The native functions of a program without a scheduled form."""
-    library = _library(op_table.kernels(tape, exact))
+    is_guarded = bool(guarded_results(tape, wrt).any())
+    library = _library(op_table.kernels(tape, exact, is_guarded))
     constants, work = op_table.contents(tape), op_table.work_size(tape)
     return Executable(tape, None, library, constants=constants, work=work, wrt=wrt)
 

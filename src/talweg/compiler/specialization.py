@@ -21,6 +21,7 @@ from typing import Any
 
 from talweg.autodiff.operation import Op, to_float
 from talweg.compiler import pipeline
+from talweg.compiler.derivative_shapes import with_float_arrays
 from talweg.compiler.frontend.effects import StateWrite, observed_trace
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
 from talweg.compiler.frontend.pytree import tree_map
@@ -98,6 +99,7 @@ class Specialization:
             self.parameters.data(traced.parameters),
             self.parameters.unread(len(signature.values)),
             self._writes,
+            native=self._executable.value if exact and self._executable else None,
         )
 
     def executable_of(self, reached: tuple[bool, ...]) -> Executable:
@@ -162,6 +164,8 @@ class Specialization:
             for space, k in template.outputs
         ]
         result = template.filled(map(_of_kind, self._kinds, numbers))
+        if template.has_float_arrays:
+            result = with_float_arrays(result)
         if not self._writes:
             return result
         output, items = result

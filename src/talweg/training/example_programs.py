@@ -15,7 +15,7 @@ import math
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from typing import Any
 
@@ -23,6 +23,13 @@ import numpy as np
 
 from talweg import ops
 from talweg.compiler.frontend.cache_key import CacheKey
+from talweg.compiler.frontend.effects import (
+    Observer,
+    UnrepeatedChangeError,
+    observed_trace,
+)
+from talweg.compiler.frontend.object_guard import ObjectGuard, ObjectGuards
+from talweg.compiler.frontend.reachable import Reach
 from talweg.compiler.frontend.signature import SignatureCache, signature_of
 from talweg.compiler.frontend.trace import Trace, require_contiguous, trace
 from talweg.compiler.ir import tape as tapes
@@ -39,6 +46,10 @@ _MOST_COMPARED = 16
 
 class TooManyPathsError(NativeError):
     """A loss branches on its numbers in more ways than are compiled."""
+
+
+class ChangedLossError(NativeError):
+    """What a loss reads from outside has changed, and it cannot be compiled any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +105,7 @@ class ExamplePrograms:
         self.outside: list[Value] = []
         self._as_floats = as_floats
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
+        self._guards: list[ObjectGuard] | None = None
         self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
         self._by_example: dict[int, ExampleProgram] = {}
 
@@ -254,11 +266,10 @@ class ExamplePrograms:
             places = dict.fromkeys(place for guard in guards if guard for place in guard.places)
             raise TooManyPathsError(too_many_paths(list(places), "the loss has"))
         try:
-            traced = trace(
-                self.objective.loss, self._prepared(i), integers=True, kinds=self._kinds_of(i)
-            )
+            traced = self._observed_trace(i)
         except TalwegError as error:
-            self.objective.loss(self.objective.examples[i])  # the program's own error is raised
+            with Observer([guard.renewed() for guard in self._guards or ()]):
+                self.objective.loss(self.objective.examples[i])  # its own error is raised
             raise NativeError(str(error)) from None
         except Exception as error:  # what takes only plain numbers: an index, range(), "%d"
             raise NativeError(
@@ -282,6 +293,33 @@ class ExamplePrograms:
         self._refuse_frozen_numbers(program, i)
         self._by_key.setdefault(key, []).append(program)
         return program
+
+    def _observed_trace(self, i: int) -> Trace:
+        """The trace of example i. What the loss changes outside of itself is undone.
+
+        Raises:
+            NativeError: if there is anything that it changes.
+        """
+        tracer = partial(trace, integers=True, kinds=self._kinds_of(i))
+        loss = self.objective.loss
+        if self._guards is None:
+            self._guards = ObjectGuards(Reach()).of_loss(loss)
+        try:
+            traced, writes = observed_trace(
+                loss, lambda: [[self._prepared(i)], {}], self._guards, tracer
+            )
+        except UnrepeatedChangeError as error:
+            raise NativeError(f"the loss {error} at its first call; call it once before") from None
+        if writes:
+            raise NativeError(
+                f"the loss keeps numbers in `{writes[0].name}` from example to example, which "
+                "training by native code does not"
+            )
+        return traced
+
+    def hold(self) -> bool:
+        """Whether what the loss reads from outside is as it was when it was traced."""
+        return all(guard.holds() for guard in self._guards or ())
 
     def _prepared(self, i: int) -> Any:
         return self._prepare(self.objective.examples[i])

@@ -31,7 +31,12 @@ from talweg.errors import CompilerError, NativeError, TalwegError, TraceWarning
 from talweg.optim import Optimizer
 from talweg.schedules import rate_at
 from talweg.training.batches import Batch
-from talweg.training.example_programs import ExampleProgram, ExamplePrograms, TooManyPathsError
+from talweg.training.example_programs import (
+    ChangedLossError,
+    ExampleProgram,
+    ExamplePrograms,
+    TooManyPathsError,
+)
 from talweg.training.history import RunRecord
 from talweg.training.objective import Objective
 from talweg.training.outcome import explain_divergence
@@ -83,12 +88,13 @@ class NativeExecutor:
         self.batch_size = batch_size
         self.threads = threads or cores()
         self._fall_back = fall_back
+        self._as_floats = as_floats
         self.programs = ExamplePrograms(objective, as_floats=as_floats)
         refuse_hidden_state(optimizer)
         self._compiled: dict[ExampleProgram | None, _Compiled] = {}
         self._executables: dict[ExampleProgram, Executable] = {}
         first = self.programs.program_of(0)
-        self._is_mixed = batch_size != 1 and len(self.programs.of_all_examples()) > 1
+        self._is_mixed = self._has_several_programs()
         self._state: Array = self._compile(None if self._is_mixed else first).trainer.state
         self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
@@ -168,18 +174,32 @@ class NativeExecutor:
         first = record.history.steps
         if self._successor is None:
             try:
+                if not self.programs.hold():
+                    self._compile_again()
                 for program, alike in self._by_program(batches):
                     compiled = self._compile(program)
                     for some in [[batch] for batch in alike] if compiled.is_per_path else [alike]:
                         if record.is_running:
                             self._take_steps(compiled, some, record)
                 return
-            except TooManyPathsError as error:
+            except (TooManyPathsError, ChangedLossError) as error:
                 self._successor = self._succeeded(error, record)
         left = batches[record.history.steps - first :]
         self._successor.take_steps(left, record)
 
-    def _succeeded(self, error: TooManyPathsError, record: RunRecord) -> Any:
+    def _compile_again(self) -> None:
+        """Trace and compile the loss anew: something that it reads from outside has changed."""
+        try:
+            self.programs = ExamplePrograms(self.objective, as_floats=self._as_floats)
+            self._is_mixed = self._has_several_programs()
+        except NativeError as error:
+            raise ChangedLossError(f"what the loss reads has changed: {error}") from None
+        self._compiled, self._executables = {}, {}
+
+    def _has_several_programs(self) -> bool:
+        return self.batch_size != 1 and len(self.programs.of_all_examples()) > 1
+
+    def _succeeded(self, error: NativeError, record: RunRecord) -> Any:
         """The executor that continues the run."""
         if self._fall_back is None:
             raise NativeError.not_possible(error) from None

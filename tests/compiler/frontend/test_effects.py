@@ -200,7 +200,44 @@ def two_slots_that_are_exchanged():
     return f
 
 
+def running_mean_of_data():
+    class Norm:
+        def __init__(self):
+            self.mean, self.g = 0.0, Value(1.5)
+
+        def __call__(self, x):
+            y = self.g * x
+            self.mean = 0.9 * self.mean + 0.1 * y.data
+            return (y - self.mean) * W
+
+    return Norm()
+
+
+def running_mean_of_floats():
+    state = {"mean": 0.5, "count": 1.0}
+
+    def f(x):
+        state["count"] = state["count"] + x
+        state["mean"] = state["mean"] + (x - state["mean"]) / 2.0
+        return W * state["mean"] * state["count"]
+
+    return f
+
+
+def state_on_two_paths():
+    cell = types.SimpleNamespace(h=Value(0.0), kept=Value(1.0))
+
+    def f(x):
+        cell.h = cell.h * 0.5 + W * x
+        if x > 0.0:
+            cell.kept = cell.kept + cell.h
+        return cell.h * cell.kept
+
+    return f
+
+
 STATEFUL = (
+    running_mean_of_data, running_mean_of_floats, state_on_two_paths,
     global_state, nonlocal_state, dictionary_state, slots_of_a_list, list_state, tuple_state,
     window_of_values, slots_of_an_array, class_attribute, slot_of_an_object, kept_for_inspection,
     state_that_is_begun_anew, an_attribute_that_appears, two_slots_that_are_exchanged,
@@ -591,6 +628,40 @@ def test_a_default_of_a_dictionary_may_be_read():
     assert [fast(x).data for x in (1.0, 2.0)] == [2.0, 4.0]
 
 
+# ---- derivatives ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [counter_of_an_object, global_counter, history])
+def test_derivatives_of_functions_that_change_something_are_refused(make):
+    f = make()
+    for derivative in (tw.grad(f), tw.value_and_grad(f), tw.hessian(f)):
+        with pytest.raises(TraceError, match=REFUSED[make]):
+            derivative(1.0)
+
+
+def test_derivatives_of_functions_that_keep_state_or_draw_are_refused():
+    cell = Cell()
+    with pytest.raises(TraceError, match=r"keeps numbers in `cell\.h`.*use tw\.jit"):
+        tw.grad(lambda x: cell(x) * 1.0)(1.0)
+    assert cell.h.data == 0.0
+    with pytest.raises(TraceError, match="draws random numbers"):
+        tw.grad(lambda x: x * x * random.random())(1.0)
+
+
+def test_derivatives_of_functions_that_make_their_parameters():
+    made = {}
+
+    def f(x):
+        if "w" not in made:
+            made["w"] = Value(0.5)
+        return made["w"] * x * x
+
+    slope = tw.grad(f)
+    assert [float(number(slope(x))) for x in (3.0, 1.0)] == [3.0, 1.0]
+    made["w"].data = 2.0
+    assert float(number(slope(3.0))) == 12.0
+
+
 # ---- random numbers -----------------------------------------------------------------------------
 
 GENERATOR = random.Random(0)
@@ -679,7 +750,7 @@ def test_gradients_may_be_printed(capsys):
 # ---- what happens only while the function is traced ---------------------------------------------
 
 
-def test_prints_logs_and_queues_are_constants(caplog):
+def test_prints_logs_and_queues_are_constants(caplog, checked_once):
     seen, log = queue.SimpleQueue(), logging.getLogger("test")
 
     def f(x):

@@ -1,6 +1,6 @@
 """What a compiled function reads from outside: a change is noticed at the next call."""
 
-# ruff: noqa: PLW0108 - a function around an object is what is tested
+# ruff: noqa: PLW0108, PLW0603 - functions around objects and globals are what is tested
 
 import array
 import collections
@@ -575,3 +575,102 @@ def test_a_part_of_a_captured_model_that_is_given():
             g(v, parts, 0.5).backward()
             found.append([p.grad for p in every])
         assert found[0] == found[1]
+
+
+# ---- floats that change often --------------------------------------------------------------------
+
+
+def schedule_in_an_attribute():
+    thing = types.SimpleNamespace(rate=1.0)
+    return lambda x: W * x * thing.rate, lambda k: setattr(thing, "rate", k)
+
+
+def schedule_in_a_closure():
+    rate = 1.0
+
+    def change(k):
+        nonlocal rate
+        rate = k
+
+    return lambda x: W * x * rate, change
+
+
+def schedule_in_a_global():
+    def change(k):
+        global SCALE
+        SCALE = k
+
+    return lambda x: W * x * SCALE, change
+
+
+def schedule_in_a_list():
+    rates = {"rates": [1.0, 2.0]}
+    return lambda x: W * x * rates["rates"][1], lambda k: rates["rates"].__setitem__(1, k)
+
+
+def schedule_in_a_class():
+    class Settings:
+        rate = 1.0
+
+    return lambda x: W * x * Settings.rate, lambda k: setattr(Settings, "rate", k)
+
+
+def schedule_in_a_slot():
+    thing = Slotted()
+    return lambda x: W * x * thing.k, lambda k: setattr(thing, "k", k)
+
+
+SCHEDULES = (
+    schedule_in_an_attribute, schedule_in_a_closure, schedule_in_a_global, schedule_in_a_list,
+    schedule_in_a_class, schedule_in_a_slot,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_a_float_that_changes_often_becomes_an_input(make, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 1.0)
+    f, change = make()
+    fast = tw.jit(f, mode="exact")
+    for k in range(1, 12):
+        change(1.0 / k)
+        result = fast(1.5)
+        assert result.data == f(1.5).data
+    assert fast.traces == 3
+    change(2)  # an integer is another program
+    assert fast(1.5).data == 6.0
+    change(0.5)
+    assert fast(1.5).data == 1.5
+    assert fast.traces == 4
+
+
+def test_a_float_of_a_model_that_is_given_becomes_an_input():
+    def f(layer, x):
+        return layer.w * x * layer.rate
+
+    layer, fast = Layer(), tw.jit(f, mode="exact")
+    for k in range(6):
+        layer.rate = float(k)
+        assert fast(layer, 2.0).data == f(layer, 2.0).data
+    assert fast.traces == 3
+
+
+def test_the_float_is_put_back_after_the_trace():
+    thing = types.SimpleNamespace(rate=1.0)
+    fast = tw.jit(lambda x: W * x * thing.rate)
+    for k in range(5):
+        thing.rate = float(k)
+        fast(1.0)
+        assert type(thing.rate) is float
+        assert thing.rate == k
+
+
+def test_a_float_that_decides_a_branch_is_right_too():
+    thing = types.SimpleNamespace(rate=1.0)
+
+    def f(x):
+        return W * x if thing.rate > 0.5 else W * x * 3.0
+
+    fast = tw.jit(f, mode="exact")
+    for k in range(8):
+        thing.rate = 0.2 * k
+        assert fast(1.0).data == f(1.0).data

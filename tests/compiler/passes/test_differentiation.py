@@ -27,7 +27,10 @@ def test_an_instruction_has_an_adjoint_if_its_class_depends_on_what_is_asked_for
     while True:
         before = len(marked)
         for n, number in enumerate(done):
-            for space, k in operands_of(program.tape, n):
+            op = program.tape.operations[program.tape.code[n]]
+            for j, (space, k) in enumerate(operands_of(program.tape, n)):
+                if op.equations[j] == "0.0":
+                    continue  # a condition: no derivative passes to it
                 if space in wrt or (space == "t" and classes[done[k]] in marked):
                     marked.add(classes[number])
         if len(marked) == before:

@@ -87,11 +87,15 @@ def _kernel(module: Module, name: str, program: ScheduledProgram, backward: bool
 
     statements = [*program.forward, *(program.backward if backward else ())]
     layout = LaneLayout(allocate_arrays(body, program, body.parameters))
-    _lower(
-        LoweringContext(body, layout, not module.exact, statements, reorder=not module.exact),
-        program,
-        backward,
+    context = LoweringContext(
+        body,
+        layout,
+        not module.exact,
+        statements,
+        reorder=not module.exact,
+        is_guarded=program.is_guarded,
     )
+    _lower(context, program, backward)
     body.ret()
 
 

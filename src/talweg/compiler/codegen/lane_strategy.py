@@ -113,7 +113,9 @@ class LaneStrategy(ABC):
         layout = LaneLayout(pointers, spec.lanes, blocks, cls.shared, cls.per_lane)
         of_samples = frozenset(["dw"] if spec.batch >= MANY else [])
         statements = [*code.forward, *code.backward]
-        context = LoweringContext(f, layout, not spec.exact, statements, of_samples)
+        context = LoweringContext(
+            f, layout, not spec.exact, statements, of_samples, is_guarded=code.is_guarded
+        )
         context.statements(code.forward, context.instances)
         zero_adjoints(context, code)
         for instance in context.instances:

@@ -13,11 +13,12 @@ Start reading at `LoweringContext`, then `LoweringContext.for_loop`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from talweg import ops
+from talweg.compiler.codegen import guarded_adjoint
 from talweg.compiler.codegen.builder import FunctionBuilder, Index
 from talweg.compiler.codegen.contraction import contracted_sums
 from talweg.compiler.codegen.number_builder import NumberBuilder
@@ -146,6 +147,7 @@ class LoweringContext:
         program: all statements that will be lowered; their number decides what is unrolled.
         of_samples: the arrays of derivatives to which many samples of a batch add.
         reorder: whether the terms of a running sum may be added in another order.
+        is_guarded: whether a location of a derivative is guarded, see `ScheduledProgram`.
 
     Attributes:
         builder: the builder of vectors of samples.
@@ -163,11 +165,13 @@ class LoweringContext:
         of_samples: frozenset[str] = frozenset(),
         *,
         reorder: bool = False,
+        is_guarded: Callable[[StorageLocation], bool] = lambda location: False,
     ) -> None:
         self.function = function
         self.layout = layout
         self.jam = jam
         self.reorder = reorder
+        self.is_guarded = is_guarded
         self.builder = NumberBuilder(function, layout.lanes)
         self.scalar = NumberBuilder(function)
         self.instances = [Instance(block) for block in range(layout.blocks)]
@@ -211,14 +215,21 @@ class LoweringContext:
     def accumulate_adjoint(self, s: AccumulateAdjoint, instance: Instance) -> None:
         """One operation of the adjoint program."""
         b = self.builder
-        g = TracedNumber(b, self.read(s.source, instance))
+        found = self.read(s.source, instance)
+        reached = None
+        if self.is_guarded(s.source):
+            reached, found = guarded_adjoint.read(b, found)
+        g = TracedNumber(b, found)
         self.write(s.source, b.constant(0.0), instance)
         operands = [self._number(x, instance) for x in s.operands]
         out = self._number(s.out, instance)
         for k, (target, rule) in enumerate(zip(s.targets, s.op.derivatives, strict=True)):
             if target is not None:
                 part, contract = name_of(b, rule(g, *operands, out)), (s, k) in self.contracted
-                self.add(target, part, instance, contract=contract)
+                passing = reached
+                if self.is_guarded(target):
+                    passing = guarded_adjoint.passing(b, s.op, k, operands, reached)
+                self.add(target, part, instance, passing, contract=contract)
 
     def _sum(self, total: Name, x: Name, *, reorder: bool, contract: bool) -> Name:
         """A sum, whose terms may be added in any order, and products taken without rounding."""
@@ -308,18 +319,38 @@ class LoweringContext:
         self.builder.store(number, address)
 
     def add(
-        self, location: StorageLocation, number: Name, instance: Instance, *, contract: bool = False
+        self,
+        location: StorageLocation,
+        number: Name,
+        instance: Instance,
+        passing: Name | None = None,
+        *,
+        contract: bool = False,
     ) -> None:
-        """Add a number to the one in a storage location; a product perhaps without its rounding."""
+        """Add a number to the one in a storage location; a product perhaps without its rounding.
+
+        Args:
+            location: where.
+            number: what is added.
+            instance: for which instance.
+            passing: the mask of the lanes in which it is added; None for all.
+            contract: whether a product may be added without its own rounding.
+        """
+        b, f = self.builder, self.function
+        if self.is_guarded(location):
+            total = guarded_adjoint.added(b, self.read(location, instance), number, passing)
+            self.write(location, total, instance)
+            return
+        if passing is not None:
+            number = b.select(passing, number, b.constant(0.0))
         if not isinstance(location, Gather):
             total = self._sum(
                 self.read(location, instance), number, reorder=self.reorder, contract=contract
             )
             self.write(location, total, instance)
             return
-        f = self.function
         for k, address in enumerate(self.gather_addresses(location, instance)):
-            total = self.scalar.add(f.load(address), self.builder.lane(number, k))
+            total = self.scalar.add(f.load(address), b.lane(number, k))
             f.store(total, address)
 
     def gather_addresses(self, x: Gather, instance: Instance) -> list[Name]:

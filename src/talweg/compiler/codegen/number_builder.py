@@ -124,6 +124,10 @@ class NumberBuilder:
         """The nearest integer, the even one at a tie."""
         return self._intrinsic("roundeven", x)
 
+    def floor(self, x: Name) -> Name:
+        """The largest integer that is not above x."""
+        return self._intrinsic("floor", x)
+
     def fma(self, x: Name, y: Name, z: Name) -> Name:
         """X * y + z, rounded once, on every machine (slow where the machine has no such thing)."""
         return self._intrinsic("fma", x, y, z)
@@ -158,6 +162,11 @@ class NumberBuilder:
         return self.function.value(
             f"call {self._masks} @{name}({self._numbers} {x}, i32 {_NOT_FINITE})"
         )
+
+    def has_bits(self, x: Name) -> Name:
+        """The mask of the lanes whose number is not 0.0; it holds for -0.0."""
+        bits = self.to_bits(x)
+        return self.function.value(f"icmp ne {self._integers} {bits}, {self.integer_constant(0)}")
 
     def mask_constant(self, truth: bool) -> Name:
         """The mask that holds in every lane, or in none."""

@@ -17,6 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 from talweg.autodiff.operation import GATHER, Op
+from talweg.autodiff.selection import passes
+from talweg.compiler.codegen import guarded_adjoint
 from talweg.compiler.codegen.builder import FunctionBuilder, Module
 from talweg.compiler.codegen.entry_points import ARGUMENTS
 from talweg.compiler.codegen.memory_layout import open_arrays
@@ -63,20 +65,27 @@ def _total(tape: Tape) -> int:
     return _starts(tape)[RESULT] + len(tape)
 
 
-def kernels(tape: Tape, exact: bool) -> str:
-    """The IR of `value` and `gradient`, called as those of `codegen/entry_points.py`."""
+def kernels(tape: Tape, exact: bool, is_guarded: bool = False) -> str:
+    """The IR of `value` and `gradient`, called as those of `codegen/entry_points.py`.
+
+    Args:
+        tape: the program.
+        exact: whether every bit must be that of the eager engine.
+        is_guarded: whether some adjoint needs a guard, see `passes/guarded_adjoints.py`.
+    """
     module = Module(exact)
     for name, backward in (("value", False), ("gradient", True)):
         # noalias: the argument table is never written to.
         function = module.function(name, [Parameter("table", PTR, noalias=True)])
-        _Interpreter(function, tape).write(backward)
+        _Interpreter(function, tape, is_guarded).write(backward)
     return str(module)
 
 
 class _Interpreter:
     """The function that interprets the table."""
 
-    def __init__(self, function: FunctionBuilder, tape: Tape) -> None:
+    def __init__(self, function: FunctionBuilder, tape: Tape, is_guarded: bool) -> None:
+        self.is_guarded = is_guarded
         self.function = f = function
         self.tape = tape
         self.starts = _starts(tape)
@@ -106,7 +115,7 @@ class _Interpreter:
         f.for_range(len(self.tape.outputs), self._cotangent)
         f.for_range(len(self.tape), lambda i: self._row(f.isub(last, i), self._accumulate_adjoint))
         for name in ("w", "x"):
-            self._copy(self.given["d" + name], self._part(self.derivatives, name), name)
+            self._copy(self.given["d" + name], self._part(self.derivatives, name), name, self._sum)
 
     # ---- one row --------------------------------------------------------------------------------
 
@@ -136,14 +145,20 @@ class _Interpreter:
 
     def _accumulate_adjoint(self, op: Op, addresses: list[Name], result: Name) -> None:
         b = self.builder
-        g = TracedNumber(b, self._load(self.derivatives, result))
+        found, reached = self._load(self.derivatives, result), None
+        if self.is_guarded:
+            reached, found = guarded_adjoint.read(b, found)
         if op is GATHER:
-            self._add(g.name, self.derivatives, self._gathered(addresses))
+            self._add(found, self.derivatives, self._gathered(addresses), reached)
             return
+        g = TracedNumber(b, found)
         operands = [TracedNumber(b, self._load(self.numbers, a)) for a in addresses]
         out = TracedNumber(b, self._load(self.numbers, result))
-        for address, rule in zip(addresses, op.derivatives, strict=True):
-            self._add(name_of(b, rule(g, *operands, out)), self.derivatives, address)
+        for j, address in enumerate(addresses):
+            if passes(op, j):
+                amount = name_of(b, op.derivatives[j](g, *operands, out))
+                mask = guarded_adjoint.passing(b, op, j, operands, reached)
+                self._add(amount, self.derivatives, address, mask)
 
     def _gathered(self, addresses: list[Name]) -> Name:
         """The address of the number that a gather reads: first + row * columns."""
@@ -169,14 +184,26 @@ class _Interpreter:
     def _store(self, number: Name, pointer: Name, index: Name) -> None:
         self.function.store(number, self.function.gep(pointer, index))
 
-    def _add(self, number: Name, pointer: Name, index: Name) -> None:
-        self._store(self.builder.add(self._load(pointer, index), number), pointer, index)
+    def _add(self, number: Name, pointer: Name, index: Name, passing: Name | None = None) -> None:
+        """Add to a derivative; in a guarded program only where the mask holds, if there is one."""
+        total = self._load(pointer, index)
+        if self.is_guarded:
+            result = guarded_adjoint.added(self.builder, total, number, passing)
+        else:
+            result = self.builder.add(total, number)
+        self._store(result, pointer, index)
 
     def _part(self, pointer: Name, space: str) -> Name:
         """The address of a space's first number in an array of all numbers."""
         return self.function.gep(pointer, self.starts[space])
 
-    def _copy(self, to: Name, source: Name, space: str) -> None:
+    def _sum(self, total: Name) -> Name:
+        """The derivative in an accumulator."""
+        return guarded_adjoint.read(self.builder, total)[1] if self.is_guarded else total
+
+    def _copy(
+        self, to: Name, source: Name, space: str, change: Callable[[Name], Name] = lambda x: x
+    ) -> None:
         """Copy the numbers of a space."""
         size = self.tape.sizes.get(space, 0)
-        self.function.for_range(size, lambda i: self._store(self._load(source, i), to, i))
+        self.function.for_range(size, lambda i: self._store(change(self._load(source, i)), to, i))

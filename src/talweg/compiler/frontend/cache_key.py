@@ -49,6 +49,10 @@ def is_function(x: Any) -> bool:
     return isinstance(x, _FUNCTIONS) or hasattr(x, "__wrapped__")
 
 
+NUMBER = ("a number",)
+"""The key of a float that is an input."""
+
+
 # ---- parts of cache keys ---------------------------------------------------------------------
 
 

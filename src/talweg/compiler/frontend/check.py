@@ -62,19 +62,19 @@ class Check:
         attributes = [p for p in places if type(p) is AttributePlace]
         functions = [p.owner for p in places if isinstance(p, FunctionPlace)]
         classes = [p for p in places if isinstance(p, ClassPlace)]
-        parts = [p for p in places if isinstance(p, DictPlace) and not _is_whole(p)]
+        parts = [p for p in places if isinstance(p, (ListPlace, DictPlace)) and not _is_whole(p)]
         whole = [p for p in places if isinstance(p, (ListPlace, DictPlace)) and _is_whole(p)]
         for place in [*classes, *parts]:
             owner = vars(place.owner) if isinstance(place, ClassPlace) else place.owner
-            self._add_items(owner, place.saved)
+            self._add_items(owner, place.fixed)
         for place in whole:
             self._add_container(place)
         self._add_attributes(attributes)
         self._add_functions(functions)
-        sized = [vars(p.owner) for p in classes] + [p.owner for p in parts if p.of_object]
+        sized = [vars(p.owner) for p in classes] + [p.owner for p in parts if _is_sized(p)]
         self._add_equality(len, sized)
         self._add_equality(list, [p.owner for p in whole if _is_ordered(p)])
-        self._add_absent([p for p in parts if not p.of_object])
+        self._add_absent([p for p in parts if isinstance(p, DictPlace) and not p.of_object])
         self._add_numbers([p.owner for p in whole if self._has_many(p)])
         self._add_contents(places)
 
@@ -140,9 +140,9 @@ class Check:
             self._steps.append(lambda: [*map(function, owners)] == before)
 
     def _add_attributes(self, places: Sequence[AttributePlace]) -> None:
-        owners = [place.owner for place in places for _ in place.names]
-        names = [name for place in places for name in place.names]
-        before = [place.saved.get(name, MISSING) for place in places for name in place.names]
+        named = [(p, name) for p in places for name in p.names if name not in p.changing]
+        owners, names = [place.owner for place, _ in named], [name for _, name in named]
+        before = [place.saved.get(name, MISSING) for place, name in named]
         missing = repeat(MISSING)
         if owners:
             self._steps.append(lambda: all(map(_is, map(_getattr, owners, names, missing), before)))
@@ -181,9 +181,16 @@ class Check:
 
 def _is_whole(place: ListPlace | DictPlace) -> bool:
     """Whether all items of a container count."""
+    if place.changing:
+        return False
     if isinstance(place, ListPlace) or place.names is None:
         return True
     return place.of_object and len(place.saved) == len(place.owner)
+
+
+def _is_sized(place: ListPlace | DictPlace) -> bool:
+    """Whether the number of items tells that others are new."""
+    return isinstance(place, ListPlace) or place.of_object or place.names is None
 
 
 def _is_ordered(place: Place) -> bool:

@@ -41,6 +41,7 @@ from talweg.compiler.frontend.random_states import Change, RandomStates
 from talweg.compiler.frontend.signature import argument_name
 from talweg.compiler.frontend.threads import followed_threads
 from talweg.compiler.frontend.trace import Trace, trace
+from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -59,6 +60,10 @@ class StateWrite(NamedTuple):
     place: int
     key: Any
     name: str
+
+    def stored(self, guards: Sequence[ObjectGuard]) -> Any:
+        """The item that is stored."""
+        return guards[self.guard].places[self.place].now().get(self.key, MISSING)
 
     def store(self, guards: Sequence[ObjectGuard], item: Any) -> None:
         """Store an item after a call with these guards."""
@@ -82,20 +87,36 @@ class Observer:
 
     Args:
         guards: the guards of a call. They tell what was there before.
+        expected: where the function is known to store numbers of the program, if it is not traced.
 
     Attributes:
         writes: where the last run has stored numbers of the program.
         changes: what else it has changed.
     """
 
-    def __init__(self, guards: Sequence[ObjectGuard]) -> None:
+    def __init__(
+        self, guards: Sequence[ObjectGuard], expected: Sequence[StateWrite] | None = None
+    ) -> None:
         self.writes: list[StateWrite] = []
         self.changes: list[Change] = []
         self._guards = guards
+        self._expected = expected
         self._random = RandomStates([x for guard in guards for x in guard.generators])
 
-    def run(self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def run(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        floats: Sequence[Any] = (),
+    ) -> Any:
         """Run f.
+
+        Args:
+            f: the function.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            floats: what f finds in place of the floats outside that are inputs.
 
         Returns:
             What f returns; (that, the items that it has stored in `writes`) if there are any.
@@ -106,9 +127,15 @@ class Observer:
             *tree_values([args, kwargs]),
             *[v for guard in self._guards for v in guard.values],
         ]
+        slots = [slot for guard in self._guards for slot in guard.changing] if floats else []
         with followed_threads(), HiddenGradients(values) as gradients:
+            for (place, key), x in zip(slots, floats, strict=True):
+                place.put(key, x)
             output = f(*args, **kwargs)
-        self.writes, self.changes = [], list(self._random.changes())
+            for (place, key), x in zip(slots, floats, strict=True):
+                if place.now().get(key) is x:
+                    place.put(key, place.saved[key])
+        self.changes = list(self._random.changes())
         self.changes += [Change("gradients", *change) for change in gradients.changes()]
         found = [
             (StateWrite(i, k, key, place.name_of(key)), place, before, after)
@@ -119,18 +146,23 @@ class Observer:
         ]
         kept = tree_values([after for *_, after in found])
         roots = [*tree_values(output), *[x for x in kept if x._operands]]
-        states = []
+        self.writes = list(self._expected or ())
+        states = [write.stored(self._guards) for write in self.writes]
         for write, place, before, after in found:
-            if _is_state(place, before, after, roots, first):
+            if self._expected is None and _is_state(place, before, after, roots, first):
                 self.writes.append(write)
                 states.append(after)
-            else:
+            elif write not in self.writes:
                 self.changes.append(_change(place, write.key, before, after))
         for place in given:
             changed = [x for x in place.changes() if not _is_default(place, *x[1:])]
             if changed:
                 self.changes.append(_change_of_argument(place))
         return (output, states) if self.writes else output
+
+    def with_floats(self, given: list[Any]) -> list[Any]:
+        """The arguments of `run` after the function: these and the floats that are inputs."""
+        return [*given, [x for guard in self._guards for x in guard.numbers()]]
 
     def refuse_changes(self, f: Callable[..., Any], earlier: Sequence[Change] = ()) -> None:
         """Raise an error if the run has changed something that compiled code does not repeat.
@@ -142,7 +174,7 @@ class Observer:
         if self.changes:
             again = {change.name for change in self.changes}
             change = next((x for x in earlier if x.name in again), self.changes[0])
-            name = getattr(f, "__name__", "the function")
+            name = getattr(f, "__name__", "<lambda>").replace("<lambda>", "the function")
             raise TraceError(
                 f"{name} {change.what}, which compiled code would not repeat at every call; "
                 f"{change.repair}"
@@ -189,12 +221,12 @@ def observed_trace(
     """
     # Guards compare lists by their items. Here it counts which lists the function changes.
     with Observer([guard.renewed() for guard in guards]) as observer:
-        traced = tracer(lambda given: observer.run(f, *given), given())
+        traced = tracer(lambda given: observer.run(f, *given), observer.with_floats(given()))
         if observer.changes:
             with Observer([guard.renewed() for guard in guards]) as second:
-                tracer(lambda given: second.run(f, *given), given())
+                tracer(lambda given: second.run(f, *given), second.with_floats(given()))
                 second.refuse_changes(f, observer.changes)
-            raise UnrepeatedChangeError
+            raise UnrepeatedChangeError(observer.changes[0].what)
     return traced, observer.writes
 
 
@@ -214,24 +246,24 @@ def _is_state(place: Place, before: Any, after: Any, roots: Sequence[Value], fir
     values: list[Value] = []
     others: list[Any] = []
     _collect(after, values, others)
-    made = {x for x in values if x._serial >= first and not x._operands}
+    made = {id(x) for x in values if x._serial >= first and not x._operands}
     if made and _is_read(made, roots, first):
         return False
     return bool(values or others) and _is_tree(after)
 
 
-def _is_read(made: set[Value], roots: Sequence[Value], first: int) -> bool:
+def _is_read(made: set[int], roots: Sequence[Value], first: int) -> bool:
     """Whether one of the roots depends on one of the Values that the function made."""
     stack = list(roots)
-    seen = set(stack)
+    seen: set[int] = set()
     while stack:
         x = stack.pop()
-        if x in made:
+        if id(x) in made:
             return True
-        operands = [y for y in x._operands if isinstance(y, Value) and y._serial >= first]
-        new = [y for y in operands if y not in seen]
-        seen.update(new)
-        stack += new
+        for y in x._operands:
+            if isinstance(y, Value) and y._serial >= first and id(y) not in seen:
+                seen.add(id(y))
+                stack.append(y)
     return False
 
 
@@ -247,16 +279,11 @@ def _collect(x: Any, values: list[Value], others: list[Any]) -> None:
     """The Values and the traced floats of a pytree."""
 
     def on_float(number: Any) -> Any:
-        if is_traced_number(number):
+        if is_traced(number):
             others.append(number)
         return number
 
     tree_map(x, on_float=on_float, on_value=values.append)
-
-
-def is_traced_number(x: Any) -> bool:
-    """Whether x is a number of a trace that stands for a float."""
-    return hasattr(type(x), "_traced_node")
 
 
 def _is_tree(x: Any) -> bool:
@@ -312,7 +339,7 @@ def _a(kind: str) -> str:
 
 
 def _brief(x: Any) -> str:
-    text = repr(x)
+    text = "a number that the function computes" if is_traced(x) else repr(x)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -81,7 +81,8 @@ class HiddenGradients:
     """
 
     def __init__(self, values: Sequence[Value]) -> None:
-        self._values = list(dict.fromkeys(values))
+        # Each once, by identity: the hash of a symbolic integer would be a use of its number.
+        self._values = list({id(value): value for value in values}.values())
         self._before = [value.grad for value in self._values]
         self._hidden: list[Any] = [*map(HiddenGradient, self._before)]
         self._is_changed = False

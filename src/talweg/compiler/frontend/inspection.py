@@ -27,12 +27,13 @@ import random
 import struct
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import numpy as np
 
 from talweg.compiler.frontend.cache_key import (
+    NUMBER,
     CacheKey,
     Field,
     Identity,
@@ -68,6 +69,7 @@ from talweg.compiler.frontend.reachable import (
     is_user_function,
     is_user_module,
 )
+from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -89,6 +91,7 @@ class Inspection:
 
     Args:
         reach: the attributes that may be read.
+        changing: the names of floats that are inputs of the program.
 
     Attributes:
         values: the Values that were found, each once, in order.
@@ -97,8 +100,9 @@ class Inspection:
         is_checkable: whether the places tell of every change.
     """
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Reach, changing: Set[str] = frozenset()) -> None:
         self.reach = reach
+        self.changing = changing
         self.values: list[Value] = []
         self.places: list[Place] = []
         self.generators: list[Any] = []
@@ -125,8 +129,11 @@ class Inspection:
             return ("a Value", position)
         if isinstance(x, enum.Enum):
             return (type(x), x.name)
+        if is_traced(x):  # left behind by an earlier run of the same trace
+            return ("a traced number", Identity(x))
         if is_leaf(x):
-            return key_of_leaf(x)
+            is_input = self.changing and type(x) is float and where in self.changing
+            return NUMBER if is_input else key_of_leaf(x)
         if isinstance(x, types.MethodType):
             return ("a method", self.key_of(x.__func__, where), self.key_of(x.__self__, where))
         if id(x) in self._visited:
@@ -167,7 +174,7 @@ class Inspection:
         return self._key_of_object(x, where)
 
     def _items(self, x: Iterable[Any], where: str) -> list[CacheKey]:
-        if set(map(type, x)) == {float}:
+        if set(map(type, x)) == {float} and not self.changing:
             numbers = list(x)
             return [("floats", struct.pack(f"={len(numbers)}d", *numbers))]
         return [self.key_of(part, f"{where}[{k}]") for k, part in enumerate(x)]

@@ -5,9 +5,9 @@ Start reading at `key_difference`.
 
 from __future__ import annotations
 
-from talweg.compiler.frontend.cache_key import CacheKey, Field
+from talweg.compiler.frontend.cache_key import NUMBER, CacheKey, Field
 from talweg.compiler.frontend.object_guard import Structure
-from talweg.compiler.frontend.signature import NUMBER, argument_name, key_of_bytes
+from talweg.compiler.frontend.signature import argument_name, key_of_bytes
 
 
 def key_difference(key: CacheKey, other: CacheKey) -> str:

@@ -12,18 +12,22 @@ Start reading at `ObjectGuards.guard`.
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
+import struct
 import threading
+import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
 from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.check import Check
 from talweg.compiler.frontend.inspection import Inspection
-from talweg.compiler.frontend.reachable import Reach
+from talweg.compiler.frontend.places import Place, is_same
+from talweg.compiler.frontend.reachable import Reach, is_user_function
 from talweg.value import Value
 
 _next_serial = itertools.count().__next__
@@ -42,6 +46,45 @@ class Structure:
         self.key = key
 
 
+def _floats_of(place: Place, names: Set[str]) -> Set[Any]:
+    """The keys of the floats of a place that have one of these names."""
+    return {k for k, x in place.saved.items() if type(x) is float and place.name_of(k) in names}
+
+
+class ChangingFloats:
+    """Floats that are part of the program until they have changed twice; then they are inputs.
+
+    Attributes:
+        names: the names of those that are inputs.
+    """
+
+    _MOST_CHANGES = 2
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        self._changes: collections.Counter[str] = collections.Counter()
+
+    def notice(self, old: Sequence[Place], new: Sequence[Place]) -> bool:
+        """Count the floats that differ; returns whether some become inputs now."""
+        found = set()
+        for before, after in zip(old, new, strict=False):
+            if before.owner is not after.owner:
+                continue
+            for key, x in after.saved.items():
+                y = before.saved.get(key)
+                if type(x) is float and type(y) is float and not is_same(x, y):
+                    found.add(after.name_of(key))
+        self._changes.update(found)
+        often = {name for name in found if self._changes[name] == self._MOST_CHANGES}
+        self.names |= often
+        return bool(often)
+
+    def keep_constant(self, names: Set[str]) -> None:
+        """These are never inputs from now on."""
+        self.names -= names
+        self._changes.update(dict.fromkeys(names, self._MOST_CHANGES))
+
+
 def _never() -> bool:
     """The check of an object whose changes cannot be noticed: it is inspected at every call."""
     return False
@@ -57,6 +100,7 @@ class ObjectGuard:
         thing: the object. The guard keeps it alive no longer than others do.
         where: its name in the program, for messages.
         reach: the attributes that may be read.
+        changing: the names of floats that are inputs of the program.
 
     Attributes:
         serial: a number of its own.
@@ -65,26 +109,35 @@ class ObjectGuard:
         values: the Values in the object, each once, in order.
         places: where they and all else are stored.
         generators: the generators of random numbers in the object.
+        changing: the places and keys of floats that are inputs.
         apart: whether it has no Value in common with the guard of this serial number.
         bindings: what each traced program reads of these Values; filled by `ParameterBinding`.
         reference: returns the object; a weak reference if `ObjectGuards` stores the guard.
     """
 
-    def __init__(self, thing: Any, where: str, reach: Reach) -> None:
+    def __init__(
+        self, thing: Any, where: str, reach: Reach, changing: Set[str] = frozenset()
+    ) -> None:
         self.serial = _next_serial()
         self.apart: dict[int, bool] = {}
         self.bindings: dict[Any, Any] = {}
         self.reference: Callable[[], Any] = lambda: None
         self._reach = reach
+        self._changing = changing
         self._where = where
         while True:
             self._version = reach.version
-            inspection = Inspection(reach)
+            inspection = Inspection(reach, changing)
             self.key: CacheKey = inspection.key_of(thing, where)
             if reach.version == self._version:  # no code was found that names further attributes
                 break
         self.values: list[Value] = inspection.values
         self.places = inspection.places
+        self.changing: list[tuple[Place, Any]] = []
+        if changing:
+            for place in self.places:
+                place.changing = _floats_of(place, changing)
+                self.changing += [(place, key) for key in place.saved if key in place.changing]
         self.generators = inspection.generators
         self._check = Check(inspection.places) if inspection.is_checkable else _never
         self.structure = Structure(self.key)
@@ -101,16 +154,32 @@ class ObjectGuard:
 
     def holds(self) -> bool:
         """Whether another inspection would find the same."""
-        return self._version == self._reach.version and self._check()
+        return (
+            self._version == self._reach.version
+            and self._check()
+            and (not self.changing or self._has_floats())
+        )
+
+    def _has_floats(self) -> bool:
+        """Whether what should be floats are floats."""
+        return all(type(x) is float for x in self.numbers())
+
+    def numbers(self) -> list[Any]:
+        """The floats that are inputs, as they are now."""
+        return [place.now().get(key) for place, key in self.changing]
+
+    def floats(self) -> bytes:
+        """The same as bytes."""
+        return struct.pack(f"={len(self.changing)}d", *self.numbers())
 
     def renewed(self) -> ObjectGuard:
         """Another guard of the same object, as it is now."""
         thing = self.reference()
-        return ObjectGuard(thing, self._where, self._reach)
+        return ObjectGuard(thing, self._where, self._reach, self._changing)
 
     def holds_for(self, thing: Any) -> bool:
         """Whether another inspection of this object would find the same."""
-        return self.reference() is thing and self._version == self._reach.version and self._check()
+        return self.reference() is thing and self.holds()
 
 
 # ---- the objects of earlier calls ------------------------------------------------------------
@@ -123,6 +192,7 @@ class ObjectGuards:
 
     Args:
         reach: the attributes that may be read; all of them by default.
+        changing: whether floats that change often become inputs of the program.
 
     Attributes:
         reach: the same.
@@ -130,8 +200,9 @@ class ObjectGuards:
 
     _MOST = 16
 
-    def __init__(self, reach: Reach | None = None) -> None:
+    def __init__(self, reach: Reach | None = None, *, changing: bool = False) -> None:
         self.reach = reach or Reach(everything=True)
+        self._floats = ChangingFloats() if changing else None
         self._guards: dict[int, ObjectGuard] = {}
         # To hash all that is in a model takes long, so equal keys share one structure.
         self._structures: dict[CacheKey, Structure] = {}
@@ -146,7 +217,9 @@ class ObjectGuards:
         """The guard of an object, which is inspected if it is a new one or has changed."""
         guard = self.known(thing)
         if guard is None:
-            guard = self.inspected(thing, type(thing).__name__)
+            old = self._guards.get(id(thing))
+            old = old if old is not None and old.reference() is thing else None
+            guard = self.inspected(thing, type(thing).__name__, old)
             with self._lock:
                 while len(self._guards) >= self._MOST:
                     self._guards.pop(next(iter(self._guards)), None)
@@ -156,13 +229,49 @@ class ObjectGuards:
                     self._guards[id(thing)] = guard
         return guard
 
-    def inspected(self, thing: Any, where: str) -> ObjectGuard:
-        """A new guard of an object, which is not stored."""
-        guard = ObjectGuard(thing, where, self.reach)
+    def inspected(self, thing: Any, where: str, old: ObjectGuard | None = None) -> ObjectGuard:
+        """A new guard of an object, which is not stored.
+
+        Args:
+            thing: the object.
+            where: its name in the program.
+            old: an earlier guard of the same object.
+        """
+        names = self._floats.names if self._floats else frozenset()
+        guard = ObjectGuard(thing, where, self.reach, names)
+        if self._floats and old is not None and self._floats.notice(old.places, guard.places):
+            guard = ObjectGuard(thing, where, self.reach, self._floats.names)
         guard.reference = lambda: thing
         with self._lock:
             guard.structure = self._structures.setdefault(guard.key, guard.structure)
         return guard
+
+    def of_loss(self, f: Any) -> list[ObjectGuard]:
+        """The guards of a loss of training.
+
+        Of a function of talweg itself, these are the guards of what it has in its closure, such as
+        the model; of any other function, the guard of the function.
+        """
+        things = {"": f}
+        if isinstance(f, types.FunctionType) and not is_user_function(f):
+            named = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
+            things = {name: cell.cell_contents for name, cell in named}
+        while True:
+            guards = [self.inspected(thing, name) for name, thing in things.items()]
+            if all(guard.is_current for guard in guards):
+                return guards
+
+    def keep_constant(self, guards: Sequence[ObjectGuard]) -> bool:
+        """From now on the floats that are inputs are part of the program again.
+
+        Returns:
+            Whether there were any.
+        """
+        names = {place.name_of(key) for guard in guards for place, key in guard.changing}
+        if self._floats and names:
+            self._floats.keep_constant(names)
+            self._guards.clear()
+        return bool(names)
 
     def _forget(self, number: int, reference: Any) -> None:
         """Delete the guard of an object that was deleted; called by Python at any moment."""

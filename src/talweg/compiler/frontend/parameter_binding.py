@@ -53,19 +53,25 @@ class ParameterBinding:
         """The Values that the program reads at a call.
 
         They are found anew only if they may have changed: the result is stored in the guard of
-        the object that all of them come from, if there is one.
+        the object, or the tree of the argument, that all of them come from; if they come from
+        several, in the last of these.
         """
         if self._constant is not None:
             return self._constant
-        guard = signature.sole_guard
-        bound = guard.bindings.get(self) if guard is not None else None
-        if bound is None:
-            values = signature.values
-            read = tuple([p if isinstance(p, Value) else values[p] for p in self.sources])
-            bound = _with_operands(read)
-            if guard is not None:
-                guard.bindings[self] = bound
+        sources = signature.sources
+        if not sources:
+            return self._found(signature.values)
+        last, serials = sources[-1], [source.serial for source in sources]
+        known = last.bindings.get(self)
+        if known is None or known[0] != serials:
+            known = last.bindings[self] = serials, self._found(signature.values)
+        bound: Bound = known[1]
         return bound
+
+    def _found(self, values: Sequence[Value]) -> Bound:
+        return _with_operands(
+            tuple([p if isinstance(p, Value) else values[p] for p in self.sources])
+        )
 
     def data(self, values: Sequence[Value]) -> bytes:
         """The numbers of the Values that are read, as bytes."""

@@ -14,7 +14,7 @@ Start reading at `Place`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,12 @@ class Place:
         owner: the object that stores them.
         where: its name in the program, such as `model.layers`.
         saved: the items at inspection, by key.
+
+    Attributes:
+        changing: the keys of floats that are inputs of the program.
     """
+
+    changing: Set[Any] = frozenset()
 
     def __init__(self, owner: Any, where: str, saved: Mapping[Any, Any]) -> None:
         self.owner = owner
@@ -58,6 +63,11 @@ class Place:
     def put(self, key: Any, item: Any) -> None:
         """Store an item; `MISSING` deletes the one that is there."""
         raise NotImplementedError
+
+    @property
+    def fixed(self) -> Mapping[Any, Any]:
+        """The items that must be the same at the next call."""
+        return {k: x for k, x in self.saved.items() if k not in self.changing}
 
     def name_of(self, key: Any) -> str:
         """An item in the words of the program."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from talweg.compiler.frontend.traced_array import FloatArray, TracedArray
 from talweg.compiler.frontend.traced_numbers import is_traced
 from talweg.value import Value
 
@@ -64,6 +65,7 @@ def tree_map(
     on_float: Callable[[float], Any] = _unchanged,
     on_value: Callable[[Value], Any] = _unchanged,
     on_integer: Callable[[int], Any] | None = None,
+    array_class: type[np.ndarray[Any, Any]] = np.ndarray,
 ) -> Any:
     """The same containers with other leaves.
 
@@ -73,10 +75,11 @@ def tree_map(
         on_value: what replaces a Value.
         on_integer: what replaces an integer; None to leave integers, and arrays of them, as
             they are.
+        array_class: the class of the new arrays in place of arrays of floats.
 
     Returns:
-        New lists, tuples, deques, dictionaries and dataclasses; arrays of floats and of objects
-        become new arrays of objects. The leaves are visited in order.
+        New lists, tuples, deques, dictionaries and dataclasses; arrays of objects, and of floats
+        that are replaced, become new arrays of objects. The leaves are visited in order.
 
     Example:
         >>> tree_map({"a": [1.0, 2], "b": "text"}, on_float=lambda x: 10.0 * x)
@@ -106,9 +109,16 @@ def tree_map(
         return x
 
     def mapped_array(x: Any) -> Any:
+        if x.dtype.kind == "f" and on_float is _unchanged:
+            return x.copy()
         new = np.empty(x.shape, dtype=object)
         new.reshape(-1)[:] = [mapped(part) for part in x.ravel()]
-        return new
+        if x.dtype.kind == "f":
+            return new.view(array_class)
+        is_of_floats = isinstance(x, FloatArray) or (
+            isinstance(x, TracedArray) and not any(isinstance(part, Value) for part in x.flat)
+        )
+        return new.view(FloatArray) if is_of_floats else new
 
     return mapped(tree)
 

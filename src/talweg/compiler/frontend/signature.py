@@ -13,7 +13,8 @@ same Value. Two calls with equal keys run the same program.
 
 This happens at every call, so it must not take longer than the native code. Arguments of earlier
 calls are stored in a `SignatureCache`: nested lists of floats are recognised by their bytes
-(`frontend/marshalled_tree.py`), objects by their guards.
+(`frontend/marshalled_tree.py`), lists of Values by their identity (`frontend/value_tree.py`),
+objects by their guards.
 
 Start reading at `signature_of`.
 """
@@ -34,6 +35,7 @@ import numpy as np
 
 from talweg.compiler.frontend.cache_key import (
     FIXED,
+    NUMBER,
     CacheKey,
     Field,
     is_function,
@@ -44,11 +46,9 @@ from talweg.compiler.frontend.marshalled_tree import CONTAINERS, MarshalledTree,
 from talweg.compiler.frontend.object_guard import ObjectGuard, ObjectGuards
 from talweg.compiler.frontend.pytree import attributes_of, is_tree_object
 from talweg.compiler.frontend.reachable import Reach
+from talweg.compiler.frontend.value_tree import ValueTree, value_tree
 from talweg.errors import TraceError
 from talweg.value import Value
-
-NUMBER = ("a number",)
-"""The key of a float."""
 
 INTEGER = ("an integer",)
 """The key of an integer where integers are inputs too."""
@@ -60,15 +60,20 @@ class CallSignature:
     Attributes:
         key: all that is not a number: (a part for each argument, one for each named argument, what
             the function reads from outside).
-        chunks: the floats of each argument, as bytes; those of the named ones last.
+        chunks: the floats of each argument, as bytes; those of the named ones and of the guards
+            last.
         values: the Values, each once, in order; not to be changed by others.
         guards: the guards of the objects among the arguments; that of the function last.
-        sole_guard: the guard whose Values are all the Values of the call, if there is one.
+        sole_guard: the guard or tree whose Values are all the Values of the call, if there is one.
+        sources: the guards and trees whose Values, one after the other, are those of the call; None
+            if there are others.
         has_direct_values: whether there are Values that are not inside an object.
+        has_changing_floats: whether floats in objects or outside are inputs.
     """
 
     __slots__ = (
-        "_positions", "chunks", "guards", "has_direct_values", "key", "sole_guard", "values",
+        "_positions", "chunks", "guards", "has_changing_floats", "has_direct_values", "key",
+        "sole_guard", "sources", "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,8 +81,10 @@ class CallSignature:
         self.chunks: list[bytes] = []
         self.values: list[Value] = []
         self.guards: list[ObjectGuard] = []
-        self.sole_guard: ObjectGuard | None = None
+        self.sole_guard: ObjectGuard | ValueTree | None = None
+        self.sources: list[ObjectGuard | ValueTree] | None = []
         self.has_direct_values = False
+        self.has_changing_floats = False
         self._positions: dict[Value, int] | None = None
 
     @property
@@ -94,6 +101,8 @@ class CallSignature:
     def positions(self) -> dict[Value, int]:
         """The position of each Value among the Values of the call."""
         if self._positions is None:
+            if isinstance(self.sole_guard, ValueTree):
+                return self.sole_guard.positions
             self._positions = {value: k for k, value in enumerate(self.values)}
         return self._positions
 
@@ -105,8 +114,10 @@ class CallSignature:
     def add_value(self, value: Value) -> int:
         """The position of a Value, which is added if it is a new one."""
         positions = self.positions
+        self.sources = None
         if value not in positions:
             if self.sole_guard is not None:  # the list belongs to the guard
+                positions = self._positions = positions.copy()
                 self.values, self.sole_guard = self.values.copy(), None
             positions[value] = len(self.values)
             self.values.append(value)
@@ -115,18 +126,30 @@ class CallSignature:
     def add_object(self, guard: ObjectGuard) -> CacheKey:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
-        if not guard.values:
-            return guard.structure
-        if not self.values:  # nearly always: then positions are those in the guard
-            self.values, self.sole_guard, self._positions = guard.values, guard, None
-            return guard.structure
-        if self._is_apart(guard):
-            self.values = self.values + guard.values
-            self.sole_guard, self._positions = None, None
-            return (guard.structure, "apart")
-        return (guard.structure, *[self.add_value(value) for value in guard.values])
+        self.has_changing_floats = self.has_changing_floats or bool(guard.changing)
+        return self._add_values(guard, guard.structure)
 
-    def _is_apart(self, guard: ObjectGuard) -> bool:
+    def add_tree(self, tree: ValueTree) -> CacheKey:
+        """Add the Values of containers of Values; returns the key of the containers."""
+        self.has_direct_values = True
+        return self._add_values(tree, tree.key)
+
+    def _add_values(self, source: ObjectGuard | ValueTree, key: CacheKey) -> CacheKey:
+        if not source.values:
+            return key
+        if not self.values:  # nearly always: then positions are those in the source
+            self.values, self.sole_guard, self._positions = source.values, source, None
+            self.sources = [source]
+            return key
+        if self._is_apart(source):
+            self.values = self.values + source.values
+            self.sole_guard, self._positions = None, None
+            if self.sources is not None:
+                self.sources.append(source)
+            return (key, "apart")
+        return (key, *[self.add_value(value) for value in source.values])
+
+    def _is_apart(self, guard: ObjectGuard | ValueTree) -> bool:
         """Whether an object has no Value in common with what was added before."""
         if self.sole_guard is None:
             return guard.value_set.isdisjoint(self.values)
@@ -143,13 +166,33 @@ class SignatureCache:
 
     Args:
         f: the function that is called; None if what it reads from outside is not to be known.
+        changing: whether floats outside that change often become inputs.
     """
 
-    def __init__(self, f: Any = None) -> None:
-        self.guards = ObjectGuards(None if f is None else Reach())
+    def __init__(self, f: Any = None, *, changing: bool = False) -> None:
+        self.guards = ObjectGuards(None if f is None else Reach(), changing=changing)
         self.trees: dict[int | str, MarshalledTree] = {}
+        self._values: dict[int | str, ValueTree] = {}
         self._f = f
         self._outside: ObjectGuard | None = None
+
+    def keep_constant(self, signature: CallSignature) -> bool:
+        """The floats outside that are inputs of a call are part of the program from now on.
+
+        Returns:
+            Whether there were any.
+        """
+        self._outside = None
+        return self.guards.keep_constant(signature.guards)
+
+    def values_of(self, where: int | str, x: Any) -> ValueTree | None:
+        """The tree of an argument; None if there is anything in it but Values."""
+        tree = self._values.get(where)
+        if tree is None or not tree.holds_for(x):
+            tree = value_tree(x)
+            if tree is not None and tree.is_stored:
+                self._values[where] = tree
+        return tree
 
     def outside(self) -> ObjectGuard | None:
         """The guard of what the function reads from outside; None if there is no function."""
@@ -157,7 +200,7 @@ class SignatureCache:
         if guard is not None and guard.holds():
             return guard
         if self._f is not None:
-            guard = self._outside = self.guards.inspected(self._f, "")
+            guard = self._outside = self.guards.inspected(self._f, "", guard)
         return guard
 
 
@@ -193,6 +236,8 @@ def signature_of(
             return signature
         if guard.is_current:  # no code was found among the arguments that names further attributes
             signature.key = (parts, named, signature.add_object(guard))
+            if signature.has_changing_floats:
+                signature.chunks += [guard.floats() for guard in signature.guards]
             return signature
         signature = CallSignature()
 
@@ -227,6 +272,10 @@ def _argument(
             cache.trees[where] = tree
             signature.chunks.append(tree.numbers)
             return tree.key
+        values = cache.values_of(where, x)
+        if values is not None:
+            signature.chunks.append(b"")
+            return signature.add_tree(values)
     if kind is np.ndarray and x.dtype.kind == "f":
         signature.chunks.append(x.astype(np.float64, copy=False).tobytes())
         return ("an array", x.shape)
@@ -297,7 +346,7 @@ class _Inspector:
             return (type(x), len(x), NUMBER)
         if kinds == {Value} and not signature.values and len(set(x)) == len(x):
             signature.has_direct_values = True
-            signature.values = list(x)
+            signature.values, signature.sources = list(x), None
             return (type(x), len(x), "Values")
         return (type(x), len(x), *[self.key_of(part) for part in x])
 

@@ -32,6 +32,7 @@ from talweg.autodiff.operation import GATHER, IDENTITY
 from talweg.compiler.frontend.pytree import tree_map, tree_values
 from talweg.compiler.frontend.recorder import Guard, Recorder, recording
 from talweg.compiler.frontend.symbolic_int import SymbolicInt
+from talweg.compiler.frontend.traced_array import TracedArray
 from talweg.compiler.frontend.traced_numbers import TracedFloat, is_traced
 from talweg.compiler.ir.tape import CONSTANT, NONE, RESULT, Tape
 from talweg.errors import TraceError
@@ -180,7 +181,12 @@ def _with_stand_ins(
         stand_ins.append(SymbolicInt(x))
         return stand_ins[-1]
 
-    return tree_map(tree, of_float, on_integer=of_integer if integers else None)
+    return tree_map(
+        tree,
+        of_float,
+        on_integer=of_integer if integers else None,
+        array_class=TracedArray,
+    )
 
 
 def _with_values(output: Any) -> tuple[Any, list[type]]:

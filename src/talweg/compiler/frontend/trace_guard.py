@@ -6,11 +6,17 @@ an error. So the first call with other numbers also runs the function as plain P
 arguments as they are given. Its result must be equal, in every bit, to that of the tape's reference
 interpreter, which computes the same operations in the same order.
 
+The environment variable TALWEG_CHECK=1 asks for more: the comparison is repeated at calls 2, 4, 8,
+and so on to 1,024 of each traced program, whatever their numbers. In exact mode the native code is
+compared too. It is meant for tests; without it nothing of this takes any time.
+
 Start reading at `TraceGuard.__call__`.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,16 +24,21 @@ from typing import Any
 from talweg.autodiff.tracing import uncompiled
 from talweg.compiler.frontend.effects import Observer, StateWrite
 from talweg.compiler.frontend.pytree import tree_differences, tree_map
+from talweg.compiler.frontend.reachable import names_in
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Tape, run
-from talweg.errors import TraceError
+from talweg.errors import CompilerError, TraceError
+
+_LAST_CALL = 1024
+"""The last call at which TALWEG_CHECK=1 compares."""
 
 
 class TraceGuard:
     """Compares a function with its tape, at the first calls that can show a difference.
 
-    These are the first call with other numbers; the first call in which Values that are given but
+    These are the first call, if f calls `type`, which tells a traced number from a float; the first
+    call with other numbers; the first call in which Values that are given but
     not read have other numbers; and the first call with other objects, because a model among the
     arguments and one that the function takes from outside may have been the same in the trace.
 
@@ -40,6 +51,8 @@ class TraceGuard:
         unread: the positions of the Values of the call that were not read.
         writes: where f stores numbers outside of itself.
         oracle: what is run in place of f; None for f itself.
+        native: returns the computed numbers by machine code, if they must have the bits of f;
+            None if not.
 
     Attributes:
         is_open: whether there is a comparison left to make.
@@ -55,6 +68,7 @@ class TraceGuard:
         unread: Sequence[int] = (),
         writes: Sequence[StateWrite] = (),
         oracle: Callable[..., Any] | None = None,
+        native: Callable[[bytes, bytes], Sequence[float]] | None = None,
     ) -> None:
         self.f = f
         self.oracle = oracle or f
@@ -65,6 +79,10 @@ class TraceGuard:
         self._traced = self._observed(parameters, signature)
         self._open = [True, bool(unread), bool(signature.guards)]
         self.is_open = True
+        self._asks_for_type = _asks_for_type(f)
+        self._native = native
+        self._repeats = os.environ.get("TALWEG_CHECK") == "1"
+        self._calls = 0
 
     def is_due(self, signature: CallSignature) -> bool:
         """Whether there may be something to compare at a call, found in half a microsecond.
@@ -72,7 +90,7 @@ class TraceGuard:
         After the first comparison only other objects are a reason, and these are seldom others.
         """
         numbers, unread, objects = self._open
-        if numbers or unread:
+        if numbers or unread or self._repeats or self._asks_for_type:
             return True
         return objects and [guard.serial for guard in signature.guards] != self._traced[2]
 
@@ -94,16 +112,22 @@ class TraceGuard:
     ) -> None:
         """Compare, if this call is the first one that differs in one of the three ways.
 
+        With TALWEG_CHECK=1 also compare if this is call 2, 4, 8, ..., 1,024.
+
         Raises:
             TraceError: if the function returns something else than its tape.
         """
         observed = self._observed(parameters, signature)
         differs = [now != then for now, then in zip(observed, self._traced, strict=True)]
         due = [new and is_open for new, is_open in zip(differs, self._open, strict=True)]
-        if any(due):
+        self._calls += 1
+        repeats = self._repeats and _is_power_of_two(self._calls)
+        if any(due) or repeats or self._asks_for_type:
             self._compare(parameters, signature, args, kwargs)
+            self._asks_for_type = False
             self._open = [a and not b for a, b in zip(self._open, due, strict=True)]
-            self.is_open = any(self._open)
+            self._repeats = self._repeats and self._calls < _LAST_CALL
+            self.is_open = any(self._open) or self._repeats
 
     def _compare(
         self,
@@ -116,19 +140,14 @@ class TraceGuard:
             "w": array("d", parameters).tolist(),
             "x": array("d", signature.inputs).tolist(),
         }
-        by_tape = self.template.filled(run(self.tape, spaces))
+        numbers = run(self.tape, spaces)
+        by_tape = self.template.filled(numbers)
         guards = [guard.renewed() for guard in signature.guards]
-        with uncompiled(), Observer(guards) as observer:
+        with uncompiled(), Observer(guards, self.writes) as observer:
             result = observer.run(self.oracle, args, kwargs)
-            name = getattr(self.f, "__name__", "the function")
-            if observer.changes or not set(observer.writes) <= set(self.writes):
-                observer.refuse_changes(self.f)
-                raise TraceError(
-                    f"{name} stores numbers in other places than when it was traced: "
-                    f"{_listed(observer.writes)}, but {_listed(self.writes)} compiled"
-                )
-            result = self._with_states(result, observer, guards)
             by_function = tree_map(result, on_value=lambda value: value._data)
+            name = getattr(self.f, "__name__", "the function")
+            observer.refuse_changes(self.f)
         for a, b in tree_differences(by_function, by_tape):
             raise TraceError(
                 f"{name} returns {a!r} when it is run, "
@@ -137,21 +156,30 @@ class TraceGuard:
                 "argument"
             )
 
+        if self._native is not None and self._repeats:
+            self._compare_native(numbers, self._native(parameters, signature.inputs))
 
-    def _with_states(self, result: Any, observer: Observer, guards: Sequence[ObjectGuard]) -> Any:
-        """What the function returned, with an item for each place where its tape stores one.
-
-        Where the function has stored the number that was there, it has changed nothing.
-        """
-        if not self.writes:
-            return result
-        output, items = result if observer.writes else (result, [])
-        stored = dict(zip(observer.writes, items, strict=True))
-        return output, [
-            stored[w] if w in stored else guards[w.guard].places[w.place].saved[w.key]
-            for w in self.writes
-        ]
+    def _compare_native(self, numbers: Sequence[float], native: Sequence[float]) -> None:
+        """Compare the results of the machine code with those of the reference interpreter."""
+        by_output = dict(zip(self.tape.outputs, numbers, strict=True))
+        expected = [by_output[output] for output in self.template.computed]
+        if _bits(expected) != _bits(native):
+            raise CompilerError(
+                f"{getattr(self.f, '__name__', 'the function')}: the machine code returns "
+                f"{list(native)!r}, but its operations {expected!r}; please report this"
+            )
 
 
-def _listed(writes: Sequence[StateWrite]) -> str:
-    return ", ".join([write.name for write in writes]) or "nowhere"
+def _bits(numbers: Sequence[float]) -> bytes:
+    """Numbers as bytes; every nan is the same."""
+    return array("d", [math.nan if math.isnan(x) else x for x in numbers]).tobytes()
+
+
+def _is_power_of_two(n: int) -> bool:
+    return n > 1 and n & (n - 1) == 0
+
+
+def _asks_for_type(f: Callable[..., Any]) -> bool:
+    """Whether the code of a function names `type`."""
+    code = getattr(f, "__code__", None)
+    return code is not None and "type" in names_in(code).globals

@@ -40,6 +40,7 @@ import numpy as np
 from talweg import ops
 from talweg.autodiff.operation import Op, to_float
 from talweg.autodiff.tracing import recorder
+from talweg.compiler.frontend.compensated_sum import IS_COMPENSATED, finished, is_sum, next_sum
 from talweg.errors import TraceError
 from talweg.value import Value
 
@@ -53,14 +54,16 @@ class TracedNumber:
     """What traced floats and truths have in common.
 
     Args:
-        node: the Value in the graph of the trace that has this number.
+        node: the Value in the graph of the trace that has this number; or a number, for programs
+            that call `type(x)` as `float` is called.
         kind: the type that the number has where the function is not traced.
     """
 
     __slots__ = ("_kind", "_traced_node")
 
-    def __init__(self, node: Value, kind: type) -> None:
-        self._traced_node = node
+    def __init__(self, node: Any = 0.0, kind: type = float) -> None:
+        number = operand(node)
+        self._traced_node = number if isinstance(number, Value) else Value(number)
         self._kind = kind
 
     # A read-only property: `isinstance(x, float)` holds, as it does where nothing is traced.
@@ -133,6 +136,10 @@ class TracedNumber:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         """A NumPy function: arithmetic is recorded, all others take the pinned number."""
+        if _recorder().is_ieee:  # the numbers stand for Values, whose derivative NumPy follows
+            nodes = [x._traced_node if is_traced(x) else x for x in inputs]
+            result = getattr(ufunc, method)(*nodes, **settings)
+            return TracedFloat(result, float) if isinstance(result, Value) else result
         function = _OF_UFUNC.get(ufunc)
         if function is None or method != "__call__":
             return getattr(ufunc, method)(*map(_plain_pinned, inputs), **settings)
@@ -143,12 +150,14 @@ class TracedNumber:
 
 def is_traced(x: object) -> bool:
     """Whether x is a traced float or truth."""
-    return type(x) in (TracedFloat, TracedBool)
+    return type(x) in (TracedFloat, TracedBool, CompensatedSum)
 
 
 def operand(x: Any) -> Any:
     """A number as the operand of an operation: a Value or a float."""
-    return x._traced_node if is_traced(x) else x if isinstance(x, Value) else to_float(x)
+    if is_traced(x):
+        return x._traced_node
+    return x if isinstance(x, Value) else to_float(x)
 
 
 def _plain(x: Any) -> Any:
@@ -225,6 +234,10 @@ def _of_two(python: Callable[..., Any], op: Op, *, is_reflected: bool) -> Callab
     """The method for `self op other`, or for `other op self`."""
 
     def method(self: TracedNumber, other: Any) -> Any:
+        if IS_COMPENSATED and op is ops.add and is_sum(sys._getframe(1)):
+            total = _sum_of_python(self, other)
+            if total is not None:
+                return total
         if isinstance(other, np.ndarray) and other.ndim:
             return python(other, boxed(self)) if is_reflected else python(boxed(self), other)
         if isinstance(other, Value):
@@ -331,6 +344,42 @@ class TracedFloat(TracedNumber):
         if name.startswith("__") or not hasattr(self._kind, name):
             raise AttributeError(f"{self._kind.__name__!r} object has no attribute {name!r}")
         return getattr(self._pinned(), name)
+
+
+class CompensatedSum(TracedFloat):
+    """A sum that the built-in `sum` is computing, see `frontend/compensated_sum.py`.
+
+    Args:
+        total: the sum so far.
+        compensation: the sum of its rounding errors.
+    """
+
+    __slots__ = ("compensation", "total")
+
+    def __init__(self, total: Any, compensation: Any) -> None:
+        super().__init__(finished(total, compensation), float)
+        self.total = total
+        self.compensation = compensation
+
+
+def _sum_of_python(total: TracedNumber, x: Any) -> CompensatedSum | None:
+    """What `sum` computes of its total and a number; None if it does not compensate.
+
+    At the first number the arguments come in the other order, and the total is the start.
+    """
+    if _recorder().is_ieee:
+        return None
+    if isinstance(total, CompensatedSum):
+        if type(x) is float or (is_traced(x) and x._kind is float):
+            return CompensatedSum(*next_sum(total.total, total.compensation, operand(x)))
+        if isinstance(x, (int, TracedNumber)):
+            return CompensatedSum(ops.add(total.total, operand(x)), total.compensation)
+        return None
+    if type(x) not in (int, float) or total._kind is not float:
+        return None
+    if type(x) is int:
+        return CompensatedSum(ops.add(float(x), total._traced_node), 0.0)
+    return CompensatedSum(*next_sum(x, 0.0, total._traced_node))
 
 
 def _is_written_by_user(frame: FrameType) -> bool:

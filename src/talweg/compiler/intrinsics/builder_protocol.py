@@ -36,6 +36,7 @@ class Builder(Protocol):
     def abs(self, x: Name) -> Name: ...  # noqa: D102
     def sqrt(self, x: Name) -> Name: ...  # noqa: D102
     def round_even(self, x: Name) -> Name: ...  # noqa: D102
+    def floor(self, x: Name) -> Name: ...  # noqa: D102
     def fma(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
     def muladd(self, x: Name, y: Name, z: Name) -> Name: ...  # noqa: D102
 

@@ -29,8 +29,8 @@ def polynomial(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
     half the latency of one chain for one more multiplication.
     """
     square = b.mul(x, x)
-    odd = _horner(b, square, coefficients[1::2])
-    return b.muladd(odd, x, _horner(b, square, coefficients[0::2]))
+    odd = horner(b, square, coefficients[1::2])
+    return b.muladd(odd, x, horner(b, square, coefficients[0::2]))
 
 
 def odd_polynomial(b: Builder, r: Name, coefficients: Sequence[float]) -> Name:
@@ -63,7 +63,12 @@ def with_sign_of(b: Builder, x: Name, size: Name) -> Name:
     return b.from_bits(b.integer_or(b.to_bits(size), sign))
 
 
-def _horner(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
+def truncated(b: Builder, x: Name) -> Name:
+    """X with its last 27 bits set to zero, so that 26 remain."""
+    return b.from_bits(b.integer_and(b.to_bits(x), b.integer_constant(-(2**27))))
+
+
+def horner(b: Builder, x: Name, coefficients: Sequence[float]) -> Name:
     """The sum of coefficients[i] * x**i as one chain: ((c2 x + c1) x) + c0."""
     result = b.constant(coefficients[-1])
     for c in reversed(coefficients[:-1]):

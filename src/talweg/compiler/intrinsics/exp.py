@@ -1,4 +1,4 @@
-"""The exponential, and the functions composed of it: tanh, sigmoid, softplus.
+"""The exponential, and the functions composed of it: tanh, sigmoid and its slope, silu, softplus.
 
 Argument reduction splits an integer power of two off the exponential, so that a small r remains.
 Then
@@ -128,13 +128,52 @@ def sigmoid(b: Builder, x: Name) -> Name:
     """
     if b.exact:
         return libm.sigmoid(b, x)
+    u, a, rest = _fraction(b, x)
+    q = b.sub(a, rest)
+    one = b.constant(1.0)
+    return b.select(b.lt(x, b.constant(0.0)), b.mul(u, q), b.muladd(b.neg(u), q, one))
+
+
+def _fraction(b: Builder, x: Name) -> tuple[Name, Name, Name]:
+    """(u, a, a - q) of `sigmoid`."""
     u, t = _decay(b, x)
     one, two = b.constant(1.0), b.constant(2.0)
     a, c = b.muladd(u, b.constant(-0.5), one), b.sub(one, u)
     above = b.muladd(t, b.muladd(a, c, one), b.mul(u, c))
     below = b.muladd(t, c, b.muladd(u, two, two))
-    q = b.sub(a, b.div(above, below))
-    return b.select(b.lt(x, b.constant(0.0)), b.mul(u, q), b.muladd(b.neg(u), q, one))
+    return u, a, b.div(above, below)
+
+
+def logistic_pdf(b: Builder, x: Name) -> Name:
+    """The derivative of the sigmoid: u q (1 - u q) = u (a - ((a - q) + u q**2)), see `sigmoid`.
+
+    For u = 1, where a = 1/2, it is 1/4 - (a - q)**2.
+    """
+    if b.exact:
+        return libm.logistic_pdf(b, x)
+    u, a, rest = _fraction(b, x)
+    q = b.sub(a, rest)
+    result = b.mul(u, b.sub(a, b.muladd(b.mul(u, q), q, rest)))
+    around_zero = b.muladd(b.mul(rest, rest), b.constant(-1.0), b.constant(0.25))
+    return b.select(b.eq(u, b.constant(1.0)), around_zero, result)
+
+
+def silu(b: Builder, x: Name) -> Name:
+    """X * sigmoid(x): with p = x q it is u p where x < 0, x - u p elsewhere, see `sigmoid`.
+
+    Where u is small, p is x - x (1 - q), whose product is rounded less. x is at least -1000
+    here, so that the result is -0.0 at -inf.
+    """
+    x = at_least(b, x, -1000.0)
+    if b.exact:
+        return b.mul(x, libm.sigmoid(b, x))
+    u, a, rest = _fraction(b, x)
+    outer = b.muladd(b.neg(x), b.muladd(u, b.constant(0.5), rest), x)
+    p = b.select(b.lt(u, b.constant(0.25)), outer, b.mul(b.sub(a, rest), x))
+    zero = b.constant(0.0)
+    within = b.mask_and(b.lt(zero, x), b.lt(x, b.constant(800.0)))
+    right = b.select(within, b.muladd(b.neg(u), p, x), x)
+    return b.select(b.lt(x, zero), b.mul(u, p), right)
 
 
 def softplus(b: Builder, x: Name) -> Name:
@@ -163,11 +202,22 @@ def exp(b: Builder, x: Name) -> Name:
     """e**x."""
     if b.exact:
         return b.libm("exp", x)
-    x = at_least(b, at_most(b, x, 710.0), -746.0)  # the result is inf above, 0 below
+    return exp_of_parts(b, *exponent_parts(b, at_least(b, at_most(b, x, 711.0), -746.0)))
+
+
+def exponent_parts(b: Builder, x: Name) -> tuple[Name, Name]:
+    """(r, k + ROUND_TWICE_BIASED) such that x = k log(2) + r and |r| <= log(2) / 2.
+
+    The number is between -746 and 711, outside of which its exponential is 0 or inf.
+    """
     round_biased = b.constant(ROUND_TWICE_BIASED)
     rounded = b.muladd(x, b.constant(1.4426950408889634), round_biased)  # 1 / log(2)
-    r = _remainder(b, x, b.sub(rounded, round_biased), [-part for part in _LOG_2])
-    return exp_of_parts(b, r, rounded)
+    return _remainder(b, x, b.sub(rounded, round_biased), [-part for part in _LOG_2]), rounded
+
+
+def exp_minus_1(b: Builder, r: Name) -> Name:
+    """exp(r) - 1 for |r| <= log(2) / 2."""
+    return b.muladd(b.mul(r, r), polynomial(b, r, _EXP), r)
 
 
 def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
@@ -177,12 +227,16 @@ def exp_of_parts(b: Builder, r: Name, rounded: Name) -> Name:
     each with half of the exponent; only the product with the second can overflow, or lose digits
     below 2**-1022.
     """
-    rest = b.muladd(b.mul(r, r), polynomial(b, r, _EXP), r)
+    return scaled(b, b.add(exp_minus_1(b, r), b.constant(1.0)), rounded)
+
+
+def scaled(b: Builder, x: Name, rounded: Name) -> Name:
+    """2**k x, where `rounded` is k + ROUND_TWICE_BIASED."""
     exponents = b.to_bits(rounded)
     half = b.shift_right(exponents, 1)
     first = b.from_bits(b.shift_left(half, 52))
     second = b.from_bits(b.shift_left(b.integer_sub(exponents, half), 52))
-    return b.mul(b.mul(b.add(rest, b.constant(1.0)), first), second)
+    return b.mul(b.mul(x, first), second)
 
 
 def _decay(b: Builder, x: Name) -> tuple[Name, Name]:

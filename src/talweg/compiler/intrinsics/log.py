@@ -49,15 +49,20 @@ def log(b: Builder, x: Name) -> Name:
     """
     if b.exact:
         return b.libm("log", x)
-    k, m = split(b, x)
+    return special_cases(b, x, log_of_parts(b, *split(b, x)))
+
+
+def log_of_parts(b: Builder, k: Name, m: Name, more: Name | None = None) -> Name:
+    """log(2**k m), plus a number that is small beside it."""
     f = b.sub(m, b.constant(1.0))
     s = b.div(f, b.add(m, b.constant(1.0)))
     z = b.mul(s, s)
     rest = b.muladd(b.neg(z), polynomial(b, z, _LOG), f)
     high, low = _LOG_2
     small = b.muladd(s, rest, b.mul(k, b.constant(-low)))
-    result = b.muladd(k, b.constant(high), b.sub(f, small))
-    return _special_cases(b, x, result)
+    if more is not None:
+        small = b.sub(small, more)
+    return b.muladd(k, b.constant(high), b.sub(f, small))
 
 
 def split(b: Builder, x: Name) -> tuple[Name, Name]:
@@ -76,7 +81,7 @@ def split(b: Builder, x: Name) -> tuple[Name, Name]:
     return b.sub(b.from_bits(count), b.constant(2.0**52 + 1023 + 64)), m
 
 
-def _special_cases(b: Builder, x: Name, result: Name) -> Name:
+def special_cases(b: Builder, x: Name, result: Name) -> Name:
     """The result for x <= 0, for inf and for nan."""
     zero, infinity = b.constant(0.0), b.constant(math.inf)
     result = b.select(b.lt(x, infinity), result, x)  # log(inf) is inf, log(nan) is nan

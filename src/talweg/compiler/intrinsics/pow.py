@@ -14,7 +14,13 @@ from __future__ import annotations
 import math
 
 from talweg.compiler.intrinsics.builder_protocol import Builder, Name
-from talweg.compiler.intrinsics.common import at_least, at_most, polynomial, with_sign_of
+from talweg.compiler.intrinsics.common import (
+    at_least,
+    at_most,
+    polynomial,
+    truncated,
+    with_sign_of,
+)
 from talweg.compiler.intrinsics.exp import ROUND_TWICE_BIASED, exp_of_parts
 from talweg.compiler.intrinsics.log import split
 
@@ -48,7 +54,7 @@ def pow(b: Builder, x: Name, y: Name) -> Name:  # noqa: A001 - the operation's n
         if product is not None:
             return product
     size = b.abs(x)
-    high, low = _times(b, y, *_logarithm(b, size))
+    high, low = _times(b, y, *log2_parts(b, size))
     # The logarithm of 0, inf or nan is not finite, and (high, low) is not valid.
     infinity = b.constant(math.inf)
     zero = b.eq(size, b.constant(0.0))
@@ -85,7 +91,7 @@ def _of_products(b: Builder, x: Name, exponent: float) -> Name | None:
     return None
 
 
-def _logarithm(b: Builder, x: Name) -> tuple[Name, Name]:
+def log2_parts(b: Builder, x: Name) -> tuple[Name, Name]:
     """(high, low): log2(x) as a sum, of which high has 26 bits.
 
     x = 2**k m as for `log`, and log2(m) is a series in s = (m - 1) / (m + 1). Quotient, square,
@@ -94,33 +100,33 @@ def _logarithm(b: Builder, x: Name) -> tuple[Name, Name]:
     k, m = split(b, x)
     one, three = b.constant(1.0), b.constant(3.0)
     below = b.add(m, one)
-    below_high = _truncated(b, below)
+    below_high = truncated(b, below)
     below_low = b.sub(m, b.sub(below_high, one))
     inverse, above = b.div(one, below), b.sub(m, one)
-    s_high = _truncated(b, b.mul(above, inverse))
+    s_high = truncated(b, b.mul(above, inverse))
     left = b.muladd(b.neg(s_high), below_low, b.muladd(b.neg(s_high), below_high, above))
     s_low = b.mul(left, inverse)
     s = b.add(s_high, s_low)
     square_high, square_low = b.mul(s_high, s_high), b.mul(s_low, b.add(s_high, s))
     z = b.add(square_high, square_low)
     rest = b.muladd(b.mul(z, z), polynomial(b, z, _POW), square_low)
-    sum_high = _truncated(b, b.add(b.add(three, square_high), rest))
+    sum_high = truncated(b, b.add(b.add(three, square_high), rest))
     sum_low = b.sub(rest, b.sub(b.sub(sum_high, three), square_high))
     product = b.mul(s_high, sum_high)
     small = b.muladd(s_low, sum_high, b.mul(s, sum_low))
-    product_high = _truncated(b, b.add(product, small))
+    product_high = truncated(b, b.add(product, small))
     product_low = b.sub(small, b.sub(product_high, product))
     scale_high, scale_low = _SCALE_PARTS
     tail = b.muladd(b.constant(scale_low), product_high, b.mul(b.constant(_SCALE), product_low))
     head = b.mul(b.constant(scale_high), product_high)
-    high = _truncated(b, b.add(b.add(head, tail), k))
+    high = truncated(b, b.add(b.add(head, tail), k))
     return high, b.sub(tail, b.sub(b.sub(high, k), head))
 
 
 def _times(b: Builder, y: Name, high: Name, low: Name) -> tuple[Name, Name]:
     """Y * (high + low) as a sum whose first part is exact; high has 26 bits."""
     y = at_least(b, at_most(b, y, 2.0**70), -(2.0**70))  # x**(2**70) is 0, 1 or inf already
-    y_high = _truncated(b, y)
+    y_high = truncated(b, y)
     return b.mul(y_high, high), b.muladd(b.sub(y, y_high), high, b.mul(y, low))
 
 
@@ -145,8 +151,3 @@ def _special_cases(b: Builder, x: Name, y: Name, power: Name) -> Name:
     is_odd = b.mask_and(is_integer, b.mask_not(is_even))
     result = with_sign_of(b, b.select(is_odd, x, zero), result)
     return b.select(b.mask_or(b.eq(x, one), b.eq(y, zero)), one, result)
-
-
-def _truncated(b: Builder, x: Name) -> Name:
-    """X with its last 27 bits set to zero, so that 26 remain."""
-    return b.from_bits(b.integer_and(b.to_bits(x), b.integer_constant(-(2**27))))

@@ -39,3 +39,20 @@ def lt(b: Builder, x: Name, y: Name) -> Name:
 def le(b: Builder, x: Name, y: Name) -> Name:
     """1.0 where x <= y, else 0.0."""
     return b.select(b.le(x, y), b.constant(1.0), b.constant(0.0))
+
+
+def leaky_relu(b: Builder, x: Name, slope: Name) -> Name:
+    """X where it is positive, else slope * x."""
+    return b.select(b.lt(b.constant(0.0), x), x, b.mul(slope, x))
+
+
+def clip(b: Builder, x: Name, low: Name, high: Name) -> Name:
+    """X, but at least `low` and at most `high`; nan if one of them is nan."""
+    return min(b, max(b, x, low), high)
+
+
+def sign(b: Builder, x: Name) -> Name:
+    """1.0 where x is positive, -1.0 where it is negative, else x: a zero or nan."""
+    zero = b.constant(0.0)
+    below = b.select(b.lt(x, zero), b.constant(-1.0), x)
+    return b.select(b.lt(zero, x), b.constant(1.0), below)

@@ -1,4 +1,4 @@
-"""Sine and cosine.
+"""Sine, cosine and tangent.
 
 Argument reduction: |x| = n pi / 2 + r with |r| <= pi / 4. sin(r) and cos(r) are polynomials in
 r**2; n determines which of them is the result, and its sign. Both functions compute both
@@ -67,29 +67,70 @@ def cos(b: Builder, x: Name) -> Name:
     return b.libm_where(_is_large(b, x), "cos", [x], result)
 
 
+def tan(b: Builder, x: Name) -> Name:
+    """The tangent: sin(r) / cos(r), or -cos(r) / sin(r) where n is odd; odd in x.
+
+    What the roundings of sin(r) and cos(r) leave out is added to the quotient q = above / below:
+    (rest of above - q * rest of below) / below. For 1 / below a few bits suffice: 1 / cos(r) is
+    taken to be 2 - cos(r), and 1 / sin(r) to be q times that.
+    """
+    if b.exact:
+        return b.libm("tan", x)
+    n, (sine, sine_rest), (cosine, cosine_rest) = _reduced_precisely(b, x)
+    odd = b.is_odd(n)
+    above, below = b.select(odd, cosine, sine), b.select(odd, sine, cosine)
+    q = b.div(above, below)
+    more = b.muladd(
+        b.neg(q), b.select(odd, sine_rest, cosine_rest), b.select(odd, cosine_rest, sine_rest)
+    )
+    inverse = b.sub(b.constant(2.0), cosine)
+    q = b.muladd(more, b.select(odd, b.mul(q, inverse), inverse), q)
+    sign = b.integer_xor(b.shift_left(n, 63), b.to_bits(x))
+    return b.libm_where(_is_large(b, x), "tan", [x], _negated_where(b, q, sign))
+
+
 def _reduced(b: Builder, x: Name) -> tuple[Name, Name, Name]:
     """(n, sin(r), cos(r)) such that |x| = n pi / 2 + r; n is in the low bits of an integer."""
-    size, shift = b.abs(x), b.constant(ROUND)
-    rounded = b.muladd(size, b.constant(_TWO_OVER_PI), shift)
-    r = _remainder(b, size, b.sub(rounded, shift))
+    n, r, more = _remainder(b, x)
+    r = b.add(r, more)
     z = b.mul(r, r)
     leading = b.muladd(z, b.constant(-0.5), b.constant(1.0))
     cosine = b.muladd(b.mul(z, z), polynomial(b, z, _COS), leading)
-    return b.to_bits(rounded), odd_polynomial(b, r, _SIN), cosine
+    return n, odd_polynomial(b, r, _SIN), cosine
 
 
-def _remainder(b: Builder, size: Name, n: Name) -> Name:
-    """R = size - n pi / 2, rounded once.
+def _reduced_precisely(b: Builder, x: Name) -> tuple[Name, tuple[Name, Name], tuple[Name, Name]]:
+    """The same, with the sine and the cosine each as a number and the rest that it leaves out."""
+    n, first, more = _remainder(b, x)
+    r = b.add(first, more)
+    low = b.sub(more, b.sub(r, first))
+    z = b.mul(r, r)
+    tail = b.muladd(b.mul(r, z), polynomial(b, z, _SIN), low)
+    sine = b.add(r, tail)
+    one, half = b.constant(1.0), b.mul(z, b.constant(0.5))
+    leading = b.sub(one, half)
+    lost = b.sub(b.sub(one, leading), half)
+    rest = b.muladd(b.mul(z, z), polynomial(b, z, _COS), b.muladd(b.neg(r), low, lost))
+    cosine = b.add(leading, rest)
+    sine_rest, cosine_rest = b.sub(tail, b.sub(sine, r)), b.sub(rest, b.sub(cosine, leading))
+    return n, (sine, sine_rest), (cosine, cosine_rest)
+
+
+def _remainder(b: Builder, x: Name) -> tuple[Name, Name, Name]:
+    """(n, r, more) such that |x| = n pi / 2 + r + more, where the last is small beside r.
 
     The first difference is exact. The rounding error of the second is added to the third product:
     rounded twice, an r just above a power of two, whose sine is just below it, would be wrong by
     two units in the last place.
     """
+    size, shift = b.abs(x), b.constant(ROUND)
+    rounded = b.muladd(size, b.constant(_TWO_OVER_PI), shift)
+    n = b.sub(rounded, shift)
     first, second, third = [b.constant(-part) for part in _HALF_PI]
     difference = b.muladd(n, first, size)
     r = b.muladd(n, second, difference)
     error = b.muladd(n, second, b.sub(difference, r))
-    return b.add(r, b.muladd(n, third, error))
+    return b.to_bits(rounded), r, b.muladd(n, third, error)
 
 
 def _sign_of_sine(b: Builder, n: Name) -> Name:

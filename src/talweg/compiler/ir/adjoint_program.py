@@ -12,7 +12,7 @@ defines what one computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from talweg.autodiff.operation import GATHER
@@ -176,17 +176,22 @@ class _State:
         aliases: for each gathered result its space and index there: its derivative is the
             derivative by that number.
         grads: the derivatives.
+        reached: the results to whose derivative something was added. The adjoint of another one
+            adds nothing: it is on a branch that `where` does not take.
     """
 
     spaces: dict[str, Any]
     numbers: dict[tuple[Instruction, Point], int]
     aliases: dict[int, tuple[str, int]]
     grads: dict[str, list[float]]
+    reached: set[int] = field(default_factory=set)
 
     def accumulate(self, space: str, index: int, amount: float) -> None:
         """Add to the derivative by a number."""
         if space == RESULT and index in self.aliases:
             space, index = self.aliases[index]
+        if space == RESULT:
+            self.reached.add(index)
         self.grads[space][index] += amount
 
 
@@ -212,9 +217,10 @@ def _run_adjoint(nodes: Sequence[AdjointNode], iteration: Point, state: _State) 
         node = own.instruction
         point = tuple([x.at(iteration) for x in own.point])
         number = state.numbers[node, point]
-        if number in state.aliases:
+        if number in state.aliases or number not in state.reached:
             continue
         operands = [state.spaces[x.space][x.index.at(point)] for x in node.operands]
         g, out = state.grads[RESULT][number], state.spaces[RESULT][number]
-        for x, rule in zip(node.operands, node.op.derivatives, strict=True):
-            state.accumulate(x.space, x.index.at(point), rule(g, *operands, out))
+        for j, (x, rule) in enumerate(zip(node.operands, node.op.derivatives, strict=True)):
+            if node.op.reaches(j, operands):
+                state.accumulate(x.space, x.index.at(point), rule(g, *operands, out))

@@ -167,6 +167,9 @@ class ScheduledProgram:
         constants: the numbers of the array `c`.
         wrt: the spaces by whose numbers derivatives are computed; those by `w` are
             collected in the array `dw`, and so on.
+        guarded: the registers and arrays of derivatives, by name, that also tell whether a
+            derivative has been added to them at all. If none has, the adjoint that reads one adds
+            nothing: see `passes/guarded_adjoints.py`.
 
     As text it lists the arrays, then the statements of both directions. Here r1 is the
     virtual register of the running sum and dr1 that of its derivative; w, x and dw are arrays.
@@ -201,11 +204,19 @@ class ScheduledProgram:
     cotangents: tuple[StorageLocation | None, ...]
     constants: Sequence[float]
     wrt: tuple[str, ...]
+    guarded: frozenset[str] = frozenset()
+
+    def is_guarded(self, location: StorageLocation) -> bool:
+        """Whether a location of a derivative tells if one has been added to it."""
+        name = location.array if isinstance(location, (Element, Gather)) else str(location)
+        return name in self.guarded
 
     def __str__(self) -> str:
         parts = [f"{name}: {size} numbers" for name, size in self.arrays.items()]
         parts += ["forward:", *_lines(self.forward, 1)]
-        parts += [f"    return {_listed(self.outputs)}", "backward:", *_lines(self.backward, 1)]
+        parts += [f"    return {_listed(self.outputs)}", "backward:"]
+        parts += [f"    guarded: {', '.join(sorted(self.guarded))}"] * bool(self.guarded)
+        parts += _lines(self.backward, 1)
         return "\n".join(parts)
 
 
@@ -262,6 +273,7 @@ class _Interpreter:
     def __init__(self, memory: dict[str, list[float]]) -> None:
         self.memory = memory
         self.registers: dict[VirtualRegister, float] = {}
+        self.reached: set[object] = set()  # the locations to which a derivative has been added
 
     def run(self, statements: Sequence[Statement], point: tuple[int, ...]) -> None:
         for s in statements:
@@ -280,12 +292,21 @@ class _Interpreter:
     def accumulate(self, s: AccumulateAdjoint, point: tuple[int, ...]) -> None:
         g = self.read(s.source, point)
         self.write(s.source, 0.0, point)
+        if self.key(s.source, point) not in self.reached:
+            return
+        self.reached.discard(self.key(s.source, point))
         # What no equation mentions is not read: it may be any number, here 0.
         operands = [0.0 if x is None else self.read(x, point) for x in s.operands]
         out = 0.0 if s.out is None else self.read(s.out, point)
-        for target, rule in zip(s.targets, s.op.derivatives, strict=True):
-            if target is not None:
+        for j, (target, rule) in enumerate(zip(s.targets, s.op.derivatives, strict=True)):
+            if target is not None and s.op.reaches(j, operands):
                 self.add(target, rule(g, *operands, out), point)
+
+    def key(self, location: StorageLocation, point: tuple[int, ...]) -> object:
+        """What tells a location from all others."""
+        if isinstance(location, (Element, Gather)):
+            return location.array, self.index(location, point)
+        return location
 
     def read(self, x: Operand, point: tuple[int, ...]) -> float:
         if isinstance(x, Literal):
@@ -306,4 +327,5 @@ class _Interpreter:
             self.registers[location] = number
 
     def add(self, location: StorageLocation, number: float, point: tuple[int, ...]) -> None:
+        self.reached.add(self.key(location, point))
         self.write(location, self.read(location, point) + number, point)

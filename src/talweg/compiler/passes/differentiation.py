@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from talweg.autodiff.operation import GATHER, OPERANDS, Op
+from talweg.autodiff.selection import passes
 from talweg.compiler.ir.tape import RESULT
 from talweg.compiler.passes.iteration_map import IterationMap, Use
 from talweg.compiler.passes.reaching_definitions import Definitions
@@ -58,6 +59,8 @@ def differentiation_flow(
         number, j = use
         if nodes[number].op is GATHER and j:
             return False  # the row and the column count of a table are integers
+        if not passes(nodes[number].op, j):
+            return False
         space = nodes[number].operands[j].space
         return any(has_adjoint[i] for i in definitions[use]) if space == RESULT else space in wrt
 

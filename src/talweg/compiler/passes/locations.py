@@ -121,6 +121,19 @@ class Locations:
             return VirtualRegister(own, derivative=True)
         return Element(f"da{own}", Affine(int(self.addresses.of_result[index])))
 
+    def guarded(self, results: Array) -> frozenset[str]:
+        """The registers and arrays of the derivatives by these results, by name.
+
+        The results of a storage class share them, so all of a class are guarded or none.
+        """
+        classes = np.unique(self.storage.class_of_result[results]).tolist()
+        return frozenset(
+            str(VirtualRegister(own, derivative=True))
+            if self.storage.in_register[own]
+            else f"da{own}"
+            for own in classes
+        )
+
     def _operand(self, use: Use, backward: bool) -> Operand:
         number, j = use
         reference = self.iterations.instructions[number].operands[j]

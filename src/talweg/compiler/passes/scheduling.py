@@ -6,6 +6,7 @@ The analyses, each a function of the program and of earlier results:
 * `reaching_definitions`: which instructions each operand reads;
 * `storage_classes`: which results share a location, and which locations are registers;
 * `differentiation_flow`: which operations have an adjoint, and what it reads;
+* `guarded_results`: which adjoints must know whether a derivative reaches them;
 * `saved_values`: what the adjoint needs in arrays;
 * `assign_addresses`: where numbers are in arrays;
 * `parallel_loops`: which loops have independent iterations.
@@ -44,6 +45,7 @@ from talweg.compiler.ir.scheduled_verifier import verify
 from talweg.compiler.passes.addresses import assign_addresses
 from talweg.compiler.passes.adjoint import adjoint
 from talweg.compiler.passes.differentiation import differentiation_flow
+from talweg.compiler.passes.guarded_adjoints import guarded_results
 from talweg.compiler.passes.iteration_map import iteration_map
 from talweg.compiler.passes.locations import Locations
 from talweg.compiler.passes.parallelism import parallel_loops
@@ -84,6 +86,7 @@ def schedule(program: LoopProgram, wrt: Sequence[str] = ("w",)) -> ScheduledProg
         cotangents=tuple([locations.cotangent(s, k) for s, k in tape.outputs]),
         constants=tape.constants.tolist(),
         wrt=wrt,
+        guarded=locations.guarded(guarded_results(tape, wrt)),
     )
     verify(scheduled, tape.sizes)
     return scheduled

@@ -1,6 +1,6 @@
 """Do compiled programs ever give another answer than Python? Random programs are compared.
 
-    python bench/random_programs.py [--count 1000] [--seed 0] [--jobs 2] [--minutes M] [--show 5]
+    python bench/random_python.py [--count 1000] [--seed 0] [--jobs 2] [--minutes M] [--show 5]
 
 Each program is Python text (`tests/support/python_programs.py`): it reads `.data`, branches on
 numbers, keeps state, sorts, uses numbers as keys, wraps them, calls NumPy; between its calls flags,
