@@ -2,7 +2,8 @@
 
 The first call with arguments of one signature (types, lengths, names, integers) traces the
 function, finds its loops and compiles them. Later calls with the same signature pass their numbers
-to the native code. The results are Values; their operands are the Values that the function read.
+to the native code. A function that branches on numbers is traced once for each path
+(`compiler/paths.py`). The results are Values; their operands are the Values that the function read.
 
 Start reading at `Jitted.__call__`, then `compiler/specialization.py`.
 """
@@ -46,12 +47,13 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     lists, tuples, dictionaries, dataclasses and NumPy arrays, and the parameters of a model.
     So may the numbers of Values that it takes from outside. Everything else is part of the
     program: with a list of another length, another string or another integer the function is
-    traced and compiled again. Of what f takes from outside, only the numbers of Values may change
-    later; so give a model as an argument if anything else in it will change.
+    traced and compiled again. What f reads from outside is compared at each call: if anything but
+    the number of a Value has changed, f is traced again. docs/compiled_programs.md has the details.
 
     Args:
         f: a function of numbers that does arithmetic with talweg's operations. It may use
-            loops, lists, models and your own functions; it may not branch on a number.
+            loops, lists, models and your own functions. If it branches on a number, or uses it as
+            a plain number, it is traced once for each path, at most 16 times for one signature.
         mode: "default" for speed: results agree with the eager engine to rounding errors.
             "exact" for the same bits.
 
@@ -62,10 +64,9 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
 
     Raises:
         ArgumentError: if f is not a function, or the mode is unknown.
-        TraceError: at a call, if f depends on its numbers in a way that cannot be compiled: it
-            branches on one, converts one to a float, or continues with the bare number of `.data`.
-            The last is found at the first call with other numbers, which also runs f as plain
-            Python.
+        TraceError: at a call, if f has more than 16 paths, or does what compiled code would not
+            repeat at every call, such as counting or drawing random numbers. Also if f returns
+            something else when it is run by Python: the first call with other numbers tests this.
 
     Warns:
         TraceWarning: at the 9th trace and at some later ones, with the reason.
