@@ -131,8 +131,8 @@ def require_real(argument: Any, position: int) -> None:
         kind = f"an array of {argument.dtype}" if isinstance(argument, np.ndarray) else "complex"
         raise TraceError(
             f"argument {position} is {kind}; derivatives with respect to complex numbers are "
-            "not computed: give the real and the imaginary parts, such as x.real and x.imag, as two "
-            "arguments"
+            "not computed: give the real and the imaginary parts, such as x.real and x.imag, as "
+            "two arguments"
         )
     if isinstance(argument, (list, tuple)):
         for part in argument:

@@ -47,13 +47,14 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     lists, tuples, dictionaries, dataclasses and NumPy arrays, and the parameters of a model.
     So may the numbers of Values that it takes from outside. Everything else is part of the
     program: with a list of another length, another string or another integer the function is
-    traced and compiled again. What f reads from outside is compared at each call: if anything but
-    the number of a Value has changed, f is traced again. docs/compiled_programs.md has the details.
+    traced and compiled again. What f reads from outside (closures, globals, attributes of objects
+    and classes) is compared at every call. Numbers that it stores there, as in `self.h = h`, are
+    stored after every call; docs/compiled_programs.md has the whole list.
 
     Args:
         f: a function of numbers that does arithmetic with talweg's operations. It may use
-            loops, lists, models and your own functions. If it branches on a number, or uses it as
-            a plain number, it is traced once for each path, at most 16 times for one signature.
+            loops, lists, models, your own functions, and branches on numbers: it is traced once
+            for each path, at most 16 times for one signature.
         mode: "default" for speed: results agree with the eager engine to rounding errors.
             "exact" for the same bits.
 
@@ -64,9 +65,10 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
 
     Raises:
         ArgumentError: if f is not a function, or the mode is unknown.
-        TraceError: at a call, if f has more than 16 paths, or does what compiled code would not
-            repeat at every call, such as counting or drawing random numbers. Also if f returns
-            something else when it is run by Python: the first call with other numbers tests this.
+        TraceError: at a call, if f does what compiled code would not repeat: it draws random
+            numbers, counts its calls or appends to a list; or if it has more than 16 paths. Also
+            if the first call with other numbers, which runs f as plain Python too, gives another
+            result there.
 
     Warns:
         TraceWarning: at the 9th trace and at some later ones, with the reason.
