@@ -35,7 +35,7 @@ class _Started:
         running = [thread.name for thread in self.threads if thread.is_alive()]
         if running:
             raise TraceError(
-                f"the thread {running[0]!r}, which the function has started, still runs when the "
+                f"the thread {running[0]!r} that the function has started still runs when the "
                 "function returns; join it in the function"
             )
 
