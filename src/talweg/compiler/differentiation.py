@@ -370,7 +370,7 @@ class Differentiator:
                 try:
                     programs = DerivativePrograms(self.f, call, self.exact)
                 except UnrepeatedChangeError:  # parameters are made at the first call: make them
-                    self.f(*call.args, **call.kwargs)
+                    self.composed(call.args, call.kwargs)  # runs f on Values
                     call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
                     key, known = call.signature.key, ()
                     programs = DerivativePrograms(self.f, call, self.exact)

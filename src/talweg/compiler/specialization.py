@@ -164,12 +164,7 @@ class Specialization:
             Value(constants[k]) if space == CONSTANT else spaces[space][k]
             for space, k in template.outputs
         ]
-        result = template.filled(
-            [
-                x if kind is Value else kind(x) if type(x) is float else kind(x._data)
-                for kind, x in zip(self._kinds, numbers, strict=True)
-            ]
-        )
+        result = template.filled(map(_of_kind, self._kinds, numbers))
         if template.has_float_arrays:
             result = with_float_arrays(result)
         if not self._writes:
@@ -178,6 +173,13 @@ class Specialization:
         for write, item in zip(self._writes, items, strict=True):
             write.store(signature.guards, item)
         return output
+
+
+def _of_kind(kind: type, x: Any) -> Any:
+    """A number of a result, a Value or a float, as the type that the function returns it as."""
+    if kind is Value:
+        return x if isinstance(x, Value) else Value(x)  # `Value(a)` of a float argument
+    return kind(x._data if isinstance(x, Value) else x)
 
 
 def _traced(

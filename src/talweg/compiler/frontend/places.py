@@ -32,7 +32,10 @@ def is_same(a: Any, b: Any) -> bool:
     >>> is_same(2, 2), is_same(2, 2.0), is_same(0.0, -0.0), is_same(True, 1)
     (True, False, False, False)
     """
-    return a is b or (type(a) is type(b) and type(a) in _ATOMS and repr(a) == repr(b))
+    if a is b:
+        return True
+    is_atom = type(a) in _ATOMS or isinstance(a, np.generic)
+    return is_atom and type(a) is type(b) and repr(a) == repr(b)
 
 
 class Place:

@@ -92,9 +92,28 @@ class TracedNumber:
     def __hash__(self) -> int:
         return hash(self._pinned())
 
+    # ---- arithmetic of one number
+
+    def __neg__(self) -> Any:
+        return _computed(operator.neg, ops.neg, self)
+
+    def __abs__(self) -> Any:
+        return _computed(operator.abs, ops.abs, self)
+
+    def __complex__(self) -> complex:
+        return complex(self._pinned())
+
+    def __trunc__(self) -> int:
+        return int(self._pinned())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._pinned(), digits)
+
     # ---- as text: what is only printed is no part of the program
 
     def __repr__(self) -> str:
+        if recorder() is None:  # stored somewhere: keys and messages of effects.py show it
+            return repr(self._number())
         return repr(self._formatted())
 
     def __str__(self) -> str:
@@ -119,6 +138,10 @@ class TracedNumber:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         """A NumPy function: arithmetic is recorded, all others take the pinned number."""
+        if _recorder().is_ieee:  # the numbers stand for Values, whose derivative NumPy follows
+            nodes = [x._traced_node if is_traced(x) else x for x in inputs]
+            result = getattr(ufunc, method)(*nodes, **settings)
+            return TracedFloat(result, float) if isinstance(result, Value) else result
         function = _OF_UFUNC.get(ufunc)
         if function is None or method != "__call__":
             return getattr(ufunc, method)(*map(_plain_pinned, inputs), **settings)
@@ -264,7 +287,10 @@ def compared(python: Callable[..., Any], x: Any, y: Any) -> Any:
         is_integer = isinstance(number, int) and not is_traced(number)
         if is_integer and abs(number) > _LARGEST_EXACT_INTEGER:
             return python(_plain_pinned(x), _plain_pinned(y))
-    return TracedBool(comparison_node(python, operand(x), operand(y)), bool)
+    kinds = [x._kind if is_traced(x) else type(x) for x in (x, y)]
+    has_numpy = any(issubclass(kind, np.generic) for kind in kinds) and Value not in kinds
+    node = comparison_node(python, operand(x), operand(y))
+    return TracedBool(node, np.bool_ if has_numpy else bool)
 
 
 def _comparison(python: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -298,31 +324,18 @@ class TracedFloat(TracedNumber):
     def __int__(self) -> int:
         return int(self._pinned())
 
-    def __complex__(self) -> complex:
-        return complex(self._pinned())
-
-    def __trunc__(self) -> int:
-        return int(self._pinned())
-
     def __index__(self) -> int:
         if not issubclass(self._kind, (int, np.integer)):
             raise TypeError(f"{self._kind.__name__!r} object cannot be interpreted as an integer")
         return operator.index(self._pinned())
 
-    def __round__(self, digits: int | None = None) -> Any:
-        return round(self._pinned(), digits)
-
     def __pos__(self) -> Any:
         return self
 
-    def __neg__(self) -> Any:
-        return _computed(operator.neg, ops.neg, self)
-
-    def __abs__(self) -> Any:
-        return _computed(operator.abs, ops.abs, self)
-
     def __getattr__(self, name: str) -> Any:
         """Attributes of the number's kind; methods of Values where it stands for one."""
+        if name == "data" and _recorder().is_ieee:
+            return _recorder().number_of(self._traced_node)
         op = ops.REGISTRY.get(name)
         if op is not None and hasattr(Value, name):
             if _recorder().is_ieee:
@@ -383,17 +396,27 @@ class TracedBool(TracedNumber):
 
     __hash__ = TracedNumber.__hash__
 
-    def _pinned(self) -> bool:
+    def _pinned(self) -> Any:
         _recorder().require(self._traced_node)
-        return bool(self._traced_node._data)
+        return self._number()
 
     def __bool__(self) -> bool:
-        return self._pinned()
+        return bool(self._pinned())
 
     def __int__(self) -> int:
         return int(self._pinned())
 
-    __index__ = __int__
+    def __index__(self) -> int:
+        return operator.index(self._pinned())
+
+    def __pos__(self) -> Any:
+        return +self._pinned()
+
+    def __getattr__(self, name: str) -> Any:
+        """Attributes of truths, such as `real`."""
+        if name.startswith("__") or not hasattr(self._kind, name):
+            raise AttributeError(f"{self._kind.__name__!r} object has no attribute {name!r}")
+        return getattr(self._pinned(), name)
 
     def __float__(self) -> float:
         return float(self._pinned())
