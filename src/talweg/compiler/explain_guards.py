@@ -1,4 +1,4 @@
-"""The guards of a traced program as text: the `if` under which the program is this one.
+"""The guards of a traced program as text: an `if` with its conditions, above the program.
 
 Start reading at `with_guards`.
 """
