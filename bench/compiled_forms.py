@@ -59,7 +59,7 @@ LEVELS = {
 def compiled_as(change):
     """A patch of `llvm.compile`: `change` gets the IR and returns the arguments."""
     plain = llvm.compile
-    return (llvm, "compile", lambda ir: plain(*change(ir)))
+    return (llvm, "compile", lambda ir, **settings: plain(*change(ir), **settings))
 
 
 def cpus():

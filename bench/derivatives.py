@@ -142,7 +142,7 @@ def native_call(what, problem, x, p):
     programs, call = Differentiator(objective(problem), 0, "default").programs((x,), {})
     if what in ("hessian", "sparse"):
         matrix = hessian_of(programs, call)
-        matrix.dense(call.signature)
+        matrix.dense(call)
         return matrix.native_call()
     if what == "hvp":
         return product_of(programs, call).native_call(call.signature, p.tobytes())

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast
 
 from talweg import ops
 from talweg._util.gc_growth import CollectorPacing
-from talweg.autodiff import arrays, ieee, node_copies
+from talweg.autodiff import arrays, node_copies
 from talweg.autodiff.backward import (
     ALL_IN_X,
     backward,
@@ -42,12 +42,13 @@ from talweg.autodiff.backward import (
     slopes_step,
     step_for,
 )
+from talweg.autodiff.custom_nodes import define, derive_operators, set_children
 from talweg.autodiff.math_calls import refuse_math_function
 from talweg.autodiff.node_methods import Methods
 from talweg.autodiff.node_set import NodeSet
 from talweg.autodiff.operation import CONSTANT, IDENTITY, LEAF, Op, custom_record, to_float
 from talweg.autodiff.tracing import plain_number, recorder
-from talweg.errors import NumberError, ShapeError
+from talweg.errors import NumberError
 
 Operand: TypeAlias = SupportsFloat
 """The other operand of a Value in arithmetic: a Value, or a Python or NumPy number."""
@@ -238,13 +239,13 @@ class Value:
             self._data = to_float(data)
         operands = _children or children or _prev
         if operands or _op or local_grads:
-            _define(self, operands, _op, local_grads)
+            define(self, _in_order(operands), _op, local_grads)
         if label:
             self.label = label
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        _derive_operators(cls)
+        derive_operators(cls, Value)
 
     # ---- arithmetic ---------------------------------------------------------------------
 
@@ -412,7 +413,7 @@ class Value:
 
     @_children.setter
     def _children(self, children: Iterable[Any]) -> None:
-        _set_children(self, _in_order(children))
+        set_children(self, _in_order(children))
 
     @property
     def _prev(self) -> NodeSet:
@@ -425,7 +426,7 @@ class Value:
 
     @_prev.setter
     def _prev(self, children: Iterable[Any]) -> None:
-        _set_children(self, _in_order(children))
+        set_children(self, _in_order(children))
 
     @property
     def _local_grads(self) -> tuple[float, ...]:
@@ -511,101 +512,8 @@ def _constant(number: float) -> Value:
     return node_of(CONSTANT, no_step, (), number)
 
 
-# ---- operations defined by the user ---------------------------------------------------------
-
-
 def _in_order(children: Iterable[Any]) -> tuple[Any, ...]:
     """Children as a tuple; sets are sorted, because their order follows memory addresses."""
     if isinstance(children, (set, frozenset)) and not isinstance(children, NodeSet):
         children = sorted(children, key=by_serial)
     return tuple([_operand(x) for x in children])
-
-
-def _define(
-    node: Value, children: Iterable[Any], op: str | Sequence[Any], slopes: Sequence[Any]
-) -> None:
-    """Make a new leaf the result of an operation that the user defines."""
-    operands = _in_order(children)
-    symbol, slopes = (op, slopes) if isinstance(op, str) else ("local_grads", op)
-    node._operands = operands
-    node._record = custom_record(symbol)
-    node._step = custom_step
-    if len(slopes):
-        if len(slopes) != len(operands):
-            raise ShapeError(
-                f"Value({node._data!r}) is given {len(operands)} operands and {len(slopes)} local "
-                "gradients; expected the derivative by each operand"
-            )
-        node._slopes = tuple([_slope(x) for x in slopes])
-        node._step = slopes_step
-
-
-def _slope(x: Any) -> float:
-    if isinstance(x, Value):
-        raise NumberError(f"a local gradient is a number, got {x!r}; give its bare number: v.data")
-    return to_float(x)
-
-
-def _set_children(node: Value, children: tuple[Any, ...]) -> None:
-    """Assign `_prev`: cut the links to operands that are left out, or name the operands."""
-    node._shown = None
-    if not children:
-        _forget(node)
-        return
-    own = node._operands
-    kept = tuple([x if x in children or type(x) is float else plain_number(x) for x in own])
-    derivatives = node._record.derivatives
-    if derivatives and {x for x in kept if type(x) is not float} == {*children}:
-        node._operands = kept
-        node._step = step_for(node._record, tuple([type(x) is float for x in kept]))
-        node._shown = tuple([x for x in kept if type(x) is not float])
-    elif node._step is slopes_step and {*children} <= {*own}:
-        pairs = [(x, slope) for x, slope in zip(own, node._slopes, strict=True) if x in children]
-        node._operands = tuple([x for x, _ in pairs])
-        node._slopes = tuple([slope for _, slope in pairs])
-    else:
-        node._operands, node._record = children, custom_record(node._record.symbol)
-        node._step = custom_step
-
-
-def _forget(node: Value) -> None:
-    """Make a node a leaf with its number; in a trace, which computes the number, a detached one."""
-    if recorder() is None or node._x is None:
-        node._operands, node._record, node._step = (), LEAF, no_step
-    else:
-        computed = node_of(node._record, node._step, node._operands, node._data)
-        computed._serial = node._serial - 0.5  # type: ignore[assignment]  # it comes before
-        node._operands, node._record = (computed,), ops.detach
-        node._step = step_for(ops.detach, (False,))
-    node._closure = None
-
-
-# ---- subclasses -------------------------------------------------------------------------------
-
-
-def _divided(self: Any, other: Any) -> Any:
-    inverse = other**-1 if isinstance(other, Value) else ieee.div(1.0, to_float(other))
-    return self * inverse
-
-
-_DERIVED: dict[str, tuple[set[str], Callable[..., Any]]] = {
-    "__radd__": ({"__add__"}, lambda self, other: self + other),
-    "__rmul__": ({"__mul__"}, lambda self, other: self * other),
-    "__neg__": ({"__mul__"}, lambda self: self * -1.0),
-    "__sub__": ({"__add__"}, lambda self, other: self + (-other)),
-    "__rsub__": ({"__add__", "__sub__"}, lambda self, other: (-self) + other),
-    "__truediv__": ({"__mul__", "__pow__"}, _divided),
-    "__rtruediv__": ({"__mul__", "__pow__"}, lambda self, other: self**-1 * other),
-}
-"""Operators that other classes compute by others: which those are, and how.
-
-A subclass that redefines `__mul__` redefines with it what those classes compute by `__mul__`."""
-
-
-def _derive_operators(cls: type[Value]) -> None:
-    """Give a subclass the operators that follow from those that it defines."""
-    own = {name for base in cls.__mro__ if base is not Value for name in vars(base)}
-    own -= set(vars(object))
-    for name, (sources, method) in _DERIVED.items():
-        if name not in own and sources & own:
-            setattr(cls, name, method)

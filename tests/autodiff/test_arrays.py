@@ -73,6 +73,8 @@ def test_products_of_matrices():
         (np.sin, Value.sin), (np.cos, Value.cos), (np.abs, abs), (np.fabs, abs),
         (np.negative, operator.neg), (np.square, lambda v: v * v),
         (np.reciprocal, lambda v: 1.0 / v), (np.positive, lambda v: v),
+        (np.log1p, tw.log1p), (np.arctan, tw.atan), (np.arcsin, tw.asin), (np.arccos, tw.acos),
+        (np.tan, tw.tan), (np.sinh, tw.sinh), (np.log10, tw.log10), (np.floor, tw.floor),
     ],
 )  # fmt: skip
 def test_functions_of_one_value(function, expected):
@@ -99,6 +101,7 @@ def test_functions_of_two_numbers():
         5.0,
         2.0,
     )
+    assert (np.arctan2(v, 1.0).data, np.hypot(v, 1.5).data) == (math.atan2(2.0, 1.0), 2.5)
     assert numbers(np.maximum(A, v)) == [2.0, 2.0, 3.0, 4.0]
     assert numbers(np.multiply(A, v)) == [2.0, 4.0, 6.0, 8.0]
 

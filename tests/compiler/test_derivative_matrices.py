@@ -155,6 +155,51 @@ def test_hessians_need_few_products_where_programs_are_sparse(name, n, entries, 
     assert matrix.products == products
 
 
+DIFFICULT = {
+    "power 1.5": (lambda v: v[0] ** 1.5 + v[1] ** 2, [0.0, 1.0]),
+    "square root times": (lambda v: tw.sqrt(v[0]) * v[1], [0.0, 1.0]),
+    "square root and": (lambda v: tw.sqrt(v[0]) + v[1] ** 2 * v[0], [0.0, 1.0]),
+    "x log x": (lambda v: v[0] * tw.log(v[0]) + v[1] ** 2, [0.0, 1.0]),
+    "where": (lambda v: tw.where(v[0] > 0.0, tw.log(v[0]), v[0]) * v[1], [-1.0, 1.0]),
+    "where at the edge": (lambda v: tw.where(v[0] > 0.0, tw.sqrt(v[0]), 0.0) * v[1], [0.0, 2.0]),
+    "norm at 0": (lambda v: tw.sqrt(v[0] * v[0] + v[1] * v[1]), [0.0, 0.0]),
+    "absolute value": (lambda v: abs(v[0]) * v[1], [0.0, 1.0]),
+    "relu": (lambda v: tw.relu(v[0] * v[1]), [0.0, 1.0]),
+    "quotient": (lambda v: v[1] / v[0], [0.0, 1.0]),
+    "maximum": (lambda v: tw.max(v[0], v[1]) ** 2, [1.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", DIFFICULT)
+def test_at_difficult_points_zeros_are_not_multiplied_by_infinite_slopes(name, mode):
+    """Each entry is that of the eager engine, which computes each row on its own."""
+    f, x = DIFFICULT[name]
+    point = np.array(x)
+    second = row_by_row(f, x)
+    np.testing.assert_array_equal(tw.hessian(f, mode=mode)(point), second)
+    np.testing.assert_array_equal(tw.hessian(f, mode=mode, sparse=True)(point).toarray(), second)
+    v = [tw.Value(a) for a in x]
+    several = lambda v: [f(v) + v[1], v[1] * 2.0, f([v[0], v[1] + v[0]])]  # noqa: E731
+    first = [[g.data for g in tw.gradients(output, v)] for output in several(v)]
+    found = tw.jacobian(several, mode=mode)(point)
+    # Forward mode may have a number where the eager engine, in reverse mode, has none.
+    known = ~np.isnan(first)
+    np.testing.assert_array_equal(found[known], np.array(first)[known])
+
+
+def test_a_shared_parameter_at_a_difficult_point():
+    class Scale:
+        def __init__(self, w):
+            self.w = w
+
+        def parameters(self):
+            return [self.w, self.w]
+
+    found = tw.hessian(lambda a: a.w**1.5 * 2.0)(Scale(tw.Value(0.0)))
+    assert found == [[float("inf")] * 2] * 2
+
+
 def test_programs_without_loops_have_the_same_hessians(monkeypatch):
     x = start(6)
     expected = tw.hessian(dense)(x)

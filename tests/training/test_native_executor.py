@@ -480,7 +480,8 @@ def test_a_control_c_at_any_line_leaves_whole_steps():
     start = tw.MLP(3, [4, 4, 1], rng=random.Random(42)).state_dict()
     files = {native_executor.__file__, history_module.__file__, trainer.__file__}
     files.add(objective.__file__)
-    names = {"take_steps", "_take_steps", "take", "add", "assign", "_keep_pace", "_rates"}
+    names = {"take_steps", "_take_stretch", "_prepared", "load", "run", "losses", "_record"}
+    names |= {"add", "assign", "_keep_pace", "_rates"}
 
     def interrupted_at(count):
         lines = 0

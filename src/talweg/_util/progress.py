@@ -5,8 +5,19 @@ Start reading at `progress_bar`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # rich is imported where a bar is shown
+    from rich.console import Console
+
+_SLOW = 1.0
+"""A step of preparation that takes so many seconds is named while it goes on."""
+
+_consoles: list[Console] = []
+"""The consoles of the bars that are shown now; text between their updates goes there."""
 
 
 @contextmanager
@@ -39,6 +50,34 @@ def counting_bar(total: int, enabled: bool, unit: str) -> Iterator[Callable[[int
 
 
 @contextmanager
+def slow_step(what: str, enabled: bool) -> Iterator[None]:
+    """Say what the block does, on a terminal, if it takes more than a second.
+
+    Args:
+        what: such as "compiling the loss of example 3".
+        enabled: whether anything is said at all.
+    """
+    if not enabled:
+        yield
+        return
+    timer = threading.Timer(_SLOW, _say, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _say(what: str) -> None:
+    from rich.console import Console
+
+    console = _consoles[-1] if _consoles else Console(stderr=True)
+    if console.is_terminal:
+        console.print(f"{what} ...", markup=False, highlight=False)
+
+
+@contextmanager
 def _bar(total: int, enabled: bool, unit: str) -> Iterator[Callable[[int, str], None]]:
     if not enabled:
         yield lambda done, text: None
@@ -64,4 +103,8 @@ def _bar(total: int, enabled: bool, unit: str) -> Iterator[Callable[[int, str], 
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("", total=total, text="")
-        yield lambda done, text: bar.update(task, completed=done, text=text)
+        _consoles.append(bar.console)
+        try:
+            yield lambda done, text: bar.update(task, completed=done, text=text)
+        finally:
+            _consoles.remove(bar.console)

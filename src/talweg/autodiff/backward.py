@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol, TypeVar
 from talweg import ops
 from talweg.autodiff import zero_grad_check
 from talweg.autodiff.operation import EQUATION_NAMES, OPERANDS, Op
-from talweg.errors import GradientWarning, NumberError
+from talweg.autodiff.tracing import is_tracing
+from talweg.errors import GradientWarning, NumberError, TraceError
 
 
 class Node(Protocol):
@@ -57,7 +58,15 @@ def backward(root: Node) -> None:
     """Compute the derivative of `root` with respect to every Value that it depends on.
 
     `Value.backward` is this function.
+
+    Raises:
+        TraceError: while a function is traced, because gradients are no part of a trace.
     """
+    if is_tracing():
+        raise TraceError(
+            "a function that is compiled calls backward(); compute gradients by tw.grad(f) inside, "
+            "or call backward() on the result, outside"
+        )
     nodes = inner_nodes(root)
     if not nodes:
         root.grad += 1.0

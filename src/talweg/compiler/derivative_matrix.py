@@ -23,9 +23,12 @@ from typing import Any
 import numpy as np
 
 from talweg.autodiff.higher_order import pulled_back, pushed_forward
+from talweg.autodiff.tracing import uncompiled
 from talweg.compiler import pipeline
+from talweg.compiler.composed_derivative import ComposedDerivative
 from talweg.compiler.derivative_call import DIRECTION, Call, Packing
 from talweg.compiler.differentiation import DerivativePrograms, NativeGradient
+from talweg.compiler.frontend.pytree import tree_values
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.ir.tape import Array
 from talweg.value import Value
@@ -34,10 +37,48 @@ _REVERSE_COST = 2
 """About how many times as long as a direction forward a direction in reverse takes."""
 
 
+class EagerRows:
+    """Rows of a matrix of derivatives by the eager engine, for points at which others fail.
+
+    A product with a direction adds all entries of a row, and those of other columns are multiplied
+    by 0. Where a slope is infinite that gives nan: 0 * inf. The eager engine computes each row on
+    its own, from the operations that it depends on.
+
+    Args:
+        programs: the programs of the function.
+        is_second: whether rows are those of the Hessian, else those of the Jacobian.
+    """
+
+    def __init__(self, programs: DerivativePrograms, is_second: bool) -> None:
+        self.f = programs.f
+        self.is_second = is_second
+        take = programs.variables.take
+        self._first = None if take is None else np.unique(take, return_index=True)[1]
+
+    def of(self, call: Call, rows: Sequence[int]) -> Array:
+        """These rows, at the numbers of a call."""
+        with uncompiled():
+            composed = ComposedDerivative(self.f, call.args, call.kwargs)
+            outputs = tree_values(composed.result)
+            if self.is_second:
+                first = composed.first(outputs[0])
+                outputs = first if self._first is None else [first[k] for k in self._first]
+            found = [[x.data for x in composed.first(outputs[i])] for i in rows]
+        matrix = np.array(found).reshape(len(rows), -1)
+        return matrix if self._first is None else matrix[:, self._first]
+
+
+def has_nan(numbers: Array) -> bool:
+    """Whether there is a nan among some numbers; infinite ones give none when they are squared."""
+    total = numbers.dot(numbers)
+    return bool(total != total)  # noqa: PLR0124 - it is not equal to itself if it is nan
+
+
 class DerivativeMatrix:
     """A matrix of derivatives, computed from its products with some directions.
 
     Args:
+        eager: its rows by the eager engine.
         packing: the program of a product.
         rows: for each row the columns in which it has entries.
         columns: the number of columns.
@@ -52,6 +93,7 @@ class DerivativeMatrix:
 
     def __init__(
         self,
+        eager: EagerRows,
         packing: Packing,
         rows: Sequence[Array],
         columns: int,
@@ -62,10 +104,12 @@ class DerivativeMatrix:
         self.shape = (len(rows), columns)
         self.products = max(colours, default=-1) + 1
         self.packing = packing
+        self._eager = eager
         lengths = [len(row) for row in rows]
         self._starts = np.cumsum([0, *lengths])
         self._columns = np.concatenate([np.zeros(0, np.int64), *rows]).astype(np.int64)
         numbers = np.repeat(np.arange(len(rows)), lengths)
+        self._rows = numbers
         self._flat = numbers * columns + self._columns
         self._is_dense = len(self._flat) == len(rows) * columns
         self._map: Any = None
@@ -76,11 +120,16 @@ class DerivativeMatrix:
             self._map = pipeline.direction_map(packing.tape, directions)
             self._places = self._map.places(outputs, products)
 
-    def entries(self, signature: CallSignature) -> Array:
+    def entries(self, call: Call) -> Array:
         """The entries that are not zero for all numbers, row by row."""
         if self._map is None:
             return np.zeros(0)
-        found: Array = self._map.entries(*self.packing(signature), self._places)
+        found: Array = self._map.entries(*self.packing(call.signature), self._places)
+        if has_nan(found):
+            rows = np.unique(self._rows[np.isnan(found)])
+            computed = self._eager.of(call, rows.tolist())
+            for i, row in zip(rows, computed, strict=True):
+                found[self._rows == i] = row[self._columns[self._rows == i]]
         return found
 
     def native_call(self) -> Callable[[], None]:
@@ -88,16 +137,16 @@ class DerivativeMatrix:
         found: Callable[[], None] = self._map.native_call()
         return found
 
-    def dense(self, signature: CallSignature) -> Array:
+    def dense(self, call: Call) -> Array:
         """The matrix as an array."""
-        entries = self.entries(signature)
+        entries = self.entries(call)
         if self._is_dense:
             return entries.reshape(self.shape)
         matrix = np.zeros(self.shape[0] * self.shape[1])
         matrix[self._flat] = entries
         return matrix.reshape(self.shape)
 
-    def sparse(self, signature: CallSignature) -> Any:
+    def sparse(self, call: Call) -> Any:
         """The matrix as a `scipy.sparse.csr_array`."""
         if self._template is None:
             from scipy.sparse import csr_array  # type: ignore[import-untyped]
@@ -106,7 +155,7 @@ class DerivativeMatrix:
             self._template = csr_array((self._columns.astype(float), *places), shape=self.shape)
         # The constructor checks the places, which takes longer than all else; these are checked.
         matrix = copy.copy(self._template)
-        matrix.data = self.entries(signature)
+        matrix.data = self.entries(call)
         matrix.indices = matrix.indices.copy()
         matrix.indptr = matrix.indptr.copy()
         return matrix
@@ -116,30 +165,35 @@ class RowByRow:
     """A matrix of derivatives in exact mode: each row as the eager engine computes it.
 
     Args:
-        programs: the programs of the function.
+        eager: its rows by the eager engine.
         packing: the program whose outputs have the rows as derivatives.
         rows: how many outputs these are.
     """
 
-    def __init__(self, programs: DerivativePrograms, packing: Packing, rows: int) -> None:
-        self._gradient = NativeGradient(packing, programs.exact, rows)
+    def __init__(self, eager: EagerRows, packing: Packing, rows: int) -> None:
+        self._eager = eager
+        self._gradient = NativeGradient(packing, True, rows)
 
-    def dense(self, signature: CallSignature) -> Array:
+    def dense(self, call: Call) -> Array:
         """The matrix as an array."""
-        return self._gradient.rows(signature)
+        matrix = self._gradient.rows(call.signature)
+        rows = np.flatnonzero(np.isnan(matrix).any(axis=1))
+        if len(rows):
+            matrix[rows] = self._eager.of(call, rows.tolist())
+        return matrix
 
-    def sparse(self, signature: CallSignature) -> Any:
+    def sparse(self, call: Call) -> Any:
         """The matrix as a `scipy.sparse.csr_array`, without the entries that are 0.0."""
         from scipy.sparse import csr_array
 
-        return csr_array(self.dense(signature))
+        return csr_array(self.dense(call))
 
 
 def hessian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | RowByRow:
     """The second derivatives of the only number of a function's result."""
-    n = programs.size
+    n, eager = programs.size, EagerRows(programs, is_second=True)
     if programs.exact:
-        return RowByRow(programs, programs.traced_again(call, _first), n)
+        return RowByRow(eager, programs.traced_again(call, _first), n)
     packing = programs.traced_again(call, _hessian_product, n)
     packing.tape = pipeline.folded(packing.tape)
     found = pipeline.dependence(packing.tape, [(DIRECTION, j) for j in range(n)])
@@ -151,14 +205,15 @@ def hessian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | R
     of = np.array(colours)
     is_higher = (of[i] > of[j]) | ((of[i] == of[j]) & (i >= j))
     outputs, products = np.where(is_higher, i, j), np.where(is_higher, of[j], of[i])
-    return DerivativeMatrix(packing, rows, n, colours, outputs, products)
+    return DerivativeMatrix(eager, packing, rows, n, colours, outputs, products)
 
 
 def jacobian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | RowByRow:
     """The first derivatives of all numbers of a function's result."""
     m, n = programs.result.count, programs.size
+    eager = EagerRows(programs, is_second=False)
     if programs.exact:
-        return RowByRow(programs, programs.packing, m)
+        return RowByRow(eager, programs.packing, m)
     tape = programs.packing.tape
     rows = pipeline.dependence(tape, [("w", j) for j in range(n)])[:m]
     columns = _transposed(rows, n)
@@ -167,9 +222,9 @@ def jacobian_of(programs: DerivativePrograms, call: Call) -> DerivativeMatrix | 
     j = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     if _REVERSE_COST * (max(by_row) + 1) < max(by_column) + 1:
         packing = programs.traced_again(call, _pulled_back, m)
-        return DerivativeMatrix(packing, rows, n, by_row, j, np.array(by_row)[i])
+        return DerivativeMatrix(eager, packing, rows, n, by_row, j, np.array(by_row)[i])
     packing = programs.traced_again(call, _pushed_forward, n)
-    return DerivativeMatrix(packing, rows, n, by_column, i, np.array(by_column)[j])
+    return DerivativeMatrix(eager, packing, rows, n, by_column, i, np.array(by_column)[j])
 
 
 class HessianProduct:

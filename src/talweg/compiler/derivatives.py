@@ -187,11 +187,9 @@ def jacobian(
 
     Example:
         >>> import numpy as np
-        >>> polar = lambda v: [v[0] * tw.cos(v[1]), v[0] * tw.sin(v[1])]
-        >>> import talweg as tw
-        >>> jacobian(polar)(np.array([2.0, 0.0]))
-        array([[ 1., -0.],
-               [ 0.,  2.]])
+        >>> jacobian(lambda v: [v[0] * v[1], v[0] ** 2])(np.array([2.0, 3.0]))
+        array([[3., 2.],
+               [4., 0.]])
         >>> jacobian(lambda v: [v[0] * v[1], v[1]])([2.0, 3.0])
         [[3.0, 2.0], [0.0, 1.0]]
     """
@@ -212,9 +210,9 @@ def jacobian(
         matrix = programs.once(matrices, jacobian_of, call)
         signature, variables = call.signature, programs.variables
         if sparse:
-            result = matrix.sparse(signature)
+            result = matrix.sparse(call)
         else:
-            dense = variables.expanded_columns(matrix.dense(signature))
+            dense = variables.expanded_columns(matrix.dense(call))
             result = selection.result(
                 [
                     programs.result.jacobian(dense[:, a:b], shape)
@@ -284,14 +282,14 @@ def hessian(
         matrix = programs.once(matrices, hessian_of, call)
         signature, variables = call.signature, programs.variables
         if sparse:
-            result = matrix.sparse(signature)
+            result = matrix.sparse(call)
         elif len(variables.shapes) == 1:
             (shape,) = variables.shapes
-            dense = variables.expanded_square(matrix.dense(signature))
+            dense = variables.expanded_square(matrix.dense(call))
             result = selection.result([as_block(dense, shape, shape)])
             result = (result,) if isinstance(selection.argnums, tuple) else result
         else:
-            result = _blocks(programs, variables.expanded_square(matrix.dense(signature)))
+            result = _blocks(programs, variables.expanded_square(matrix.dense(call)))
         return with_aux(has_aux, result, programs.aux(signature) if has_aux else None)
 
     return all_second

@@ -46,12 +46,13 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     lists, tuples, dictionaries, dataclasses and NumPy arrays, and the parameters of a model.
     So may the numbers of Values that it takes from outside. Everything else is part of the
     program: with a list of another length, another string or another integer the function is
-    traced and compiled again. Of what f takes from outside, only the numbers of Values may change
-    later; so give a model as an argument if anything else in it will change.
+    traced and compiled again. What f reads from outside (closures, globals, attributes of objects
+    and classes) is compared at every call. Numbers that it keeps there, as in `self.h = h`, are
+    stored after every call; docs/compiled_programs.md has the whole list.
 
     Args:
         f: a function of numbers that does arithmetic with talweg's operations. It may use
-            loops, lists, models and your own functions; it may not branch on a number.
+            loops, lists, models, your own functions, and branches on numbers.
         mode: "default" for speed: results agree with the eager engine to rounding errors.
             "exact" for the same bits.
 
@@ -62,10 +63,9 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
 
     Raises:
         ArgumentError: if f is not a function, or the mode is unknown.
-        TraceError: at a call, if f depends on its numbers in a way that cannot be compiled: it
-            branches on one, converts one to a float, or continues with the bare number of `.data`.
-            The last is found at the first call with other numbers, which also runs f as plain
-            Python.
+        TraceError: at a call, if f does what compiled code would not repeat: it draws random
+            numbers, counts its calls, appends to a list, or has too many paths; or if it returns
+            something else at the first call with other numbers, which also runs f as plain Python.
 
     Warns:
         TraceWarning: at the 9th trace and at some later ones, with the reason.

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
+from talweg._util.progress import slow_step
 from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.effects import (
     Observer,
@@ -37,6 +38,7 @@ from talweg.compiler.ir.tape import Tape
 from talweg.compiler.paths import MOST_PATHS, PathGuard, guards_by_source, too_many_paths
 from talweg.compiler.runtime.executable import Numbers
 from talweg.errors import NativeError, TalwegError, TraceError
+from talweg.training.example_shapes import shape_difference, warn_of_many_shapes
 from talweg.training.objective import Objective
 from talweg.value import Value
 
@@ -90,6 +92,7 @@ class ExamplePrograms:
     Args:
         objective: what is minimised.
         as_floats: whether integers in examples are taken as floats.
+        progress: whether it is said, on a terminal, what is traced for more than a second.
 
     Attributes:
         outside: the Values that the loss reads beside the parameters of the model.
@@ -98,16 +101,18 @@ class ExamplePrograms:
         NativeError: if a Value is listed twice among the parameters.
     """
 
-    def __init__(self, objective: Objective, *, as_floats: bool) -> None:
+    def __init__(self, objective: Objective, *, as_floats: bool, progress: bool = False) -> None:
         if len(set(objective.parameters)) < len(objective.parameters):
             raise NativeError("parameters() of the model returns the same Value twice")
         self.objective = objective
+        self.progress = progress
         self.outside: list[Value] = []
         self._as_floats = as_floats
         self._prepare: Callable[[Any], Any] = _with_floats if as_floats else lambda x: x
         self._guards: list[ObjectGuard] | None = None
         self._by_key: dict[CacheKey, list[ExampleProgram]] = {}
         self._by_example: dict[int, ExampleProgram] = {}
+        self._is_limited = False  # whether many shapes are an error, and need no warning
 
     @cached_property
     def flat(self) -> list[tuple[CacheKey, list[float]]]:
@@ -184,6 +189,7 @@ class ExamplePrograms:
         Each is also compared with the loss of some of its examples.
         """
         examples: dict[ExampleProgram, list[int]] = {}
+        self._is_limited = True
         for i in range(len(self.flat)):
             examples.setdefault(self.program_of(i), []).append(i)
             if len(examples) > MOST_PATHS:
@@ -265,8 +271,11 @@ class ExamplePrograms:
         if len(known) >= MOST_PATHS and all(guards):
             places = dict.fromkeys(place for guard in guards if guard for place in guard.places)
             raise TooManyPathsError(too_many_paths(list(places), "the loss has"))
+        if not self._is_limited:
+            warn_of_many_shapes(self._shapes(), i, self._reason(i))
         try:
-            traced = self._observed_trace(i)
+            with slow_step(f"tracing {self.described(i)}", self.progress):
+                traced = self._observed_trace(i)
         except TalwegError as error:
             with Observer([guard.renewed() for guard in self._guards or ()]):
                 self.objective.loss(self.objective.examples[i])  # its own error is raised
@@ -341,6 +350,26 @@ class ExamplePrograms:
                 f"example {i} reads Values from outside of the model that the first does not read"
             )
         self.outside += new
+
+    # ---- why there is another program --------------------------------------------------------
+
+    def described(self, i: int) -> str:
+        """The loss of example i as text, and why it has a program of its own, if not the first."""
+        reason = self._reason(i)
+        return f"the loss of example {i}" + (f", because of its {reason}" if reason else "")
+
+    def _shapes(self) -> int:
+        """How many shapes have programs: structures, with the integers that a trace has fixed."""
+        programs = [program for alike in self._by_key.values() for program in alike]
+        return len({(p.key, *sorted(p.trace.fixed.items())) for p in programs})
+
+    def _reason(self, i: int) -> str:
+        """In what example i differs from the last one that was traced before; "" for the first."""
+        programs = [program for alike in self._by_key.values() for program in alike]
+        earlier = [program for program in programs if program is not self._by_example.get(i)]
+        if not earlier:
+            return ""
+        return shape_difference(*self.flat[i], earlier[-1].key, earlier[-1].trace.fixed)
 
     # ---- what a trace may miss ---------------------------------------------------------------
 

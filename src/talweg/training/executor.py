@@ -104,6 +104,7 @@ def _native_executor(
             batch_size=settings.batch_size,
             as_floats=as_floats,
             threads=settings.threads,
+            progress=settings.progress,
             fall_back=continue_eagerly if settings.engine == "auto" else None,
         )
     finally:

@@ -16,12 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from talweg import losses
 from talweg._util.cpu_count import cores
+from talweg._util.progress import slow_step
 from talweg.compiler import pipeline
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
@@ -59,6 +60,7 @@ class NativeExecutor:
         as_floats: whether integers in examples are taken as floats.
         threads: how many threads may share the examples of a large batch; None for one for each
             core.
+        progress: whether it is said, on a terminal, what is compiled for more than a second.
         fall_back: makes the executor that continues a run whose loss turns out to have too many
             paths, from the optimiser's state, shape (state size, parameters). None: an error.
 
@@ -76,6 +78,7 @@ class NativeExecutor:
         batch_size: int | None,
         as_floats: bool,
         threads: int | None = None,
+        progress: bool = False,
         fall_back: Callable[[Array], Any] | None = None,
     ) -> None:
         self.exact = mode == "exact"
@@ -89,14 +92,15 @@ class NativeExecutor:
         self.threads = threads or cores()
         self._fall_back = fall_back
         self._as_floats = as_floats
-        self.programs = ExamplePrograms(objective, as_floats=as_floats)
+        self._progress = progress
+        self.programs = self._new_programs()
         refuse_hidden_state(optimizer)
         self._compiled: dict[ExampleProgram | None, _Compiled] = {}
         self._executables: dict[ExampleProgram, Executable] = {}
         first = self.programs.program_of(0)
         self._is_mixed = self._has_several_programs()
-        self._state: Array = self._compile(None if self._is_mixed else first).trainer.state
-        self._state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
+        self._owner = self._compile(None if self._is_mixed else first).trainer
+        self._owner.state[:] = np.reshape(optimizer.initial_state(), (-1, 1))
         self._pace = 1  # how many steps a call takes
         self._successor: Any = None  # an executor
 
@@ -111,15 +115,37 @@ class NativeExecutor:
         if program is None or program.weight_guard:
             program = None
             if program not in self._compiled:
-                self._compiled[program] = _Compiled(self._per_sample_trainer(), None, True)
+                self._add(program, _Compiled(self._per_sample_trainer(), None, True))
         elif program not in self._compiled:
             examples = self.programs.examples_of(program)
             inputs = np.array([self.programs.numbers_of(i) for i in examples])
             rows = None
             if len(examples) < len(self.objective.examples):
                 rows = {i: row for row, i in enumerate(examples)}
-            self._compiled[program] = _Compiled(self._trainer(program, inputs), rows)
+            what = f"{self.programs.described(examples[0])}: {len(program.tape):,} operations"
+            with slow_step(f"compiling {what}", self.programs.progress):
+                trainer = self._trainer(program, inputs)
+            self._add(program, _Compiled(trainer, rows))
         return self._compiled[program]
+
+    def _add(self, program: ExampleProgram | None, compiled: _Compiled) -> None:
+        """All trainers have the parameters and the state of one of them, in one place.
+
+        A `Trainer` reads them where it has allocated them, so the first one becomes the owner.
+        """
+        trainer = compiled.trainer
+        if self._compiled:
+            owner = self._owner
+            if isinstance(owner, Trainer):  # noqa: SIM114 - mypy does not follow the two in one
+                trainer.share_parameters(owner)
+            elif isinstance(trainer, PerSampleTrainer):
+                trainer.share_parameters(owner)
+            else:
+                trainer.state[:] = owner.state
+                self._owner = trainer
+                for other in self._compiled.values():
+                    other.trainer.share_parameters(trainer)
+        self._compiled[program] = compiled
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -168,19 +194,19 @@ class NativeExecutor:
     def take_steps(self, batches: Sequence[Batch], record: RunRecord) -> None:
         """Take a step for each batch and record it; stop if one diverges.
 
-        Consecutive batches whose examples have one program are one call of native code. If the loss
-        turns out to have more paths than are compiled, the eager engine takes the steps from there.
+        Consecutive batches whose examples have one program are one call of native code. The
+        parameters are copied to native memory before the first call, and back after the last one.
+        If the loss turns out to have more paths than are compiled, the eager engine takes the steps
+        from there.
         """
         first = record.history.steps
         if self._successor is None:
             try:
                 if not self.programs.hold():
                     self._compile_again()
-                for program, alike in self._by_program(batches):
-                    compiled = self._compile(program)
-                    for some in [[batch] for batch in alike] if compiled.is_per_path else [alike]:
-                        if record.is_running:
-                            self._take_steps(compiled, some, record)
+                for stretch in self._stretches(batches):
+                    if record.is_running:
+                        self._take_stretch(stretch, record)
                 return
             except (TooManyPathsError, ChangedLossError) as error:
                 self._successor = self._succeeded(error, record)
@@ -190,11 +216,18 @@ class NativeExecutor:
     def _compile_again(self) -> None:
         """Trace and compile the loss anew: something that it reads from outside has changed."""
         try:
-            self.programs = ExamplePrograms(self.objective, as_floats=self._as_floats)
+            self.programs = self._new_programs()
             self._is_mixed = self._has_several_programs()
+            first = None if self._is_mixed else self.programs.program_of(0)
         except NativeError as error:
             raise ChangedLossError(f"what the loss reads has changed: {error}") from None
         self._compiled, self._executables = {}, {}
+        state = self._owner.state
+        self._owner = self._compile(first).trainer
+        self._owner.state[:] = state
+
+    def _new_programs(self) -> ExamplePrograms:
+        return ExamplePrograms(self.objective, as_floats=self._as_floats, progress=self._progress)
 
     def _has_several_programs(self) -> bool:
         return self.batch_size != 1 and len(self.programs.of_all_examples()) > 1
@@ -203,12 +236,28 @@ class NativeExecutor:
         """The executor that continues the run."""
         if self._fall_back is None:
             raise NativeError.not_possible(error) from None
-        successor = self._fall_back(self._state)
+        successor = self._fall_back(self._owner.state)
         message = f"the {successor.engine} engine continues the run: {error}"
         warnings.warn(message, TraceWarning, stacklevel=2)
         self.engine = record.history.engine = successor.engine
         record.history.fallback_reason = str(error)
         return successor
+
+    def _stretches(self, batches: Sequence[Batch]) -> Iterator[Sequence[_Part]]:
+        """Steps that are taken before anything is recorded: a single one where it may fail."""
+        stretch: list[_Part] = []
+        for program, alike in self._by_program(batches):
+            compiled = self._compile(program)
+            if not compiled.is_per_path:
+                stretch.append((compiled, alike))
+                continue
+            if stretch:
+                yield stretch
+                stretch = []
+            for batch in alike:
+                yield [(compiled, [batch])]
+        if stretch:
+            yield stretch
 
     def _by_program(
         self, batches: Sequence[Batch]
@@ -220,35 +269,72 @@ class NativeExecutor:
         for program, alike in groupby(batches, lambda b: self.programs.program_of((b or (0,))[0])):
             yield program, list(alike)
 
-    def _take_steps(self, compiled: _Compiled, batches: Sequence[Batch], record: RunRecord) -> None:
-        """Take steps with examples of one program."""
-        trainer, objective, first = compiled.trainer, self.objective, record.history.steps
-        rates, lr = self._rates(first, len(batches)), self.optimizer.lr
-        trainer.parameters[:] = self.programs.weights()
-        trainer.state[:] = self._state
+    def _take_stretch(self, stretch: Sequence[_Part], record: RunRecord) -> None:
+        """Take steps by the trainers of their programs, and record them."""
+        rates = self._rates(record.history.steps, sum(len(batches) for _, batches in stretch))
+        runs = self._prepared(stretch, rates)
+        self._owner.parameters[:] = self.programs.weights()
         start = time.perf_counter()
-        taken = trainer.take(
-            compiled.renumbered(batches), rates if callable(lr) else float(lr), first + 1
-        )
-        end = time.perf_counter()
-        self._state[:] = trainer.state
-        self._keep_pace(trainer, len(batches), end - start)
-        moved = trainer.parameters[: len(objective.parameters)].tolist()
-        bounds = np.linspace(start - record.start, end - record.start, len(taken.losses) + 1)
-        seconds = bounds[1:].tolist()  # the time of a call, divided equally among its steps
+        number, goes_on = record.history.steps + 1, True
+        for compiled, steps in runs:
+            trainer = compiled.trainer
+            goes_on = trainer.run(steps.start, steps.stop, number)
+            number += len(steps)
+            if not goes_on:
+                break
+        times = (start, time.perf_counter())
+        losses = _in_order(runs)
+        self._keep_pace(len(losses), times[1] - start)
+        self._record(losses, rates, times, trainer.gradient, record)
+        if not goes_on:
+            record.stop("diverged", explain_divergence(self.objective, record.history.losses))
+
+    def _prepared(
+        self, stretch: Sequence[_Part], rates: Sequence[float]
+    ) -> list[tuple[_Compiled, range]]:
+        """Give each trainer all its steps; returns which of them are to be taken, in order."""
+        runs: list[tuple[_Compiled, range]] = []
+        own_batches: dict[_Compiled, list[Batch]] = {}
+        own_rates: dict[_Compiled, list[float]] = {}
+        step = 0
+        for compiled, alike in stretch:
+            own = own_batches.setdefault(compiled, [])
+            runs.append((compiled, range(len(own), len(own) + len(alike))))
+            own += compiled.renumbered(alike)
+            own_rates.setdefault(compiled, []).extend(rates[step : step + len(alike)])
+            step += len(alike)
+        lr = self.optimizer.lr
+        for compiled, own in own_batches.items():
+            compiled.trainer.load(own, own_rates[compiled] if callable(lr) else float(lr))
+        return runs
+
+    def _record(
+        self,
+        losses: Sequence[float],
+        rates: Sequence[float],
+        times: tuple[float, float],
+        gradient: Array,
+        record: RunRecord,
+    ) -> None:
+        """Record steps that were taken, and assign the parameters and the last gradient.
+
+        The time from the start to the end is divided equally among the steps.
+        """
+        objective, first, taken = self.objective, record.history.steps, len(losses)
+        moved = self._owner.parameters[: len(objective.parameters)].tolist()
+        start, end = (t - record.start for t in times)
+        seconds = np.linspace(start, end, taken + 1)[1:].tolist()
         try:
-            record.add(taken.losses, rates[: len(taken.losses)], seconds)
-            for p, g in zip(objective.parameters, trainer.gradient.tolist(), strict=True):
+            record.add(losses, rates[:taken], seconds)
+            for p, g in zip(objective.parameters, gradient.tolist(), strict=True):
                 p.grad = g
             objective.assign(moved)
         except KeyboardInterrupt:  # the steps were taken: none of them may be lost
             record.drop_unfinished()
             if record.history.steps == first:
-                record.add(taken.losses, rates[: len(taken.losses)], seconds)
+                record.add(losses, rates[:taken], seconds)
             objective.assign(moved)
             raise
-        if taken.diverged:
-            record.stop("diverged", explain_divergence(objective, record.history.losses))
 
     def _rates(self, first: int, count: int) -> list[float]:
         """The learning rates of some steps."""
@@ -257,10 +343,11 @@ class NativeExecutor:
             return [rate_at(lr, first + k) for k in range(count)]
         return [lr] * count
 
-    def _keep_pace(self, trainer: Trainer | PerSampleTrainer, steps: int, seconds: float) -> None:
+    def _keep_pace(self, steps: int, seconds: float) -> None:
         """Set the steps of the next call: what fits into a slice, at most twice as many as now."""
         fitting = steps * _SLICE / max(seconds, 1e-9)
-        self._pace = max(1, min(int(fitting), 2 * max(steps, self._pace), trainer.most_steps))
+        most = min(compiled.trainer.most_steps for compiled in self._compiled.values())
+        self._pace = max(1, min(int(fitting), 2 * max(steps, self._pace), most))
 
     # ---- evaluation --------------------------------------------------------------------------
 
@@ -279,7 +366,13 @@ class NativeExecutor:
         return total / len(examples) if self.objective.mean else total
 
 
-@dataclass(frozen=True)
+def _in_order(runs: Sequence[tuple[_Compiled, range]]) -> list[float]:
+    """The losses of the steps that were taken, in the order of the runs."""
+    of_trainer = {compiled: compiled.trainer.losses() for compiled, _ in runs}
+    return [x for compiled, steps in runs for x in of_trainer[compiled][steps.start : steps.stop]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Compiled:
     """The native code of a program.
 
@@ -300,3 +393,7 @@ class _Compiled:
         if self.rows is None:
             return batches
         return [batch if batch is None else [self.rows[i] for i in batch] for batch in batches]
+
+
+_Part: TypeAlias = tuple[_Compiled, Sequence[Batch]]
+"""Consecutive batches that one trainer takes."""

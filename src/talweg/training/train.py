@@ -82,7 +82,8 @@ def train(
             validation data, or else the training data, are recorded with the validation loss.
         callbacks: functions that are called with a `Step` after each step. If one returns True,
             the run stops.
-        progress: whether to show a progress bar, if standard error is a terminal.
+        progress: whether to show a progress bar, if standard error is a terminal. Traces and
+            compilations of more than a second are named too.
 
     Returns:
         The record of the run; `history.verdict` describes how it ended.
@@ -114,6 +115,7 @@ def train(
     def loss_of(sample: Sample) -> Any:
         return loss(model(sample[0]), sample[1])
 
+    loss_of.__name__ = "the loss"  # messages about it have this name
     objective = Objective(model, loss_of, samples, mean=reduction == "mean")
     return run_training(objective, settings, validation=validation_samples, as_floats=True)
 
@@ -152,7 +154,8 @@ def minimize(
         optimizer: the update of the parameters; by default SGD(lr=0.05).
         steps: the number of updates, at least 0.
         batch_size: the number of examples of a step, shuffled anew in each pass; None for all of
-            them. Native code needs `batch_size=1` for examples of several shapes.
+            them. Native code takes examples of up to 16 shapes in a batch, and of any number with
+            `batch_size=1`.
         seed: the seed of the shuffling; None for Python's own `random`.
         engine: see `train`.
         mode: see `train`.
@@ -168,6 +171,10 @@ def minimize(
         ArgumentError: if a setting is not valid.
         DataError: if there are no examples.
         NativeError: with engine="native", if the run cannot be compiled.
+
+    Warns:
+        TraceWarning: at the 9th shape of examples and at some later ones, with what differs: each
+            shape is traced and compiled.
 
     Example:
         >>> from talweg import Value, Module
@@ -190,7 +197,12 @@ def minimize(
     given = list(examples)
     if not given:
         raise DataError("there are no examples")
-    objective = Objective(model, lambda example: f(model, example), given, mean=reduction == "mean")
+
+    def loss_of(example: Any) -> Any:
+        return f(model, example)
+
+    loss_of.__name__ = getattr(f, "__name__", "f")
+    objective = Objective(model, loss_of, given, mean=reduction == "mean")
     return run_training(objective, settings)
 
 

@@ -722,7 +722,13 @@ def test_gradients_may_not_be_read_or_changed():
     def branches(x):
         return v * x if v.grad != 0.0 else v * x * 2.0
 
+    def of_its_own(x):
+        y = Value(x)
+        (y * y).backward()
+        return v * y.grad
+
     for f, words in (
+        (of_its_own, r"calls backward\(\)"),
         (lambda x: v * x + v.grad, r"reads \.grad"),
         (goes_backward, r"calls backward\(\)"),
         (zeroes, r"assigns \.grad of a Value"),

@@ -9,8 +9,10 @@ import enum
 import functools
 import importlib
 import math
+import operator
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -674,3 +676,72 @@ def test_a_float_that_decides_a_branch_is_right_too():
     for k in range(8):
         thing.rate = 0.2 * k
         assert fast(1.0).data == f(1.0).data
+
+
+# ---- what is found in other ways -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["attrgetter", "match", "import", "weak reference", "user dict"])
+def test_attributes_that_are_read_in_other_ways(kind, tmp_path, monkeypatch):
+    tmp_path.joinpath("my_numbers.py").write_text("rate = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    numbers = importlib.import_module("my_numbers")
+    numbers.rate = 1.0
+    own = type("Own", (), {"__init__": lambda self: setattr(self, "rate", 1.0)})()
+    data = collections.UserDict(rate=1.0)
+    get, reference = operator.attrgetter("rate"), weakref.ref(own)
+
+    def matched(x):
+        match own:
+            case object(rate=1.0):
+                return W * x
+            case _:
+                return W * x * 7.0
+
+    def imported(x):
+        from my_numbers import rate
+
+        return W * x * rate
+
+    f, thing = {
+        "attrgetter": (lambda x: W * x * get(own), own),
+        "match": (matched, own),
+        "import": (imported, numbers),
+        "weak reference": (lambda x: W * x * reference().rate, own),
+        "user dict": (lambda x: W * x * data["rate"], data.data),
+    }[kind]
+    fast = tw.jit(f, mode="exact")
+    assert fast(1.0).data == f(1.0).data == 2.0
+    if isinstance(thing, dict):
+        thing["rate"] = 7.0
+    else:
+        thing.rate = 7.0
+    assert fast(1.0).data == f(1.0).data == 14.0
+
+
+def test_functions_with_a_cache():
+    @functools.lru_cache
+    def scaled(x):
+        return W * x
+
+    @functools.lru_cache
+    def power(n):
+        return 2.0**n
+
+    fast = tw.jit(lambda x, n: scaled(x) * power(n), mode="exact")
+    for x, n in ((1.0, 2), (2.0, 2), (1.0, 3), (3.0, 2)):
+        assert fast(x, n).data == 2.0 * x * 2.0**n
+    assert scaled(1.0).data == 2.0  # no number of a trace is left in the cache
+
+
+def test_a_cache_under_numbers_is_refused():
+    cache = {}
+
+    def f(x):
+        if x not in cache:
+            cache[x] = W * x
+        return cache[x] * 1.0
+
+    with pytest.raises(TraceError, match=r"stores an item of `cache` under a number"):
+        tw.jit(f)(1.0)
+    assert cache == {}

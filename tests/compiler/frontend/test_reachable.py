@@ -71,6 +71,8 @@ def test_code_of_talweg_and_of_packages_is_constant():
     assert is_user_function(test_computed_names_of_attributes)
     assert not is_user_function(random.Random.gauss)
     assert not is_user_function(tw.MLP.__call__)
+    assert not is_user_function(tw.Value.tanh)
+    assert not is_user_function(tw.Value.__add__)
     assert is_user_class(type("Own", (), {"__module__": __name__}))
     assert not is_user_class(tw.MLP)
     assert not is_user_class(dict)

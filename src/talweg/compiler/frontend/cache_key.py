@@ -12,6 +12,7 @@ import datetime
 import decimal
 import fractions
 import functools
+import operator
 import pathlib
 import types
 from typing import Any, NamedTuple, TypeAlias
@@ -39,6 +40,8 @@ _FUNCTIONS = (
     types.WrapperDescriptorType,
     types.ModuleType,
     functools.partial,
+    operator.attrgetter,
+    operator.methodcaller,
     np.ufunc,
     type,
 )
@@ -46,7 +49,7 @@ _FUNCTIONS = (
 
 def is_function(x: Any) -> bool:
     """Whether an object is called, or is a module: it has no numbers of its own."""
-    return isinstance(x, _FUNCTIONS) or hasattr(x, "__wrapped__")
+    return isinstance(x, _FUNCTIONS) or "__wrapped__" in (getattr(x, "__dict__", None) or ())
 
 
 NUMBER = ("a number",)

@@ -81,7 +81,9 @@ class Check:
     def __call__(self) -> bool:
         """Whether everything is as it was."""
         try:
-            if self._current != self._copies or not all(
+            if self._current != self._copies:
+                return False
+            if self._items and not all(
                 map(_is, map(_getitem, self._owners, self._keys), self._items)
             ):
                 return False

@@ -1,4 +1,4 @@
-"""Contents of objects that are compared as a whole: the bytes of arrays and buffers.
+"""Contents of objects: the bytes of arrays and buffers, the positions of iterators, slots.
 
 Start reading at `bytes_of_array`.
 """
@@ -70,3 +70,26 @@ def position_of(x: Any) -> Any:
     if isinstance(x, (itertools.count, itertools.repeat)):
         return repr(x)
     return operator.length_hint(x) if isinstance(x, _ITERATORS) else None
+
+
+def names_of_getter(x: Any) -> set[str]:
+    """The attributes that an `operator.attrgetter` or `methodcaller` reads."""
+    _, texts, *_ = x.__reduce__()
+    return {part for text in texts if isinstance(text, str) for part in text.split(".")}
+
+
+def is_model(x: Any) -> bool:
+    """Whether an object has `parameters()`."""
+    try:
+        return callable(getattr(x, "parameters", None))
+    except Exception:  # a `__getattr__` of the user may raise anything
+        return False
+
+
+def slots(kind: type) -> list[str]:
+    """The names of the attributes that objects of a class have outside of `__dict__`."""
+    found: list[str] = []
+    for cls in kind.__mro__:
+        names = cls.__dict__.get("__slots__", ())
+        found += [names] if isinstance(names, str) else names
+    return [name for name in found if name not in ("__dict__", "__weakref__")]

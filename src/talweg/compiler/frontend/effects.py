@@ -92,6 +92,7 @@ class Observer:
     Attributes:
         writes: where the last run has stored numbers of the program.
         changes: what else it has changed.
+        has_traced_keys: whether it has used a number of the trace as a key of a dictionary.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class Observer:
     ) -> None:
         self.writes: list[StateWrite] = []
         self.changes: list[Change] = []
+        self.has_traced_keys = False
         self._guards = guards
         self._expected = expected
+        self._caches = [(f, f.cache_info()) for guard in guards for f in guard.caches]
         self._random = RandomStates([x for guard in guards for x in guard.generators])
 
     def run(
@@ -149,9 +152,13 @@ class Observer:
         self.writes = list(self._expected or ())
         states = [write.stored(self._guards) for write in self.writes]
         for write, place, before, after in found:
-            if self._expected is None and _is_state(place, before, after, roots, first):
+            is_new = self._expected is None and not is_traced(write.key)
+            if is_new and _is_state(place, before, after, roots, first):
                 self.writes.append(write)
                 states.append(after)
+            elif is_traced(write.key):
+                self.has_traced_keys = True
+                self.changes.insert(0, _change_of_key(place))
             elif write not in self.writes:
                 self.changes.append(_change(place, write.key, before, after))
         for place in given:
@@ -190,6 +197,9 @@ class Observer:
         traceback: TracebackType | None,
     ) -> None:
         self._random.restore()
+        for f, before in self._caches:
+            if f.cache_info() != before:  # it may hold numbers of a trace
+                f.cache_clear()
         for guard in self._guards:
             for place in guard.places:
                 place.restore()
@@ -223,6 +233,8 @@ def observed_trace(
     with Observer([guard.renewed() for guard in guards]) as observer:
         traced = tracer(lambda given: observer.run(f, *given), observer.with_floats(given()))
         if observer.changes:
+            if observer.has_traced_keys:
+                observer.refuse_changes(f)
             with Observer([guard.renewed() for guard in guards]) as second:
                 tracer(lambda given: second.run(f, *given), second.with_floats(given()))
                 second.refuse_changes(f, observer.changes)
@@ -309,6 +321,13 @@ def _change(place: Place, key: Any, before: Any, after: Any) -> Change:
             f"appends to `{place.where}`",
             "return the numbers from the function, and append them outside",
         )
+    if isinstance(place, ListPlace) and after is MISSING:
+        name = f"`{place.where}`"
+        return Change(
+            name,
+            f"removes items from {name}",
+            "remove them outside of the function, or give what is needed as an argument",
+        )
     if isinstance(place, (ContentPlace, SetPlace)):
         kind = type(place.owner).__name__
         return Change(
@@ -323,6 +342,14 @@ def _change(place: Place, key: Any, before: Any, after: Any) -> Change:
         name,
         f"changes {name} from {_brief(before)} to {_brief(after)}",
         "change it outside of the function, or give it as an argument and return the new one",
+    )
+
+
+def _change_of_key(place: Place) -> Change:
+    return Change(
+        place.where,
+        f"stores an item of `{place.where}` under a number that differs from call to call",
+        "compute it anew, without the dictionary",
     )
 
 

@@ -23,10 +23,12 @@ import contextvars
 import enum
 import functools
 import io
+import operator
 import random
 import struct
 import sys
 import types
+import weakref
 from collections.abc import Iterable, Set
 from typing import Any
 
@@ -47,10 +49,13 @@ from talweg.compiler.frontend.contents import (
     bytes_of_buffer,
     bytes_of_tensor,
     has_buffer,
+    is_model,
+    names_of_getter,
     position_of,
     restore_array,
     restore_buffer,
     set_variable,
+    slots,
 )
 from talweg.compiler.frontend.places import (
     AttributePlace,
@@ -97,6 +102,7 @@ class Inspection:
         values: the Values that were found, each once, in order.
         places: where everything is stored.
         generators: the generators of random numbers that were found.
+        caches: the functions with a cache (`functools.lru_cache`) that were found.
         is_checkable: whether the places tell of every change.
     """
 
@@ -106,6 +112,7 @@ class Inspection:
         self.values: list[Value] = []
         self.places: list[Place] = []
         self.generators: list[Any] = []
+        self.caches: list[Any] = []
         self.is_checkable = True
         self._positions: dict[Value, int] = {}
         self._visited: dict[int, int] = {}
@@ -171,6 +178,8 @@ class Inspection:
         if isinstance(x, contextvars.ContextVar):
             self.places.append(ContentPlace(x, where, lambda v: [v.get(None)], set_variable))
             return ("a context variable", Identity(x), self.key_of(x.get(None), where))
+        if isinstance(x, weakref.ref):
+            return ("a weak reference", self.key_of(x(), where))
         return self._key_of_object(x, where)
 
     def _items(self, x: Iterable[Any], where: str) -> list[CacheKey]:
@@ -229,16 +238,14 @@ class Inspection:
         if isinstance(own, dict):
             self.places.append(DictPlace(own, where, names, of_object=True))
             attributes = {name: own[name] for name in (own if names is None else names)}
-        slots = [
-            name for name in _slots(type(x)) if self._all_count(x) or self.reach.contains(name)
-        ]
-        if slots:
+        named = [name for name in slots(type(x)) if self._all_count(x) or self.reach.contains(name)]
+        if named:
             if len(self._visited) == 1:  # the place would keep the object itself alive
                 self.is_checkable = False
-            place = AttributePlace(x, where, slots)
+            place = AttributePlace(x, where, named)
             self.places.append(place)
             attributes.update(place.saved)
-        if own is None and not _slots(type(x)) and not isinstance(x, (list, tuple, dict)):
+        if own is None and not slots(type(x)) and not isinstance(x, (list, tuple, dict)):
             return ("the object", Identity(x))
         parts = []
         for name, part in attributes.items():
@@ -254,7 +261,7 @@ class Inspection:
         Methods that are not inspected may read any. A model has them all, for the sake of its
         parameters.
         """
-        if self.reach.is_open or callable(getattr(x, "parameters", None)):
+        if self.reach.is_open or is_model(x):
             return True
         return not all(cls is object or is_user_class(cls) for cls in type(x).__mro__)
 
@@ -306,6 +313,11 @@ class Inspection:
             if owner is not None and not isinstance(owner, (types.ModuleType, type)):
                 return ("a method", x.__name__, self.key_of(owner, where))
             return _constant(x)
+        if isinstance(x, (operator.attrgetter, operator.methodcaller)):
+            self.reach.add_names(names_of_getter(x))
+            return _constant(x)
+        if hasattr(x, "cache_clear"):
+            self.caches.append(x)
         wrapped = getattr(x, "__wrapped__", None)
         if wrapped is not None and wrapped is not x:
             return (*_constant(x), self.key_of(wrapped, where))
@@ -323,7 +335,8 @@ class Inspection:
                 Field(f"`{name}`", self._key_of_outside(item, name))
                 for item in place.saved.values()
             ]
-        parts += self._key_of_globals(f.__globals__, sorted(names))
+        parts += self._key_of_globals(f.__globals__, sorted(names.globals))
+        parts += self._key_of_globals(sys.modules, sorted(names.imports))
         if f.__defaults__ or f.__kwdefaults__:
             count = code.co_argcount
             first = count - len(f.__defaults__ or ())
@@ -392,12 +405,3 @@ def _is_visited(cls: type) -> bool:
         part in file for part in ("site-packages", "dist-packages")
     )
     return is_installed or cls.__module__.partition(".")[0] == "talweg"
-
-
-def _slots(kind: type) -> list[str]:
-    """The names of the attributes that objects of a class have outside of `__dict__`."""
-    found: list[str] = []
-    for cls in kind.__mro__:
-        names = cls.__dict__.get("__slots__", ())
-        found += [names] if isinstance(names, str) else names
-    return [name for name in found if name not in ("__dict__", "__weakref__")]

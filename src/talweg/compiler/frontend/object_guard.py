@@ -109,6 +109,7 @@ class ObjectGuard:
         values: the Values in the object, each once, in order.
         places: where they and all else are stored.
         generators: the generators of random numbers in the object.
+        caches: the functions with a cache in it.
         changing: the places and keys of floats that are inputs.
         apart: whether it has no Value in common with the guard of this serial number.
         bindings: what each traced program reads of these Values; filled by `ParameterBinding`.
@@ -139,6 +140,7 @@ class ObjectGuard:
                 place.changing = _floats_of(place, changing)
                 self.changing += [(place, key) for key in place.saved if key in place.changing]
         self.generators = inspection.generators
+        self.caches = inspection.caches
         self._check = Check(inspection.places) if inspection.is_checkable else _never
         self.structure = Structure(self.key)
 

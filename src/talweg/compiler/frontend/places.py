@@ -186,7 +186,8 @@ class DictPlace(Place):
 
     def restore(self) -> None:
         """See `Place.restore`."""
-        if self.names is None and list(self.owner) != list(self.saved):
+        # By identity: a key may be a number of a trace that has ended.
+        if self.names is None and [*map(id, self.owner)] != [*map(id, self.saved)]:
             changed = dict(self.saved)
             self.owner.clear()
             self.owner.update(changed)

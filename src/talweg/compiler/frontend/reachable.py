@@ -19,7 +19,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +38,14 @@ def _folders() -> tuple[str, ...]:
 
 _CONSTANT_FOLDERS = _folders()
 
+_GENERATED = ("<frozen", "<the method ", "<backward step of ")
+"""How the files of code are called that Python or talweg has generated."""
+
 
 @functools.cache
 def is_user_file(file: str) -> bool:
     """Whether code of this file may change or read what changes."""
-    return not file.startswith(("<frozen", *_CONSTANT_FOLDERS))
+    return not file.startswith((*_GENERATED, *_CONSTANT_FOLDERS))
 
 
 def is_user_function(x: Any) -> bool:
@@ -73,15 +76,20 @@ class Names(NamedTuple):
     Attributes:
         globals: the globals that it loads or stores.
         attributes: the attributes that it loads or stores.
+        imports: the modules that it imports when it runs.
         is_open: whether it also reads attributes whose names are computed.
     """
 
     globals: frozenset[str]
     attributes: frozenset[str]
+    imports: frozenset[str]
     is_open: bool
 
 
-_BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "attrgetter", "methodcaller"}
+_BY_NAME = {
+    "getattr", "hasattr", "setattr", "delattr", "attrgetter", "methodcaller", "__setattr__",
+    "__delattr__",
+}  # fmt: skip
 """Functions that take the name of an attribute."""
 
 _OPEN = {
@@ -107,6 +115,7 @@ def names_in(code: types.CodeType) -> Names:
     """
     of_globals: set[str] = set()
     of_attributes: set[str] = set()
+    imports: set[str] = set()
     is_open = False
     instructions = list(dis.get_instructions(code))
     for k, instruction in enumerate(instructions):
@@ -115,7 +124,10 @@ def names_in(code: types.CodeType) -> Names:
             of_globals.add(name)
         elif kind.endswith(("_ATTR", "_METHOD")) or kind == "IMPORT_FROM":
             of_attributes.add(name)
+        elif kind == "IMPORT_NAME":
+            imports.add(name)
         else:
+            is_open = is_open or kind.startswith("MATCH_CLASS")
             continue
         is_open = is_open or name in _OPEN
         if name in _BY_NAME:
@@ -127,8 +139,9 @@ def names_in(code: types.CodeType) -> Names:
             inner = names_in(constant)
             of_globals |= inner.globals
             of_attributes |= inner.attributes
+            imports |= inner.imports
             is_open = is_open or inner.is_open
-    return Names(frozenset(of_globals), frozenset(of_attributes), is_open)
+    return Names(frozenset(of_globals), frozenset(of_attributes), frozenset(imports), is_open)
 
 
 def _constant_names(rest: list[dis.Instruction]) -> list[str]:
@@ -176,14 +189,18 @@ class Reach:
         self.is_open = everything
         self.version = 0
 
-    def add(self, code: types.CodeType) -> frozenset[str]:
-        """Add the names of a code object; returns the globals that it reads."""
+    def add(self, code: types.CodeType) -> Names:
+        """Add the names of a code object; returns them."""
         names = names_in(code)
-        if not names.attributes <= self.names or (names.is_open and not self.is_open):
-            self.names |= names.attributes
-            self.is_open = self.is_open or names.is_open
+        self.add_names(names.attributes, is_open=names.is_open)
+        return names
+
+    def add_names(self, attributes: Set[str], *, is_open: bool = False) -> None:
+        """Add the names of attributes."""
+        if not attributes <= self.names or (is_open and not self.is_open):
+            self.names |= attributes
+            self.is_open = self.is_open or is_open
             self.version += 1
-        return names.globals
 
     def contains(self, name: str) -> bool:
         """Whether an attribute of this name may be read."""

@@ -126,7 +126,8 @@ class CallSignature:
     def add_object(self, guard: ObjectGuard) -> CacheKey:
         """Add the Values of an object; returns the key of the object."""
         self.guards.append(guard)
-        self.has_changing_floats = self.has_changing_floats or bool(guard.changing)
+        if guard.changing:
+            self.has_changing_floats = True
         return self._add_values(guard, guard.structure)
 
     def add_tree(self, tree: ValueTree) -> CacheKey:
@@ -235,7 +236,11 @@ def signature_of(
             signature.key = (parts, named)
             return signature
         if guard.is_current:  # no code was found among the arguments that names further attributes
-            signature.key = (parts, named, signature.add_object(guard))
+            if guard.values or guard.changing:
+                signature.key = (parts, named, signature.add_object(guard))
+            else:
+                signature.guards.append(guard)
+                signature.key = (parts, named, guard.structure)
             if signature.has_changing_floats:
                 signature.chunks += [guard.floats() for guard in signature.guards]
             return signature

@@ -23,6 +23,7 @@ from talweg.compiler.codegen.training_spec import TrainingSpec
 from talweg.compiler.codegen.types import CACHE_LINE, DOUBLE, I64, PTR
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.llvm import Library
+from talweg.errors import CompilerError
 
 _NUMPY = {DOUBLE: np.float64, I64: np.int64}
 
@@ -66,6 +67,23 @@ class Memory:
     def __getitem__(self, name: str) -> Array:
         """An array."""
         return self.arrays[name]
+
+    def share(self, name: str, owner: Memory) -> None:
+        """Use the array of another memory in place of the own one.
+
+        Raises:
+            CompilerError: if the two arrays have different shapes.
+        """
+        array = owner.arrays[name]
+        if array.shape != self.arrays[name].shape:
+            raise CompilerError(
+                f"memory: the array {name!r} of shape {array.shape} is shared with one of shape "
+                f"{self.arrays[name].shape}"
+            )
+        self.arrays[name] = array  # keeps the other memory alive
+        del self.slices[name]
+        number = [*self.arrays].index(name)
+        struct.pack_into("=Q", self.bytes, PTR.size * number, int(array.ctypes.data))
 
 
 def _whole_lines(size: int) -> int:

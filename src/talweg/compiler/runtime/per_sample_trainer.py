@@ -15,7 +15,7 @@ import numpy as np
 
 from talweg.compiler.ir.tape import Array
 from talweg.compiler.runtime.executable import Executable
-from talweg.compiler.runtime.trainer import TrainedSteps
+from talweg.compiler.runtime.trainer import TrainedSteps, Trainer
 from talweg.optimizer_step import Update, finite_update
 
 
@@ -62,19 +62,41 @@ class PerSampleTrainer:
         self.parameters = np.zeros(parameters)
         self.state = np.zeros((state_size, trained))
         self.gradient = np.zeros(trained)
+        self._batches: Sequence[Sequence[int] | None] = ()
+        self._rates: Sequence[float] = ()
+        self._losses: list[float] = []
+
+    def share_parameters(self, owner: Trainer | PerSampleTrainer) -> None:
+        """Train the parameters, with the state, that another trainer has."""
+        self.parameters, self.state = owner.parameters, owner.state
 
     def take(
         self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
     ) -> TrainedSteps:
         """Take steps of training; see `Trainer.take`."""
-        losses: list[float] = []
-        every = [rates] * len(batches) if isinstance(rates, float) else rates
-        for k, (batch, rate) in enumerate(zip(batches, every, strict=True)):
+        self.load(batches, rates)
+        goes_on = self.run(0, len(batches), first)
+        return TrainedSteps(self.losses(), diverged=not goes_on)
+
+    def load(self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float) -> None:
+        """Prepare steps, which `run` takes; see `Trainer.load`."""
+        self._batches = batches
+        self._rates = [rates] * len(batches) if isinstance(rates, float) else rates
+        self._losses.clear()
+
+    def run(self, start: int, stop: int, first: int) -> bool:
+        """Take some of the prepared steps; see `Trainer.run`."""
+        for k in range(start, stop):
+            batch = self._batches[k]
             chosen = range(len(self.samples)) if batch is None else batch
-            losses.append(self._loss_and_gradient(chosen))
-            if not self._update(rate, float(first + k), losses[-1]):
-                return TrainedSteps(losses, diverged=True)
-        return TrainedSteps(losses, diverged=False)
+            self._losses.append(self._loss_and_gradient(chosen))
+            if not self._update(self._rates[k], float(first + k - start), self._losses[-1]):
+                return False
+        return True
+
+    def losses(self) -> list[float]:
+        """The losses of the prepared steps that were taken, each before its update."""
+        return list(self._losses)
 
     def _loss_and_gradient(self, batch: Sequence[int]) -> float:
         """The loss; its gradient is added up from the last sample to the first."""

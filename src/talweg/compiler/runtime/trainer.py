@@ -164,6 +164,15 @@ class Trainer:
         """The derivatives of the last step by the trained parameters."""
         return self.memory["gradient"].reshape(-1)[: self.spec.trained]
 
+    def share_parameters(self, owner: Trainer) -> None:
+        """Train the parameters, with the state, that another trainer has.
+
+        Raises:
+            CompilerError: if the other trainer has another number of parameters.
+        """
+        self.memory.share("parameters", owner.memory)
+        self.__dict__.pop("state", None)
+
     def take(
         self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float, first: int
     ) -> TrainedSteps:
@@ -177,6 +186,12 @@ class Trainer:
         Returns:
             The losses, and whether the run diverged.
         """
+        self.load(batches, rates)
+        goes_on = self.run(0, len(batches), first)
+        return TrainedSteps(self.losses(), diverged=not goes_on)
+
+    def load(self, batches: Sequence[Sequence[int] | None], rates: Sequence[float] | float) -> None:
+        """Prepare steps, which `run` takes; see `take`."""
         memory, steps = self.memory, len(batches)
         if not self.spec.fixed_batch:
             numbers = [batch for batch in batches if batch is not None]
@@ -185,14 +200,31 @@ class Trainer:
         memory["rates"][0, :steps, 0, 0] = rates
         memory["recorded"][:] = 0.0
         memory["alive"][:] = 1.0
-        if self.threads > 1:
-            self._run_in_threads(steps, first)
-        else:
-            self._train(memory.address, 0, steps, first)
-        recorded, alive = int(memory["recorded"][0, 0]), bool(memory["alive"][0, 0])
-        return TrainedSteps(memory["losses"][0, :recorded, 0].tolist(), diverged=not alive)
 
-    def _run_in_threads(self, steps: int, first: int) -> None:
+    def run(self, start: int, stop: int, first: int) -> bool:
+        """Take some of the prepared steps.
+
+        Args:
+            start: the first of them, by its index in what was prepared.
+            stop: the index behind the last.
+            first: the optimiser's number of step `start`, 1 for the first of a run.
+
+        Returns:
+            Whether the run goes on: False if it has diverged.
+        """
+        if self.threads > 1:
+            self._run_in_threads(start, stop, first)
+        else:
+            self._train(self.memory.address, start, stop, first - start)
+        return bool(self.memory["alive"][0, 0])
+
+    def losses(self) -> list[float]:
+        """The losses of the prepared steps that were taken, each before its update."""
+        recorded = int(self.memory["recorded"][0, 0])
+        found: list[float] = self.memory["losses"][0, :recorded, 0].tolist()
+        return found
+
+    def _run_in_threads(self, start: int, stop: int, first: int) -> None:
         """What the native function `train` does, with the chunks of a step shared by threads."""
         address, spec, alive = self.memory.address, self.spec, self.memory["alive"]
         pack, compute, finish = (
@@ -207,13 +239,13 @@ class Trainer:
                 compute(address, step, k)
 
         with ThreadPoolExecutor(len(others)) as pool:
-            for step in range(steps):
+            for step in range(start, stop):
                 pack(address, step)
                 submitted = [pool.submit(compute_chunks, step, chunks) for chunks in others]
                 compute_chunks(step, own)
                 for one in submitted:
                     one.result()
-                finish(address, step, first)
+                finish(address, step, first - start)
                 if not alive[0, 0]:
                     return
 
