@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from program_checks import check, check_training, numbers, stateless, values
@@ -51,7 +52,7 @@ def forward(w, sizes, x, hidden=lambda z: np.maximum(z, 0.0)):
     """The same network by NumPy; also returns how many parameters were used."""
     k = 0
     x = np.asarray(x, dtype=float)
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(sizes)):
         block = w[k : k + b * (a + 1)].reshape(b, a + 1)
         x = block[:, :-1] @ x + block[:, -1]
         x = hidden(x) if i < len(sizes) - 2 else x
@@ -67,7 +68,11 @@ def moons(count=8):
     rows = []
     for k in range(count):
         angle, label = math.pi * rng.random(), 1.0 if k % 2 else -1.0
-        x = [math.cos(angle), math.sin(angle)] if k % 2 else [1 - math.cos(angle), 0.5 - math.sin(angle)]
+        x = (
+            [math.cos(angle), math.sin(angle)]
+            if k % 2
+            else [1 - math.cos(angle), 0.5 - math.sin(angle)]
+        )
         rows.append((x, label))
     return rows
 
@@ -110,7 +115,7 @@ def test_moons_trained():
     )  # fmt: skip
 
 
-# ---- classifiers that branch on labels and numbers ------------------------------------------------
+# ---- classifiers that branch on labels and numbers -----------------------------------------------
 
 
 def logistic(model, x, y):
@@ -158,9 +163,7 @@ def leaky_net():
 def test_leaky_relu_by_a_branch():
     rows = [(numbers(2, k, 2.0), 0.5) for k in range(5)]
     check(leaky, leaky_net, [*rows, *rows], stateless(of_leaky))
-    check_training(
-        lambda m, row: leaky(m, *row), leaky_net, rows, lambda w, row: of_leaky(w, *row)
-    )
+    check_training(lambda m, row: leaky(m, *row), leaky_net, rows, lambda w, row: of_leaky(w, *row))
 
 
 def test_softmax_that_subtracts_the_largest():
@@ -203,7 +206,7 @@ def test_a_decision_by_the_largest_output():
           [(numbers(2, k, 2.0),) for k in range(6)], stateless(number))  # fmt: skip
 
 
-# ---- two networks, encoders, masks -----------------------------------------------------------------
+# ---- two networks, encoders, masks ---------------------------------------------------------------
 
 
 class Pair:
@@ -324,7 +327,7 @@ def test_batch_normalisation_with_running_averages():
     check(trained, at_rest, batches, stateless(rested))
 
 
-# ---- arguments of many kinds -----------------------------------------------------------------------
+# ---- arguments of many kinds ---------------------------------------------------------------------
 
 
 @dataclass
@@ -350,13 +353,13 @@ def test_dataclasses_as_arguments():
 def test_arrays_of_inputs():
     """Rows of an array, the product of an array and a Value, and `np.dot`."""
 
-    def loss(w, X, y):
-        out = [np.dot(np.array(w), row) for row in X]
+    def loss(w, rows, y):
+        out = [np.dot(np.array(w), row) for row in rows]
         shifted = np.array(out) - y
-        return np.sum(shifted * shifted) + np.tanh(w[0]) * X[0, 0]
+        return np.sum(shifted * shifted) + np.tanh(w[0]) * rows[0, 0]
 
-    def number(w, X, y):
-        return float(np.sum((X @ w - y) ** 2) + math.tanh(w[0]) * X[0, 0])
+    def number(w, rows, y):
+        return float(np.sum((rows @ w - y) ** 2) + math.tanh(w[0]) * rows[0, 0])
 
     rng = np.random.default_rng(1)
     calls = [(rng.normal(size=(4, 3)), rng.normal(size=4)) for _ in range(4)]

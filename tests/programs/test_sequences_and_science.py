@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,11 +41,11 @@ def surprise(logits, target):
 
 def test_bigram():
     def loss(table, word):
-        pairs = list(zip(word, word[1:], strict=False))
+        pairs = list(pairwise(word))
         return sum(surprise(table[a], b) for a, b in pairs) / len(pairs)
 
     def number(w, word):
-        pairs = list(zip(word, word[1:], strict=False))
+        pairs = list(pairwise(word))
         return np.mean([cross_entropy(w.reshape(4, 4)[a], b) for a, b in pairs])
 
     words = [[0, 1, 2, 0], [0, 3, 3, 0], [0, 2, 1, 0]]
@@ -60,7 +61,7 @@ def test_attention():
 
     def loss(m, word):
         keys, contents, total = [], [], 0.0
-        for now, following in zip(word, word[1:], strict=False):
+        for now, following in pairwise(word):
             x = m["e"][now]
             query, key, content = ([dot(row, x) for row in m[name][:2]] for name in "qkv")
             keys.append(key)
@@ -410,8 +411,8 @@ def test_pendulum_control():
 
     def loss(torques, angle, limit):
         velocity, cost = 0.0, 0.0
-        for u in torques:
-            u = limit if u > limit else -limit if u < -limit else u
+        for torque in torques:
+            u = limit if torque > limit else -limit if torque < -limit else torque
             velocity = velocity + 0.1 * (u - tw.sin(angle))
             angle = angle + 0.1 * velocity
             cost = cost + 0.01 * u**2

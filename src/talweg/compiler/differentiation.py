@@ -372,9 +372,23 @@ class Differentiator:
                     self.composed(call.args, call.kwargs)  # runs f on Values
                     call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
                     key, known = call.signature.key, ()
-                    programs = DerivativePrograms(self.f, call, self.exact)
+                    programs = self._made_again(call)
                 self._programs[key] = None if programs.is_composed else (programs, *known)
             return (None if programs.is_composed else programs), call
+
+    def _made_again(self, call: Call) -> DerivativePrograms:
+        """The programs for a call, after a first run that has changed something.
+
+        Raises:
+            TraceError: if the function changes something again.
+        """
+        try:
+            return DerivativePrograms(self.f, call, self.exact)
+        except UnrepeatedChangeError as error:
+            raise TraceError(
+                f"{self.f.__name__} {error}, which functions that compute derivatives do not "
+                "repeat; return the number, or use tw.jit and backward()"
+            ) from None
 
     def composed(self, args: Arguments, kwargs: Named) -> ComposedDerivative:
         """The derivatives as Values."""

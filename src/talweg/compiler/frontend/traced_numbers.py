@@ -27,6 +27,7 @@ Start reading at `TracedFloat`, then `_computed`; the recorder is in `frontend/r
 from __future__ import annotations
 
 import dis
+import math
 import operator
 import struct
 import sys
@@ -253,14 +254,12 @@ def _is_number(x: Any) -> bool:
     return is_traced(x) or isinstance(x, (float, int, np.number, np.bool_))
 
 
-def _pinning(name: str) -> Callable[..., Any]:
-    """The method of this name of the number's kind, which pins the number and the operands."""
+def _pinning(function: Callable[..., Any], *, is_reflected: bool = False) -> Callable[..., Any]:
+    """The method for a function of the number and at most one operand, which pins both."""
 
     def method(self: TracedNumber, *others: Any) -> Any:
-        function = getattr(self._kind, name, None)
-        if function is None:
-            return NotImplemented
-        return function(self._pinned(), *map(_plain_pinned, others))
+        operands = [self._pinned(), *map(_plain_pinned, others)]
+        return function(*(reversed(operands) if is_reflected else operands))
 
     return method
 
@@ -425,11 +424,12 @@ _ARITHMETIC = (
     ("truediv", ops.div, np.true_divide), ("pow", ops.pow, np.power),
 )  # fmt: skip
 
-_PINNING = (
-    "floordiv", "rfloordiv", "mod", "rmod", "divmod", "rdivmod", "and", "rand", "or", "ror",
-    "xor", "rxor", "invert", "lshift", "rlshift", "rshift", "rrshift", "floor", "ceil",
-)  # fmt: skip
-"""Methods whose results are no arithmetic that a trace records."""
+_PINNING_TWO: dict[str, Callable[..., Any]] = {
+    "floordiv": operator.floordiv, "mod": operator.mod, "divmod": divmod, "and": operator.and_,
+    "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift, "rshift": operator.rshift,
+}  # fmt: skip
+_PINNING_ONE: dict[str, Callable[..., Any]] = {"invert": operator.invert, "floor": math.floor, "ceil": math.ceil}
+"""Operations that are no arithmetic which a trace records."""
 
 _OF_UFUNC: dict[Any, Callable[..., Any]] = {
     np.negative: partial(_computed, operator.neg, ops.neg),
@@ -454,8 +454,11 @@ def _define_operators() -> None:
     for kind in (TracedFloat, TracedBool):
         for name in ("lt", "le", "gt", "ge", "eq", "ne"):
             setattr(kind, f"__{name}__", _comparison(getattr(operator, name)))
-        for name in _PINNING:
-            setattr(kind, f"__{name}__", _pinning(f"__{name}__"))
+        for name in _PINNING_TWO:
+            setattr(kind, f"__{name}__", _pinning(_PINNING_TWO[name]))
+            setattr(kind, f"__r{name}__", _pinning(_PINNING_TWO[name], is_reflected=True))
+        for name in _PINNING_ONE:
+            setattr(kind, f"__{name}__", _pinning(_PINNING_ONE[name]))
 
 
 _define_operators()

@@ -35,9 +35,7 @@ class ValueAttributes:
 
     def hold(self, values: Sequence[Value]) -> bool:
         """Whether the Values of another call have the same attributes."""
-        return all(
-            _are_same(expected, values[k].__dict__) for k, expected in self._found.items()
-        )
+        return all(_are_same(expected, values[k].__dict__) for k, expected in self._found.items())
 
 
 def _are_same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
