@@ -163,6 +163,21 @@ def test_what_happens_once_happens_on_values_before_a_derivative():
     assert keeper.is_on is False
 
 
+def test_a_result_that_only_the_first_run_has_is_refused_before_a_derivative():
+    """The derivative of the second run was returned."""
+    keeper = Keeper()
+
+    def f(v):
+        if keeper.is_on:
+            keeper.is_on = False
+            return v * v
+        return 3.0 * v
+
+    with pytest.raises(TraceError, match=r"returns 25\.0, and 15\.0 at the second one; call it"):
+        tw.grad(f)(5.0)
+    assert tw.grad(f)(5.0) == 3.0
+
+
 def test_what_happens_at_each_run_is_refused_before_a_derivative():
     """An internal signal was raised instead."""
     keeper = Keeper()

@@ -428,7 +428,9 @@ _PINNING_TWO: dict[str, Callable[..., Any]] = {
     "floordiv": operator.floordiv, "mod": operator.mod, "divmod": divmod, "and": operator.and_,
     "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift, "rshift": operator.rshift,
 }  # fmt: skip
-_PINNING_ONE: dict[str, Callable[..., Any]] = {"invert": operator.invert, "floor": math.floor, "ceil": math.ceil}
+_PINNING_ONE: dict[str, Callable[..., Any]] = {
+    "invert": operator.invert, "floor": math.floor, "ceil": math.ceil,
+}  # fmt: skip
 """Operations that are no arithmetic which a trace records."""
 
 _OF_UFUNC: dict[Any, Callable[..., Any]] = {
@@ -454,11 +456,11 @@ def _define_operators() -> None:
     for kind in (TracedFloat, TracedBool):
         for name in ("lt", "le", "gt", "ge", "eq", "ne"):
             setattr(kind, f"__{name}__", _comparison(getattr(operator, name)))
-        for name in _PINNING_TWO:
-            setattr(kind, f"__{name}__", _pinning(_PINNING_TWO[name]))
-            setattr(kind, f"__r{name}__", _pinning(_PINNING_TWO[name], is_reflected=True))
-        for name in _PINNING_ONE:
-            setattr(kind, f"__{name}__", _pinning(_PINNING_ONE[name]))
+        for name, of_two in _PINNING_TWO.items():
+            setattr(kind, f"__{name}__", _pinning(of_two))
+            setattr(kind, f"__r{name}__", _pinning(of_two, is_reflected=True))
+        for name, of_one in _PINNING_ONE.items():
+            setattr(kind, f"__{name}__", _pinning(of_one))
 
 
 _define_operators()
