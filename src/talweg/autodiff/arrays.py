@@ -1,9 +1,9 @@
 """Values and NumPy arrays: operators and NumPy's functions, element by element.
 
-An array with Values is an array of objects, of which NumPy asks each element. These functions do
-the same where a single Value stands beside an array, or alone in a function of NumPy, so that
-`W * v`, `np.dot(X, w) + b` and `np.exp(v)` are arrays of Values or Values. Nothing imports NumPy
-here before it is used.
+An array with Values is an array of objects: NumPy calls the operator or the method of each element.
+These functions do the same for a single Value, as an operand beside an array or as the argument of
+a function of NumPy. So `W * v` and `np.dot(X, w) + b` are arrays of Values, and `np.exp(v)` is a
+Value. NumPy is imported when it is first used.
 
 Start reading at `apply_ufunc`.
 """

@@ -1,7 +1,8 @@
 """The backward pass through a graph of Values: its order and the chain rule.
 
-`talweg.value.Value` is built on this file, which knows of it only the attributes in `Node`. Start
-reading at `backward`, then `step_for`, which makes the function of a single node.
+`talweg.value.Value` uses this file. Of a Value, this file uses only the attributes in `Node`.
+
+Start reading at `backward`, then `step_for`, which makes the function of a single node.
 """
 
 from __future__ import annotations

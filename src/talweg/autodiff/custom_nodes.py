@@ -1,7 +1,9 @@
-"""Nodes that a program makes or changes itself: operands, slopes, and links that are cut.
+"""Custom nodes: nodes whose operands, derivatives or operators a program defines itself.
 
-They are what other classes of Values allow: `Value(data, operands, slopes)`, `v._prev = ...`, and a
-subclass that redefines an operator, from which others follow. Start reading at `define`.
+Programs for other classes of Values use them: `Value(data, operands, local_grads)`, assignments to
+`v._prev`, and subclasses that redefine an operator by which other operators are computed.
+
+Start reading at `define`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Derivatives as Values, which can be differentiated again.
+"""Derivatives of a graph as Values (`tw.gradients`), which can be differentiated again.
 
 `pulled_back` walks the graph as `backward()` does, and evaluates the derivatives of the operations
 on Values instead of floats. `pushed_forward` walks it in the other direction: it computes the
-derivatives along a direction. Start reading at `gradients`.
+derivatives along a direction.
+
+Start reading at `gradients`.
 """
 
 from __future__ import annotations

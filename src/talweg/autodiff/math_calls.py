@@ -1,9 +1,10 @@
-"""Refusing `math.exp(v)` of a Value, which would be a bare number without a derivative.
+"""The error of `math.exp(v)` for a Value v: its result would be a number without a derivative.
 
-A function of `math` converts its argument as `float` does. What a program called is therefore read
-from its instructions: those of the call at which the frame stands. `float(v)` itself is allowed.
-It is found if it is a name, an attribute of a name, or in a dictionary or list with a name, and if
-it is given to `map`; not if it is part of another call's result, as in `make().activation(v)`.
+A function of `math` converts its argument by `__float__`, as `float` does. `float(v)` itself is
+allowed, so the instructions of the calling frame are read to tell which function is called. The
+function is found if it is a name, an attribute of a name, an item of a dictionary or a list that
+has a name, or an argument of `map`. It is not found if it is part of the result of another call, as
+in `make().activation(v)`.
 
 Start reading at `refuse_math_function`.
 """

@@ -1,15 +1,16 @@
 """Copies of Values: `copy`, `deepcopy` and `pickle`.
 
-A shallow copy has the same operands. A deep copy and a pickle have copies of the whole graph; a
+A shallow copy has the same operands. A deep copy and a pickle have copies of the whole graph. A
 node that is reached twice is copied once, also if it is copied together with other objects. Nothing
-recurses, so a chain of a million operations can be copied. Classes and own attributes are kept.
+recurses, so a chain of a million operations can be copied. Subclasses and the attributes that a
+program has added are kept.
 
-What a copy of a node computes backward depends on what the node is:
+What the backward pass of a copy computes depends on the node:
 
 * the result of an operation: the same operation;
 * a node that was made with its derivatives: the same derivatives;
 * the result of a compiled function: the derivatives at the numbers of the call, by each Value that
-  the function read. The copy can go backward, but has no second derivative;
+  the function read. The copy has no second derivative;
 * a node with a `_backward` of its own: a copy of that function, in which the nodes are replaced by
   their copies. Such a function cannot be pickled.
 

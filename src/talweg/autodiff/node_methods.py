@@ -1,8 +1,8 @@
 """The operators of `Value`, made from source text.
 
-Each operator does what `Value._apply` does, for its own operands and without a call: this is the
-inner loop of every eager program, and one more call costs a tenth of a training step. The text of
-all operators is the same but for the expression on floats, so it is written once here. For `mul`:
+Each operator does what `Value._apply` does, without calling it. Operators are the inner loop of
+every eager program: one more call costs a tenth of a training step. The operators differ only in
+the expression on floats, so this file has one template of their text. For `mul` it gives:
 
     def method(self, other):
         if type(other) is float:

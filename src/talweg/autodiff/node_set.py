@@ -1,7 +1,8 @@
-"""The operands of a node as `_prev` shows them: a set that keeps its order.
+"""The type of `_prev`, which has the operands of a node: a set that keeps its order.
 
-The class of the lesson has a set there, others have a tuple. A `NodeSet` serves programs written
-for either: `len(y._prev)` of y = x * x is 1, `seen |= y._prev` works, and so does `y._prev[0]`.
+In the class of the lesson `_prev` is a set, in other classes it is a tuple. A `NodeSet` serves
+programs for both: `len(y._prev)` of y = x * x is 1, `seen |= y._prev` works, and so does
+`y._prev[0]`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _refused(name: str) -> Callable[..., NoReturn]:
     def method(self: NodeSet, *_: Any) -> NoReturn:
         raise TypeError(
             f"_prev.{name}() cannot change the operands of a node; assign them: v._prev = {{...}}, "
-            "or v._prev = set() to forget where v comes from"
+            "or v._prev = set() to remove them"
         )
 
     return method

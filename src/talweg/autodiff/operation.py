@@ -270,7 +270,9 @@ def register(
         raise OperationError(f"there is an operation named {name!r} already; choose another name")
     given = tuple(derivatives) if isinstance(derivatives, (tuple, list)) else (derivatives,)
     if not 1 <= len(given) <= len(OPERANDS):
-        raise OperationError(f"{name}: an operation has 1 to 3 operands, got {len(given)} rules")
+        raise OperationError(
+            f"{name}: an operation has 1 to 3 operands, got {len(given)} derivatives"
+        )
     if not callable(value):
         raise OperationError(f"{name}: its value must be a function of floats, got {value!r}")
     for equation in given:

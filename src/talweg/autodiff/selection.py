@@ -1,16 +1,16 @@
 """Which nodes of a program may lie on a branch that `where` does not take.
 
-The derivative by an operand that an operation does not select is not computed. In the eager engine
-this is decided when a node is made: the operand is kept as its number. A traced program serves all
-numbers, so there it is decided when the program runs. This file finds the operations for which that
-makes a difference, from three properties of each:
+The derivative by an operand that an operation does not select is not computed. The eager engine
+decides this when a node is made: it stores the number of the operand in place of the operand. A
+traced program serves all numbers, so it decides when it runs. This file finds the operations for
+which the decision matters. It defines three properties:
 
-* it is *unconditional* if a derivative reaches it for all numbers: along a path of operations that
-  always pass it on;
-* a derivative equation *keeps zero* if it is 0 for g = 0, whatever the operands are: `g`, `-g`,
-  `where(x, g, 0.0)` do, `g * y` does not, as y may be infinite;
-* an operation needs a *guard* if it is not unconditional, and it or one of its operands' operations
-  has an equation that does not keep zero.
+* an operation is *unconditional* if a derivative reaches it for all numbers, along a path of
+  operations that always pass it on;
+* a derivative equation *keeps zero* if it is 0 for g = 0 and all operands: `g`, `-g` and
+  `where(x, g, 0.0)` keep zero. `g * y` does not, because y may be infinite;
+* an operation needs a *guard* if it is not unconditional, and its equations, or those of the
+  operation of one of its operands, do not keep zero.
 
 Start reading at `keeps_zero`; the users are `autodiff/higher_order.py` for Values and
 `compiler/passes/guarded_adjoints.py` for tapes.

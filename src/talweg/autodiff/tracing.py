@@ -1,9 +1,9 @@
 """Whether a function is being traced, and by which recorder.
 
-A function is traced with the numbers of one call, and the trace serves other numbers. What the
-function asks of a number (a comparison, a float, a text) is therefore answered by the *recorder* of
-the trace, which notes it. The recorder is of a higher layer (`compiler/frontend/recorder.py`); here
-is what Values call of it. Both states of this file are context variables: each thread and each
+A function is traced with the numbers of one call, and the trace serves other numbers. So the
+*recorder* of the trace notes where the function compares a number, or converts it to a float or to
+text. The recorder is in a higher layer (`compiler/frontend/recorder.py`). This file declares the
+methods of it that Values call. Both states of this file are context variables: each thread and each
 asyncio task has its own.
 
 Start reading at `tracing`.

@@ -1,18 +1,18 @@
 """A warning for a missing `zero_grad`, the commonest mistake in training loops written by hand.
 
-A gradient that is not set to zero after an update is the sum of several steps. A leaf is **stale**
-when its data was changed, but its gradient was not, since the last `backward()`. A stale leaf alone
-is no mistake: the discriminator of a GAN is stale while the generator is trained, and is zeroed
-before its own next step. The mistake is certain in two cases:
+A gradient that is not set to zero after an update becomes the sum of several steps. A leaf is
+**stale** if its data was changed since the last `backward()`, and its gradient was not. A stale
+leaf alone is no mistake: the discriminator of a GAN is stale while the generator is trained, and
+its gradient is set to zero before its own next step. The mistake is certain in two cases:
 
 * no leaf of the graph was set to zero;
-* a leaf that was stale already was updated again, and by the gradient: `data` changed by the same
-  negative multiple of `grad` in several leaves. Inputs that are given new data do not do that.
+* a stale leaf was updated again by its gradient: `data` changed by the same negative multiple of
+  `grad` in several leaves. New data of inputs does not have this property.
 
-A few leaves of each graph are watched, which are spread over all of it. Gradients of several
-samples that are summed before one update change no data, and are no mistake. A program makes the
-mistake from its first step on. So after some steps only a few of many are looked at, until there
-are other leaves.
+To sum the gradients of several samples before one update changes no data, so there is no warning.
+A few leaves of each graph are compared, spread over the whole graph. A program that makes the
+mistake makes it from its first step on. So after some steps only a few of the steps are checked,
+until the graph has other leaves.
 
 Start reading at `before` and `after`, which `backward` calls.
 """

@@ -11,6 +11,7 @@ The stages, in order. Each has a printer, and a verifier or a reference interpre
 
     pipeline.py           the driver: calls the stages one after the other
     specialization.py     one traced function, compiled, whose results are Values
+    paths.py              which program serves a call of a function that branches on numbers
     differentiation.py    the compiled programs of derivatives, for the calls of one signature
     derivative_matrix.py  Jacobians and Hessians, sparse where the program is
 

@@ -1,8 +1,8 @@
-"""Derivatives that are Values, and can be differentiated again.
+"""`tw.grad` and the others inside a trace or on Values: derivatives that are Values.
 
-Inside a function that is traced, and where Values are arguments or take part otherwise, a
-derivative is computed by operations on Values. It becomes a part of the trace, or of
-the graph of its result.
+A derivative is computed by operations on Values inside a function that is traced, or if Values are
+arguments, or if f reads Values from outside. It becomes a part of the trace or of the graph, and
+can be differentiated again. All other calls use native code (`compiler/differentiation.py`).
 
 Start reading at `ComposedDerivative`.
 """

@@ -1,15 +1,15 @@
 """Matrices of derivatives, sparse where the program is: Jacobians and Hessians.
 
-A matrix of derivatives is known from its products with a few directions, one for each colour of its
-columns (`passes/colouring.py`). The program of the products is traced once:
+A matrix of derivatives is computed from its products with a few directions, one for each colour of
+its columns (`passes/colouring.py`). The program of the products is traced once:
 
     Jacobian, forward mode     direction -> pushed_forward(outputs)
     Jacobian, reverse mode     direction -> pulled_back(outputs): the rows are coloured
     Hessian                    direction -> pushed_forward(pulled_back(output))
 
 Its tape shows which entries are zero for all numbers (`passes/sparsity.py`). Native code computes
-all products in one call, as many at a time as a vector has lanes (`codegen/directions.py`). Nothing
-is approximated by differences.
+all products in one call, as many at a time as a vector has lanes (`codegen/directions.py`). There
+are no finite differences.
 
 Start reading at `hessian_of` and `jacobian_of`.
 """

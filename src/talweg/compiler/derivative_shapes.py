@@ -2,7 +2,7 @@
 
 Native code returns the derivatives by the numbers of an argument as one array. An `ArgumentShape`
 puts them into the shape of that argument: a float for a float, a list for a list, an array for an
-array, a list for a model. It is made once for a signature of calls, not at each call.
+array, a list for a model. It is made once for each call signature, not at each call.
 
 Start reading at `shape_of`.
 """
@@ -130,8 +130,9 @@ def require_real(argument: Any, position: int) -> None:
     if isinstance(argument, complex) or getattr(argument, "dtype", np.dtype(float)).kind == "c":
         kind = f"an array of {argument.dtype}" if isinstance(argument, np.ndarray) else "complex"
         raise TraceError(
-            f"argument {position} is {kind}; derivatives are computed by real numbers: give the "
-            "real and the imaginary parts, such as x.real and x.imag, as two arguments"
+            f"argument {position} is {kind}; derivatives with respect to complex numbers are "
+            "not computed: give the real and the imaginary parts, such as x.real and x.imag, as "
+            "two arguments"
         )
     if isinstance(argument, (list, tuple)):
         for part in argument:

@@ -1,8 +1,8 @@
-"""The function that a derivative is taken of: which arguments, and what of its result.
+"""The function that is differentiated, with `argnums` and `has_aux`.
 
-A user names the arguments to differentiate by with `argnums` (`Selection`), and says with `has_aux`
-whether the function returns other results beside the number. `Differentiated` is the function with
-both: it returns what is differentiated and the rest, and refuses any other result.
+`argnums` selects the arguments to differentiate by (`Selection`). With `has_aux` the function
+returns a pair: the number, and other results that are not differentiated. `Differentiated` is the
+function with these two settings. It returns such a pair, and raises an error for any other result.
 
 Start reading at `Differentiated`.
 """
@@ -89,10 +89,10 @@ def one_number(result: Any) -> Value:
         raise TraceError(
             f"the function must return one number that depends on its arguments, got the "
             f"{type(result).__name__} {result!r}, which was not computed from its arguments by "
-            "talweg's operations; a constant has no derivative: return tw.Value(...) if it is meant"
+            "talweg's operations; if a constant is meant, return tw.Value(...)"
         )
     several = "; tw.jacobian differentiates several" if _is_sequence(result) else ""
-    pair = "; if the rest is not to be differentiated, write has_aux=True"
+    pair = "; for a pair (number, other results) write has_aux=True"
     shape = f" of shape {result.shape}" if isinstance(result, np.ndarray) else ""
     raise TraceError(
         f"the function must return one number, got {type(result).__name__}{shape}"

@@ -6,12 +6,12 @@ A call of a derivative goes this way:
                    ->  w, the numbers to differentiate by, and x, all others, as bytes (Packing)
                    ->  native code  ->  one array  ->  the shape of the argument (ArgumentShape)
 
-No Python object is made for a number on this way, unless the argument is a list. First derivatives
-are the native gradient of the traced function. Second derivatives and Jacobians are those of
+No Python object is made for a single number, unless the argument is a list. First derivatives
+are the native gradient of the traced function. Second derivatives and Jacobians are computed by
 `compiler/derivative_matrix.py`. `Variables` and `Packing` are in `compiler/derivative_call.py`.
 
-Inside another function that is traced, and where Values take part that are not differentiated by,
-the derivatives are Values, which can be differentiated again (`compiler/composed_derivative.py`).
+Inside another function that is traced, and if f reads Values that it is not differentiated by, the
+derivatives are Values, which can be differentiated again (`compiler/composed_derivative.py`).
 
 Start reading at `Differentiator.programs`.
 """
@@ -155,8 +155,9 @@ class DerivativePrograms:
         )
         if writes:
             raise TraceError(
-                f"{self.f.__name__} keeps numbers in `{writes[0].name}`, which functions that "
-                "compute derivatives do not; return them, or use tw.jit and backward()"
+                f"{self.f.__name__} keeps numbers in `{writes[0].name}`, which a compiled "
+                "derivative would not repeat at every call; return them, or use tw.jit and "
+                "backward()"
             )
         return traced
 

@@ -1,6 +1,6 @@
-"""Recovering loops from the trace: the loops of a scalar program as text.
+"""tw.explain: a traced program as text, with the loops that are recovered from the trace.
 
-The text is Python: with arrays as dictionaries it computes what the program computes.
+The text is Python code. If its arrays are dictionaries, it computes what the program computes.
 
 A result that is read once, in the same iteration, is printed inside the expression that reads it.
 A result that a loop carries to its next iteration is a variable (`s += ...`); one that other

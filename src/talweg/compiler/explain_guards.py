@@ -1,4 +1,4 @@
-"""The guards of a traced program as text: the `if` under which the program is this one.
+"""The guards of a traced program as text: an `if` with its conditions, above the program.
 
 Start reading at `with_guards`.
 """
@@ -41,7 +41,7 @@ def with_guards(traced: Trace, program: str) -> str:
     width = max(len(condition) for condition, _ in conditions)
     lines = [f"{condition:{width}}  # {place}" for condition, place in conditions]
     if len(traced.guards) > _MOST:
-        lines.append(f"    # and {len(traced.guards) - _MOST:,} further conditions")
+        lines.append(f"    # further conditions: {len(traced.guards) - _MOST:,}")
     return "\n".join([*lines, "):", textwrap.indent(program, "    ")])
 
 

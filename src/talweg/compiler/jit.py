@@ -2,7 +2,8 @@
 
 The first call with arguments of one signature (types, lengths, names, integers) traces the
 function, finds its loops and compiles them. Later calls with the same signature pass their numbers
-to the native code. The results are Values; their operands are the Values that the function read.
+to the native code. A function that branches on numbers is traced once for each path
+(`compiler/paths.py`). The results are Values; their operands are the Values that the function read.
 
 Start reading at `Jitted.__call__`, then `compiler/specialization.py`.
 """
@@ -47,12 +48,13 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     So may the numbers of Values that it takes from outside. Everything else is part of the
     program: with a list of another length, another string or another integer the function is
     traced and compiled again. What f reads from outside (closures, globals, attributes of objects
-    and classes) is compared at every call. Numbers that it keeps there, as in `self.h = h`, are
+    and classes) is compared at every call. Numbers that it stores there, as in `self.h = h`, are
     stored after every call; docs/compiled_programs.md has the whole list.
 
     Args:
         f: a function of numbers that does arithmetic with talweg's operations. It may use
-            loops, lists, models, your own functions, and branches on numbers.
+            loops, lists, models, your own functions, and branches on numbers: it is traced once
+            for each path, at most 16 times for one signature.
         mode: "default" for speed: results agree with the eager engine to rounding errors.
             "exact" for the same bits.
 
@@ -64,8 +66,9 @@ def jit(f: Callable[..., Any] | None = None, *, mode: Mode = "default") -> Any:
     Raises:
         ArgumentError: if f is not a function, or the mode is unknown.
         TraceError: at a call, if f does what compiled code would not repeat: it draws random
-            numbers, counts its calls, appends to a list, or has too many paths; or if it returns
-            something else at the first call with other numbers, which also runs f as plain Python.
+            numbers, counts its calls or appends to a list; or if it has more than 16 paths. Also
+            if the first call with other numbers, which runs f as plain Python too, gives another
+            result there.
 
     Warns:
         TraceWarning: at the 9th trace and at some later ones, with the reason.

@@ -1,9 +1,13 @@
-"""The paths of a function: programs with guards, and which of them serves a call.
+"""Paths: a function that branches on numbers is several programs; guards tell which serves a call.
 
-A function that branches on a number is one program for each way that its branches can go, and a
-number that it uses as a plain number is one program for each such number. A program is chosen by
-its guards (`frontend/recorder.py`): native code computes the numbers that they compare, in exact
-mode, so that a branch goes as it does when the function is run by Python.
+A *path* is one way that the branches of a function can go, and one choice of the numbers that it
+uses as plain numbers. Each path is a program, with the guards that were noted when it was traced
+(`frontend/recorder.py`). A `PathGuard` evaluates them at a call: native code computes the numbers
+of the guards in exact mode, so a branch goes as it does when Python runs the function.
+
+The callers take the first program whose guards hold: `Jitted._call` in `compiler/jit.py`,
+`Differentiator.programs` in `compiler/differentiation.py`, `ExamplePrograms.program_of` in
+`training/example_programs.py`.
 
 Start reading at `PathGuard.holds`.
 """
@@ -90,7 +94,7 @@ def refuse_another_path(guards: Sequence[PathGuard], name: str) -> None:
 
 
 def too_many_paths(places: Sequence[str], subject: str) -> str:
-    """The message of a function that is too many programs.
+    """The message of a function that has too many paths.
 
     >>> too_many_paths(["net.py, line 3 (if x > 0.0:)"], "loss has")
     'loss has more than 16 paths that depend on its numbers: a number decides a branch, or is used \

@@ -8,11 +8,10 @@
     runtime/llvm            LLVM IR           -> Library             LLVM verifies the IR
     runtime                 Library           -> Executable, Trainer, LaneTrainer
 
-This file alone calls one stage after the other; other files take passes from it. Some programs
-have no scheduled form: those that are longer than `LONGEST_TEXT` when their loops are found, and
-those that the scheduler refuses.
-`executable` and `trainer` then write the operations into a table that native code interprets
-(`codegen/op_table.py`); `lane_trainer` raises NativeError.
+This file alone calls one stage after the other; other files import passes from it. Two kinds of
+programs have no scheduled form: those that are longer than `LONGEST_TEXT` after loop recovery, and
+those that the scheduler cannot schedule. `executable` and `trainer` then write the operations into
+a table that native code interprets (`codegen/op_table.py`); `lane_trainer` raises NativeError.
 
 Every stage can be printed. The environment variable TALWEG_DUMP names stages, separated by
 commas; each program that is compiled is then written to standard error as it leaves these stages:

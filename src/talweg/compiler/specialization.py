@@ -1,12 +1,13 @@
-"""A specialization: one trace of a function, compiled, for all calls with the same signature key.
+"""A specialization: one trace of a function, compiled, for the calls of one key and one path.
 
-A call goes this way:
+The steps of a call:
 
     CallSignature  ->  the Values that are read (ParameterBinding)  ->  their numbers, as bytes
                    ->  native code (Executable)  ->  numbers  ->  results as Values
 
-The results have the Values that were read as operands. Their step backward is native code too: a
-`BackwardPass` has the numbers of the call and adds the derivatives to the `grad` of those Values.
+The operands of the results are the Values that were read. The backward step of a result is native
+code too: a `BackwardPass` stores the numbers of the call, and adds the derivatives to the `grad` of
+these Values.
 
 Start reading at `Specialization.call`.
 """
@@ -126,7 +127,7 @@ class Specialization:
         return tuple([(positions[value], k) for k, value in captured if value in positions])
 
     def call(self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The result of the function for the numbers of a call; `OTHER_PATH` if they take one."""
+        """The result of the function for a call; `OTHER_PATH` if a guard of the program fails."""
         if self._attributes is not None and not self._attributes.hold(signature.values):
             return OTHER_PATH
         parameters = self.parameters

@@ -60,9 +60,8 @@ class ModelProgram:
         self._programs = ExamplePrograms(objective, as_floats=True)
         with _random_state_kept():  # tracing calls the loss: it must not change the model's draws
             self.tape: Tape = self._programs.program_of(0).tape
-            if len(samples) > 1:
-                advice = "" if batch_size == 1 else "; take batch_size=1"
-                self._programs.require_one_program(advice)
+            advice = "" if batch_size == 1 or len(samples) == 1 else "; take batch_size=1"
+            self._programs.require_one_program(advice)
         if self._programs.outside:
             raise NativeError(
                 "the loss reads Values that are not parameters of the model; add them to "

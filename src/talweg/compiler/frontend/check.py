@@ -1,10 +1,11 @@
-"""Checks: whether places hold what they held, in about a microsecond.
+"""The check at each call whether places store the same items, in about a microsecond.
 
-An equality of lists and dictionaries first compares the identity of their items, in C, and most
-items are still the same objects. So containers are compared with deep copies: lists within lists
-are copied, everything else is the same object in the copy. Equality is strict enough for Values,
-texts and objects. It is not for numbers (2 == 2.0) and for objects with an `==` of their own: the
-identity of these *soft* items is compared besides, and that of the containers in which they are.
+Python compares two lists or dictionaries in C, and compares the identity of their items first. Most
+items are still the same objects, so this is fast. Containers are therefore compared with deep
+copies, in which lists within lists are copied and all other items are the same objects. Equality is
+strict enough for Values, texts and objects. It is not for numbers (2 == 2.0), nor for objects with
+an `==` of their own. For these *soft* items, identity is compared too, and also the identity of the
+containers that they are in.
 
 Start reading at `Check`.
 """
@@ -41,7 +42,7 @@ _MANY = 8
 
 
 class Check:
-    """Whether places hold what they held.
+    """Whether places store the items that they stored at inspection.
 
     Args:
         places: the places.

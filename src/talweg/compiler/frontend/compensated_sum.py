@@ -1,9 +1,9 @@
 """Python's sum of floats while a function is traced.
 
 Since Python 3.12 the built-in `sum` of floats compensates rounding errors (Neumaier's version of
-Kahan's sum). It does so for objects that are exactly floats, and a traced float is none. So where
-`sum` adds traced floats, they are added in the same way: beside the total the sum of the rounding
-errors is computed, and added at the end.
+Kahan's sum). Python does so for objects whose type is float, and the type of a traced float is
+another. So this file adds traced floats in the same way: it computes the total and the sum of the
+rounding errors, and adds the second to the first at the end.
 
 Start reading at `next_sum`; `CompensatedSum` in `frontend/traced_numbers.py` calls it.
 

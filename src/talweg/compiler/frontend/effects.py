@@ -1,15 +1,15 @@
 """What a function changes outside of itself while it runs.
 
-A function that is traced runs once; its compiled form runs any number of times. So what one run
-changes is compared with what was there before:
+A function that is traced runs once; its compiled form runs any number of times. So the places that
+the function reads and writes are compared before and after the run:
 
-* Numbers that the program computes and keeps, as in `self.h = h`, are further outputs. They are
+* Numbers that the function computes and stores, as in `self.h = h`, are further outputs. They are
   stored in the same place after each call (`StateWrite`).
-* Anything else that changes is something that compiled code does not repeat: a counter, a list that
-  grows, a random draw. It may happen once, as when parameters are made at the first call: then that
-  call is computed by the function itself. If it happens again, it is an error.
+* Compiled code does not repeat other changes: a counter, a list that grows, a random draw. If such
+  a change happens once, as when parameters are made at the first call, the function itself computes
+  that call. If it happens again, it is an error.
 
-What a run has changed is undone in any case: after a trace, the places hold Values of the trace.
+All changes of a traced run are undone, because the places store Values of the trace after it.
 
 Start reading at `observed_trace`.
 """

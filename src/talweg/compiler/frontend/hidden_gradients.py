@@ -1,8 +1,8 @@
 """Hidden gradients: a function that is traced cannot read `grad` of the Values that it reads.
 
-A function that reads `p.grad` would be compiled with the number of the day. So while a function is
-traced, `grad` of the Values that it is known to read is an object that raises an error when it is
-used. An assignment is noticed afterwards.
+A function that reads `p.grad` would be compiled with the gradient at the time of the trace. So
+while a function is traced, `grad` of the Values in its arguments and outside is an object that
+raises an error when it is used. An assignment to `grad` is found after the run.
 
 Start reading at `HiddenGradients`.
 """

@@ -1,15 +1,20 @@
 """Inspection: everything in an object or a function that a compiled program may depend on.
 
-An inspection visits an object and what it refers to: attributes, lists, dictionaries, arrays; of a
-function the closure, the globals that its code names, the default arguments, and the functions that
-it can call; of a class of the user the attributes that may be read. It collects
+An inspection visits an object and what it refers to:
+
+* of an object: attributes, lists, dictionaries and arrays;
+* of a function: the closure, the globals that its code names, the default arguments, and the
+  functions that it can call;
+* of a class of the user: the attributes that may be read.
+
+It collects
 
 * the Values, which are parameters of the program,
-* the key: all else, as nested tuples that can be compared and hashed,
-* the places where all of it is stored, see `places.py`.
+* the key: everything else, as nested tuples that can be compared and hashed,
+* the places where all of it is stored (`places.py`).
 
-Not visited are modules of the standard library and of installed packages, and objects of the
-standard library that are no containers: they are taken as constant.
+Modules of the standard library and of installed packages are taken as constant and not visited, and
+so are objects of the standard library that are not containers.
 
 Start reading at `Inspection.key_of`.
 """

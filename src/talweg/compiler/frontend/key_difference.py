@@ -40,7 +40,7 @@ def key_difference(key: CacheKey, other: CacheKey) -> str:
     for where, new, old in pairs:
         if new != old:
             return f"{where}{_difference(new, old)}"
-    return "which Values are the same"
+    return "arguments that are the same Value in one call only"
 
 
 def _difference(new: CacheKey, old: CacheKey) -> str:

@@ -2,11 +2,12 @@
 
 Most arguments are lists, tuples and dictionaries of floats, integers and strings. To visit their
 parts in Python at every call would take longer than the native code. Python's `marshal` writes
-such an argument as bytes, and the bytes are all that is needed: the bytes of the floats are the
-numbers that native code reads, and the other bytes are the key.
+such an argument as bytes. The bytes of its floats are the numbers that native code reads. The other
+bytes are the key.
 
-Which bytes belong to floats is found once, by writing the argument with two different numbers in
-place of every float. A later argument with the same other bytes has its floats in the same places.
+To find the bytes of floats, the argument is written twice, with two different numbers in place of
+every float. This is done once. A later argument whose other bytes are equal has its floats in the
+same places.
 
 Start reading at `marshalled`.
 """

@@ -1,11 +1,12 @@
 """Object guards: the Values in a model, and whether anything else in it has changed.
 
 An object among the arguments, such as a model, is inspected once (`inspection.py`): its attributes,
-and the objects, lists and dictionaries in them. Its Values are parameters. All else (types,
-lengths, names, plain floats too) is part of the program, and so of the cache key. At the next call
+and the objects, lists and dictionaries in them. Its Values are parameters. Everything else (types,
+lengths, names, and plain floats) is part of the program, and so of the cache key. At the next call
 the object is only compared with copies of its dictionaries and lists (`check.py`).
 
-A function has a guard of the same kind: for what it reads from outside.
+A function has an object guard too, of what it reads from outside: closures, globals and defaults. A
+float there that has changed twice becomes an input of the program (`ChangingFloats`).
 
 Start reading at `ObjectGuards.guard`.
 """

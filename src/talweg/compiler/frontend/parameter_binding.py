@@ -1,8 +1,8 @@
 """Which Values a traced program reads at a call.
 
-A trace numbers its parameters. A parameter is either a Value among the arguments, which may be
-another one at the next call and is known by its position, or a Value that the function took from
-outside, which stays the same.
+A trace numbers its parameters. A parameter is one of two kinds. A Value among the arguments may be
+another Value at the next call; it is found by its position. A Value that the function reads from
+outside stays the same.
 
 Start reading at `ParameterBinding.bound`.
 """

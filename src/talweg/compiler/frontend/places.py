@@ -2,8 +2,9 @@
 
 A place is a list, the dictionary of an object, the globals of a module, the contents of a closure,
 or the bytes of an array. It has a copy of what was stored there when the object was inspected. The
-copy serves three purposes: to tell at every call whether something has changed (`check.py`), to
-tell what a function has changed while it was traced, and to undo that.
+copy has three uses: to find at every call whether something has changed (`check.py`), to find what
+a function has changed while it was traced (`effects.py`), and to undo that. (Storage locations of
+compiled programs are in `compiler/passes/locations.py`.)
 
 Two items are the same if they are the same object, or equal numbers or texts of the same type:
 2 is not 2.0, 0.0 is not -0.0, True is not 1.

@@ -1,9 +1,9 @@
 """What the code of a function can read: which globals, and the names of which attributes.
 
-A compiled function must notice when something that it has read from outside changes. Python does
-not report reads, so the code is inspected instead: the instructions of a function name the globals
-and the attributes that it loads and stores. `Reach` collects the names of a function and of
-everything that it can call: the functions, methods and classes that are found under these names.
+If something that a function reads from outside changes, its compiled form must be traced again.
+Python does not report reads, so the code is inspected: the instructions of a function name the
+globals and the attributes that it loads and stores. `Reach` collects the names of a function, and
+of the functions, methods and classes with these names, which it can call.
 
 Code of the standard library, of installed packages and of talweg itself is taken as constant. It
 is not inspected, and neither are the globals that it reads.

@@ -1,10 +1,12 @@
-"""The recorder of a trace: which conditions a call must satisfy to be served by the trace.
+"""The recorder of a trace: it notes the guards, the conditions on the numbers of a call.
 
-While a function is traced, a comparison whose truth is asked, and a number that is used as a plain
-number, are conditions on the numbers of the call. The recorder notes each of them once, as a
-`Guard`: a Value of the traced graph, and the number that it must have, in every bit.
+A trace serves the calls in which the function branches the same way and uses the same plain
+numbers. While the function is traced, `frontend/traced_numbers.py` tells the recorder of each
+comparison that is used as a condition (`if x > 0`), and of each number that is used as a plain
+number (`int(x)`). The recorder notes each of them once, as a `Guard`: a Value of the traced graph,
+and the number that it must have, in every bit. `compiler/paths.py` evaluates the guards at a call.
 
-Start reading at `Recorder`; `frontend/traced_numbers.py` calls it.
+Start reading at `Recorder`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pytree that a traced function returns, with references to the tape in place of its Values.
 
-A `ResultTemplate` is filled at each call with the numbers of that call. It refers to no Value:
-the Values of a trace have the whole traced graph behind them.
+A `ResultTemplate` is filled at each call with the numbers of that call. It refers to no Value,
+because a Value of the trace would keep the whole traced graph in memory.
 
 Start reading at `ResultTemplate.filled`.
 """

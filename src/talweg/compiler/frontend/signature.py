@@ -9,7 +9,8 @@ same Value. Two calls with equal keys run the same program.
 * Everything else is part of the program. An object is inspected once; afterwards it is only
   compared with what was found (`frontend/object_guard.py`).
 * What the function reads from outside is treated as one more object among the arguments: its Values
-  are parameters, and everything else is part of the program.
+  are parameters, everything else is part of the program. For `tw.jit`, floats there that change
+  often become inputs.
 
 This happens at every call, so it must not take longer than the native code. Arguments of earlier
 calls are stored in a `SignatureCache`: nested lists of floats are recognised by their bytes

@@ -2,8 +2,8 @@
 
 Examples are a token of a text and a class to predict. A `SymbolicInt` stands for such an integer
 while a function is traced. `Embedding[i]` and `gather(values, i)` leave it symbolic: it becomes an
-input of the program. Any other use, as a number, an index or a count, makes it part of the program;
-then `is_fixed` is true, and the program serves only examples with the same integer there.
+input of the program. Any other use, as a number, an index or a count, makes it part of the program.
+Then `is_fixed` is true, and the program serves only examples that have the same integer.
 
 Start reading at `SymbolicInt`.
 """

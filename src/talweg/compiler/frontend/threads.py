@@ -1,8 +1,8 @@
 """Threads that a traced function starts: they are traced too.
 
-Whether a function is traced is a context variable, which a new thread does not have. So while a
-function is traced, `Thread.start` and `ThreadPoolExecutor.submit` hand on the context of their
-caller. Work that is given to other processes, or to a `multiprocessing` pool, is refused.
+The state of a trace is a context variable, which a new thread does not inherit. So while a function
+is traced, `Thread.start` and `ThreadPoolExecutor.submit` run the thread in the context of their
+caller. Work that is given to other processes, or to a `multiprocessing` pool, is an error.
 
 Start reading at `followed_threads`.
 """
@@ -36,7 +36,7 @@ class _Started:
         if running:
             raise TraceError(
                 f"the thread {running[0]!r} that the function has started still runs when the "
-                "function returns; join it before"
+                "function returns; join it in the function"
             )
 
 

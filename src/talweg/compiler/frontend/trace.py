@@ -1,10 +1,11 @@
 """Tracing: a Python function is run once, and its operations become a tape.
 
 The floats among the arguments are replaced by traced numbers (`frontend/traced_numbers.py`), the
-function is called, and the graph of its result is written down in order of creation. The numbers
+function is called, and the graph of its result is recorded in order of creation. The numbers
 themselves are inputs. Everything else (lengths, strings, branches on other objects) is part of the
 program. Where the function branches on a number, or uses it as a plain number, the trace has a
-guard: it serves the calls with the same truth there, or the same number.
+guard (`frontend/recorder.py`): it serves the calls in which the branch goes the same way, or the
+number is the same.
 
 A number of the program is one of these:
 
@@ -148,8 +149,8 @@ def require_contiguous(tables: Sequence[tuple[Value, ...]], parameters: Sequence
         start = position[table[0]._serial]
         if any(position.get(x._serial) != start + k for k, x in enumerate(table)):
             raise TraceError(
-                "the numbers of a table do not follow each other in parameters(); list them row "
-                "by row"
+                "the parameters of an Embedding are not consecutive in parameters() of the model; "
+                "list them row by row"
             )
 
 
@@ -161,7 +162,8 @@ def _rows(gathers: Sequence[Value], inputs: Mapping[int, int]) -> dict[int, int]
         _, row, columns = operands
         if row._serial not in inputs:
             raise TraceError(
-                "a table is indexed with a computed number; expected an integer among the arguments"
+                "an Embedding is indexed with a computed number; give the index as an integer "
+                "among the arguments"
             )
         rows[inputs[row._serial]] = len(node._shown) // int(columns)
     return rows

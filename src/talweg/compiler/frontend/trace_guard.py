@@ -1,14 +1,15 @@
-"""Trace guards: whether a function still computes what was traced.
+"""Trace guards: a traced function is run as plain Python too, and the results are compared.
 
-A trace records the arithmetic of a function, and guards tell what else it depends on. What neither
-of them has seen, such as a clock, would always be as it was when the function was traced, without
-an error. So the first call with other numbers also runs the function as plain Python, with the
-arguments as they are given. Its result must be equal, in every bit, to that of the tape's reference
-interpreter, which computes the same operations in the same order.
+A trace records the arithmetic of a function. The guards of the recorder and the object guards find
+changes of what else it depends on. Some dependences are in none of these, such as a clock: compiled
+code would always use the value at the time of the trace. So the first call with other numbers also
+runs the function as plain Python, with the arguments as they are given. Its result must be equal,
+in every bit, to that of the tape's reference interpreter, which computes the same operations in the
+same order.
 
-The environment variable TALWEG_CHECK=1 asks for more: the comparison is repeated at calls 2, 4, 8,
-and so on to 1,024 of each traced program, whatever their numbers. In exact mode the native code is
-compared too. It is meant for tests; without it nothing of this takes any time.
+With the environment variable TALWEG_CHECK=1, which is meant for tests, the comparison is repeated
+at calls 2, 4, 8, and so on to 1,024 of each traced program, whatever their numbers. In exact mode
+the native code is compared too. Without it, no call after the first comparison takes longer.
 
 Start reading at `TraceGuard.__call__`.
 """
@@ -152,8 +153,8 @@ class TraceGuard:
             raise TraceError(
                 f"{name} returns {a!r} when it is run, "
                 f"but {b!r} compiled: it depends on something that has changed since it was "
-                "traced, and that is neither a number nor an object that it reads; give it as an "
-                "argument"
+                "traced and is not compared at each call, such as a clock or a file; give it as "
+                "an argument"
             )
 
         if self._native is not None and self._repeats:
@@ -166,7 +167,7 @@ class TraceGuard:
         if _bits(expected) != _bits(native):
             raise CompilerError(
                 f"{getattr(self.f, '__name__', 'the function')}: the machine code returns "
-                f"{list(native)!r}, but its operations {expected!r}; please report this"
+                f"{list(native)!r}, but the reference interpreter {expected!r}; please report this"
             )
 
 

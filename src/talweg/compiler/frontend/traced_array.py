@@ -1,9 +1,9 @@
 """Traced arrays: NumPy arrays of floats while a function is traced.
 
-An array of floats among the arguments becomes an array of traced numbers. NumPy computes with its
-elements one by one. That is the same for arithmetic. A sum or a product of matrices is not: NumPy
-adds floats in another order than objects, so its last bits would differ. In exact mode these
-functions are therefore given the floats themselves, which are pinned.
+An array of floats among the arguments becomes an array of traced numbers, which are objects for
+NumPy: it computes with them one by one. Arithmetic has the same results as with floats. The last
+bits of a sum or a product of matrices differ, because NumPy adds floats in another order than
+objects. So in exact mode these functions are given the floats themselves, which are pinned.
 
 Start reading at `TracedArray`.
 """

@@ -9,14 +9,16 @@ traced numbers, and the operations are recorded as those of Values are. A compar
 A program may also depend on a number in a way that arithmetic does not record. Then the recorder
 of the trace notes a *guard*, and the trace serves only those calls that satisfy it:
 
-* the truth of a comparison (`if`, `while`, `and`, `in`, `max`, `sorted`): it has the same truth;
-* a number that becomes a plain float, an integer, text or a key (`float(x)`, `int(x)`, `str(x)`,
-  `hash(x)`, `math.exp(x)`): it is the same number, in every bit. The number is *pinned*.
+* A comparison is used as a condition (`if`, `while`, `and`, `in`, `max`, `sorted`). The guard holds
+  if its outcome is the same.
+* A number becomes a plain float, an integer, text or a key (`float(x)`, `int(x)`, `str(x)`,
+  `hash(x)`, `math.exp(x)`). The guard holds if it is the same number, in every bit: the number is
+  *pinned*.
 
-Arithmetic has the result, the type and the exceptions of Python's own numbers: it is computed with
-them first. Where Python raises an exception for other numbers, such as `1.0 / x` at 0, a guard
-excludes these. Where the operation has another result than Python, as for `numpy.float32`, the
-numbers are pinned.
+Arithmetic is first computed with Python's own numbers, so it has their result, type and exceptions.
+If Python would raise an exception for other numbers, such as `1.0 / x` at 0, a guard excludes these
+numbers. If the operation has another result than Python, as for `numpy.float32`, the numbers are
+pinned.
 
 In a function that is differentiated, the numbers stand for Values: they have the methods of Values,
 and arithmetic follows IEEE-754, without exceptions.

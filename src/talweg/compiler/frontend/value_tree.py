@@ -5,8 +5,8 @@ Values in Python would take longer than the native code. A `ValueTree` stores wh
 an argument: copies of its lists, and its Values. Python compares two lists of Values in C, by the
 identity of their items, in two nanoseconds an item.
 
-Only lists, tuples and dictionaries of leaves are stored: Values that were computed would keep the
-graphs alive in which they were computed.
+Only lists, tuples and dictionaries of leaves are stored. A Value that is the result of an operation
+would keep its graph in memory.
 
 Start reading at `ValueTree.holds_for`.
 """
