@@ -280,3 +280,9 @@ def test_attributes_of_arguments_that_are_changed_are_refused():
     with pytest.raises(TraceError, match=r"changes the attribute 'velocity' of a Value"):
         tw.jit(f)(w, 2.0)
     assert not hasattr(w, "velocity")
+
+
+@pytest.mark.parametrize("seed", [429, 2578, 2580, 2956, 3084, 3600])
+def test_programs_that_differed(seed):
+    kinds = [verdict.kind for verdict in judged(written(seed)).values()]
+    assert "different" not in kinds

@@ -265,7 +265,8 @@ class Inspection:
     def _attributes_of_value(self, x: Value, where: str) -> list[CacheKey]:
         """The attributes that a program has given to a Value, and the class of its own."""
         names = [*filter(self.reach.contains, x.__dict__)]
-        self.places.append(DictPlace(x.__dict__, where, names, of_object=True))
+        if names:
+            self.places.append(DictPlace(x.__dict__, where, names))
         parts = [Field(name, self.key_of(x.__dict__[name], f"{where}.{name}")) for name in names]
         return [type(x), len(parts), *parts, *self._key_of_type(type(x))]
 
