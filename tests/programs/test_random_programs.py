@@ -69,7 +69,10 @@ def test_a_float_argument_that_is_wrapped_and_kept_is_a_value():
 @pytest.mark.parametrize("f", [
     lambda x: abs(x > 0.5), lambda x: -(x > 0.5), lambda x: round(x > 0.5),
     lambda x: (x > 0.5).real, lambda x: +(x > 0.5), lambda x: complex(x > 0.5).real,
-    lambda x: [3.0, 4.0][x > 0.5],
+    lambda x: [3.0, 4.0][x > 0.5], lambda x: (x > 0.5) // 0.5, lambda x: (x > 0.5) % 1.5,
+    lambda x: 2.5 // (1 + (x > 0.5)), lambda x: (x > 0.5) & True, lambda x: ~(x > 0.5),
+    lambda x: divmod(x > 0.5, 0.75)[1], lambda x: 3 << (x > 0.5), lambda x: x // 0.5,
+    lambda x: 2.0 % x,
 ])  # fmt: skip
 def test_truths_have_the_arithmetic_of_python(f):
     fast = tw.jit(f, mode="exact")
@@ -77,6 +80,15 @@ def test_truths_have_the_arithmetic_of_python(f):
         found = fast(x)
         assert found == f(x)
         assert type(found) is type(f(x))
+
+
+@pytest.mark.parametrize("f", [lambda x: x & 1, lambda x: x << 1, lambda x: ~x, lambda x: x // "a"])
+def test_operations_that_floats_do_not_have(f):
+    with pytest.raises(TypeError) as expected:
+        f(0.5)
+    with pytest.raises(TypeError) as caught:
+        tw.jit(f)(0.5)
+    assert str(caught.value) == str(expected.value)
 
 
 @pytest.mark.parametrize("x", [0.25, 0.75])
@@ -151,6 +163,34 @@ def test_what_happens_once_happens_on_values_before_a_derivative():
     assert keeper.is_on is False
 
 
+def test_a_result_that_only_the_first_run_has_is_refused_before_a_derivative():
+    """The derivative of the second run was returned."""
+    keeper = Keeper()
+
+    def f(v):
+        if keeper.is_on:
+            keeper.is_on = False
+            return v * v
+        return 3.0 * v
+
+    with pytest.raises(TraceError, match=r"returns 25\.0, and 15\.0 at the second one; call it"):
+        tw.grad(f)(5.0)
+    assert tw.grad(f)(5.0) == 3.0
+
+
+def test_what_happens_at_each_run_is_refused_before_a_derivative():
+    """An internal signal was raised instead."""
+    keeper = Keeper()
+
+    def f(v):
+        keeper.mean = keeper.scale - 1.0
+        keeper.scale = abs(keeper.mean) * 2.0
+        return v * v
+
+    with pytest.raises(TraceError, match=r"f changes `keeper\.\w+` from"):
+        [tw.grad(f)(x) for x in (3.0, 4.0, 5.0)]
+
+
 def test_a_number_that_is_appended_is_refused_by_name():
     keeper = Keeper()
 
@@ -185,3 +225,64 @@ def test_an_equal_number_in_its_place_is_no_change():
         return x * keeper.scale
 
     assert tw.jit(f)(2.0) == 3.0
+
+
+# ---- attributes of Values ------------------------------------------------------------------------
+
+
+class Weight(Value):
+    """A class of the user's, with a method and an attribute of the class."""
+
+    factor = 3.0
+
+    def half(self):
+        return self * 0.5
+
+
+def decayed(w, x):
+    return w[0] * x + getattr(w[0], "decay", 0.0) * w[1]
+
+
+@pytest.mark.parametrize("mode", ["exact", "default"])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_attributes_of_values_are_guarded(mode, is_given):
+    w = [Value(1.0), Value(2.0)]
+    w[0].decay = 0.5
+    given = tw.jit(decayed, mode=mode)
+    captured = tw.jit(lambda x: decayed(w, x), mode=mode)
+    for decay in (0.5, 0.75, 0.75, 2, 0.5):
+        w[0].decay = decay
+        for x in (1.5, -0.5):
+            found = given(w, x) if is_given else captured(x)
+            assert found.data == decayed(w, x).data
+    assert (given if is_given else captured).traces <= 5
+    if is_given:
+        del w[0].decay
+        assert given(w, 1.5).data == 1.5
+
+
+def test_a_value_of_a_class_of_the_user_keeps_its_class():
+    def f(w, x):
+        return w.half() * x * w.factor if isinstance(w, Weight) else w * x
+
+    fast = tw.jit(f, mode="exact")
+    for cls in (Value, Weight, Value, Weight):
+        assert fast(cls(1.0), 2.0).data == f(cls(1.0), 2.0).data
+    assert fast.traces == 2
+
+
+def test_attributes_of_arguments_that_are_changed_are_refused():
+    def f(w, x):
+        w.velocity = 0.9 * getattr(w, "velocity", 0.0) + x
+        return w * x
+
+    w = Value(1.0)
+    with pytest.raises(TraceError, match=r"changes the attribute 'velocity' of a Value"):
+        tw.jit(f)(w, 2.0)
+    assert not hasattr(w, "velocity")
+
+
+@pytest.mark.parametrize("seed", [429, 2578, 2580, 2956, 3084, 3600])
+def test_programs_that_differed(seed):
+    kinds = [verdict.kind for verdict in judged(written(seed)).values()]
+    assert "different" not in kinds

@@ -41,7 +41,7 @@ from talweg.compiler.frontend.cache_key import CacheKey
 from talweg.compiler.frontend.effects import UnrepeatedChangeError, observed_trace
 from talweg.compiler.frontend.object_guard import ObjectGuard
 from talweg.compiler.frontend.parameter_binding import ParameterBinding
-from talweg.compiler.frontend.pytree import tree_values
+from talweg.compiler.frontend.pytree import tree_differences, tree_map, tree_values
 from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature, SignatureCache, in_order, signature_of
 from talweg.compiler.frontend.trace import Trace, trace
@@ -254,6 +254,10 @@ def filled_result(template: ResultTemplate, numbers: Sequence[float]) -> Any:
     return with_float_arrays(template.filled(numbers))
 
 
+def _number(x: Value) -> float:
+    return x._data
+
+
 class Differentiator:
     """A function with its compiled derivatives, for each signature key.
 
@@ -370,12 +374,41 @@ class Differentiator:
                 try:
                     programs = DerivativePrograms(self.f, call, self.exact)
                 except UnrepeatedChangeError:  # parameters are made at the first call: make them
-                    self.composed(call.args, call.kwargs)  # runs f on Values
+                    self._run_once(call)
                     call = Call(args, call.kwargs, signature_of(args, call.kwargs, self._cache))
                     key, known = call.signature.key, ()
-                    programs = DerivativePrograms(self.f, call, self.exact)
+                    programs = self._made_again(call)
                 self._programs[key] = None if programs.is_composed else (programs, *known)
             return (None if programs.is_composed else programs), call
+
+    def _run_once(self, call: Call) -> None:
+        """Run f on Values, so that it makes its parameters.
+
+        Raises:
+            TraceError: if it returns something else afterwards: the call has no one result.
+        """
+        first, second = [self.composed(call.args, call.kwargs).result for _ in range(2)]
+        for a, b in tree_differences(
+            tree_map(first, on_value=_number), tree_map(second, on_value=_number)
+        ):
+            raise TraceError(
+                f"{self.f.__name__} changes something at its first run and returns {a!r}, and "
+                f"{b!r} at the second one; call it once before it is differentiated"
+            )
+
+    def _made_again(self, call: Call) -> DerivativePrograms:
+        """The programs for a call, after a first run that has changed something.
+
+        Raises:
+            TraceError: if the function changes something again.
+        """
+        try:
+            return DerivativePrograms(self.f, call, self.exact)
+        except UnrepeatedChangeError as error:
+            raise TraceError(
+                f"{self.f.__name__} {error}, which functions that compute derivatives do not "
+                "repeat; return the number, or use tw.jit and backward()"
+            ) from None
 
     def composed(self, args: Arguments, kwargs: Named) -> ComposedDerivative:
         """The derivatives as Values."""

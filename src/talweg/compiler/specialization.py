@@ -30,6 +30,11 @@ from talweg.compiler.frontend.result_template import ResultTemplate
 from talweg.compiler.frontend.signature import CallSignature
 from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
+from talweg.compiler.frontend.value_attributes import (
+    ValueAttributes,
+    refuse_new_attributes,
+    stand_in_of,
+)
 from talweg.compiler.ir.tape import CONSTANT, RESULT
 from talweg.compiler.paths import PathGuard
 from talweg.compiler.runtime.executable import Executable, Numbers
@@ -77,6 +82,7 @@ class Specialization:
     ) -> None:
         traced, positions, self._writes = _traced(f, signature, args, kwargs, shared, exact)
         self.key = signature.key
+        self._attributes = ValueAttributes.of(signature.values)
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.parameters = ParameterBinding(traced.parameters, positions)
         self.captured = self.parameters.captured
@@ -122,6 +128,8 @@ class Specialization:
 
     def call(self, signature: CallSignature, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The result of the function for a call; `OTHER_PATH` if a guard of the program fails."""
+        if self._attributes is not None and not self._attributes.hold(signature.values):
+            return OTHER_PATH
         parameters = self.parameters
         values, operands = parameters.bound(signature)
         w, x = parameters.data(values), b"".join(signature.chunks)
@@ -203,13 +211,18 @@ def _traced(
     unreplaced = {*shared, *[value for guard in signature.guards for value in guard.values]}
 
     def stand_in(value: Value) -> Value:
-        return value if value in unreplaced else stand_ins.setdefault(value, Value(value._data))
+        if value in unreplaced:
+            return value
+        if value not in stand_ins:
+            stand_ins[value] = stand_in_of(value)
+        return stand_ins[value]
 
     def given() -> Any:
         return tree_map([list(args), kwargs], on_value=stand_in)
 
     tracer = functools.partial(trace, exact=exact)
     traced, writes = observed_trace(f, given, signature.guards, tracer)
+    refuse_new_attributes(f, stand_ins)
     return traced, {stand_ins.get(v, v): k for v, k in signature.positions.items()}, writes
 
 

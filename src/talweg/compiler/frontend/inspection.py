@@ -138,6 +138,8 @@ class Inspection:
             position = self._positions.setdefault(x, len(self.values))
             if position == len(self.values):
                 self.values.append(x)
+                if x.__dict__ or type(x) is not Value:
+                    return ("a Value", position, *self._attributes_of_value(x, where))
             return ("a Value", position)
         if isinstance(x, enum.Enum):
             return (type(x), x.name)
@@ -259,6 +261,14 @@ class Inspection:
                 _refuse_iterator(part, path)
             parts.append(Field(name, self.key_of(part, path)))
         return (type(x), len(parts), *parts, *self._key_of_type(type(x)))
+
+    def _attributes_of_value(self, x: Value, where: str) -> list[CacheKey]:
+        """The attributes that a program has given to a Value, and the class of its own."""
+        names = [*filter(self.reach.contains, x.__dict__)]
+        if names:
+            self.places.append(DictPlace(x.__dict__, where, names))
+        parts = [Field(name, self.key_of(x.__dict__[name], f"{where}.{name}")) for name in names]
+        return [type(x), len(parts), *parts, *self._key_of_type(type(x))]
 
     def _all_count(self, x: Any) -> bool:
         """Whether all attributes of an object count, and not only those that the code names.

@@ -326,7 +326,8 @@ class _Inspector:
             return NUMBER
         if isinstance(x, Value):
             self.signature.has_direct_values = True
-            return ("a Value", self.signature.add_value(x))
+            position = self.signature.add_value(x)
+            return ("a Value", position) if kind is Value else ("a Value", position, kind)
         if self.integers and isinstance(x, (int, np.integer)) and kind is not bool:
             self.floats.append(float(x))
             return INTEGER

@@ -29,6 +29,7 @@ Start reading at `TracedFloat`, then `_computed`; the recorder is in `frontend/r
 from __future__ import annotations
 
 import dis
+import math
 import operator
 import struct
 import sys
@@ -255,14 +256,12 @@ def _is_number(x: Any) -> bool:
     return is_traced(x) or isinstance(x, (float, int, np.number, np.bool_))
 
 
-def _pinning(name: str) -> Callable[..., Any]:
-    """The method of this name of the number's kind, which pins the number and the operands."""
+def _pinning(function: Callable[..., Any], *, is_reflected: bool = False) -> Callable[..., Any]:
+    """The method for a function of the number and at most one operand, which pins both."""
 
     def method(self: TracedNumber, *others: Any) -> Any:
-        function = getattr(self._kind, name, None)
-        if function is None:
-            return NotImplemented
-        return function(self._pinned(), *map(_plain_pinned, others))
+        operands = [self._pinned(), *map(_plain_pinned, others)]
+        return function(*(reversed(operands) if is_reflected else operands))
 
     return method
 
@@ -427,11 +426,14 @@ _ARITHMETIC = (
     ("truediv", ops.div, np.true_divide), ("pow", ops.pow, np.power),
 )  # fmt: skip
 
-_PINNING = (
-    "floordiv", "rfloordiv", "mod", "rmod", "divmod", "rdivmod", "and", "rand", "or", "ror",
-    "xor", "rxor", "invert", "lshift", "rlshift", "rshift", "rrshift", "floor", "ceil",
-)  # fmt: skip
-"""Methods whose results are no arithmetic that a trace records."""
+_PINNING_TWO: dict[str, Callable[..., Any]] = {
+    "floordiv": operator.floordiv, "mod": operator.mod, "divmod": divmod, "and": operator.and_,
+    "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift, "rshift": operator.rshift,
+}  # fmt: skip
+_PINNING_ONE: dict[str, Callable[..., Any]] = {
+    "invert": operator.invert, "floor": math.floor, "ceil": math.ceil,
+}  # fmt: skip
+"""Operations that are no arithmetic which a trace records."""
 
 _OF_UFUNC: dict[Any, Callable[..., Any]] = {
     np.negative: partial(_computed, operator.neg, ops.neg),
@@ -456,8 +458,11 @@ def _define_operators() -> None:
     for kind in (TracedFloat, TracedBool):
         for name in ("lt", "le", "gt", "ge", "eq", "ne"):
             setattr(kind, f"__{name}__", _comparison(getattr(operator, name)))
-        for name in _PINNING:
-            setattr(kind, f"__{name}__", _pinning(f"__{name}__"))
+        for name, of_two in _PINNING_TWO.items():
+            setattr(kind, f"__{name}__", _pinning(of_two))
+            setattr(kind, f"__r{name}__", _pinning(of_two, is_reflected=True))
+        for name, of_one in _PINNING_ONE.items():
+            setattr(kind, f"__{name}__", _pinning(of_one))
 
 
 _define_operators()
