@@ -242,7 +242,7 @@ def test_hvp_takes_the_vector_behind_its_argument_as_scipy_gives_it(mode):
         (lambda: tw.jacobian(lambda x: [3.0])(1.0), TraceError, "in which none was computed"),
         (lambda: tw.grad(lambda x: None)(1.0), TraceError, "must return one number, got NoneType"),
         (lambda: tw.grad(lambda x: x)(np.array([1j])), TraceError, "array of complex128.*x.real"),
-        (lambda: tw.grad(lambda x: x)([1j]), TraceError, "is complex; .*real and the imaginary parts"),
+        (lambda: tw.grad(lambda x: x)([1j]), TraceError, "is complex; .*the imaginary parts"),
         (
             lambda: tw.grad(lambda x: x)(True),
             TraceError,

@@ -16,7 +16,7 @@ import pytest
 
 import talweg as tw
 from talweg import Value
-from talweg.errors import TraceError, TraceWarning
+from talweg.errors import NumberError, TraceError, TraceWarning
 
 W = Value(2.0)
 
@@ -219,6 +219,17 @@ def test_derivatives_choose_the_path_too():
     choose = tw.value_and_grad(lambda v, y: v * 2.0 if y == 1.0 else v * 5.0)
     assert [choose(1.0, y) for y in (1.0, 0.0, 1.0)] == [(2.0, 2.0), (5.0, 5.0), (2.0, 2.0)]
     assert tw.grad(lambda x: x.tanh() if x > 1.0 else tw.exp(x))(0.0) == 1.0
+
+
+def test_no_derivative_is_lost_in_a_function_of_math():
+    with pytest.raises(NumberError, match=r"math\.tanh of a Value .* use tw\.tanh"):
+        tw.grad(lambda x: math.tanh(2.0 * x) * x)(0.5)
+    with pytest.raises(NumberError, match=r"math\.exp"):
+        tw.hessian(lambda v: v[0] * math.exp(v[1]))([1.0, 2.0])
+    # Another argument is a plain number, and so is float(x).
+    scaled = tw.grad(lambda x, k: x * math.exp(k))
+    assert [scaled(0.5, k) for k in (0.0, 1.0)] == [1.0, math.e]
+    assert tw.grad(lambda x: float(x) * x)(0.5) == 0.5
 
 
 def test_printing_is_no_use_of_a_number(capsys):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,7 +48,7 @@ from talweg.compiler.frontend.trace import Trace, trace
 from talweg.compiler.frontend.trace_guard import TraceGuard
 from talweg.compiler.frontend.traced_numbers import operand
 from talweg.compiler.ir.tape import Array
-from talweg.compiler.paths import PathGuard, refuse_another_path
+from talweg.compiler.paths import PathGuard, refuse_another_path, refuse_lost_derivatives
 from talweg.compiler.runtime.executable import array_gradient
 from talweg.errors import ArgumentError, TraceError
 from talweg.value import Value
@@ -129,6 +129,7 @@ class DerivativePrograms:
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
         traced = self._observed_trace(call)
+        refuse_lost_derivatives(traced, list(self._sources(traced, call)))
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
         self.is_composed = not any(x.is_array or x.is_model for x in shapes) and self._varies()
@@ -140,6 +141,16 @@ class DerivativePrograms:
             f, traced.tape, self._template, call.signature, parameters, oracle=self._by_values
         )
         self._lock = threading.RLock()
+
+    def _sources(self, traced: Trace, call: Call) -> Iterator[tuple[str, int]]:
+        """The numbers to differentiate by that the trace reads, as (space, index)."""
+        number = {value: k for k, value in enumerate(traced.parameters)}
+        for kind, k in self.variables.numbers:
+            value = call.signature.values[k] if kind == "value" else None
+            if kind == "x":
+                yield "x", k
+            elif value in number:
+                yield "w", number[value]
 
     def _observed_trace(self, call: Call) -> Trace:
         """The trace of a call. The function may not change anything outside of itself.

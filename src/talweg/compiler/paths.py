@@ -62,17 +62,44 @@ class PathGuard:
 def guards_by_source(traced: Trace) -> tuple[PathGuard | None, PathGuard | None]:
     """The conditions of a trace on its inputs alone, and those on its parameters too."""
     tape = traced.guard_tape
-    of_parameters = set(np.flatnonzero(_depends_on(tape, "w")).tolist())
+    space = tape.spaces.index("w")
+    of_parameters = set(np.flatnonzero(_depends_on(tape, tape.space == space)).tolist())
     inner = [k for k, (_, t) in enumerate(tape.outputs) if t in of_parameters]
     outer = [k for k in range(len(tape.outputs)) if k not in set(inner)]
     on_inputs = PathGuard(traced, outer) if outer else None
     return on_inputs, PathGuard(traced, inner) if inner else None
 
 
-def _depends_on(tape: Tape, name: str) -> Array:
-    """For each instruction whether its result depends on a number of a space."""
-    space, result = tape.spaces.index(name), tape.spaces.index(RESULT)
-    found: Array = (tape.space == space).any(axis=1)
+def refuse_lost_derivatives(traced: Trace, sources: Sequence[tuple[str, int]]) -> None:
+    """Raise an error if a function of `math` is given a number that is differentiated by.
+
+    Args:
+        traced: the trace.
+        sources: the numbers to differentiate by, as (space, index).
+
+    Raises:
+        NumberError: with the operation of talweg that is to be used instead.
+    """
+    if any(guard.refusal for guard in traced.guards):
+        tape = traced.guard_tape
+        is_read = np.zeros(tape.space.shape, dtype=bool)
+        for name, k in sources:
+            is_read |= (tape.space == tape.spaces.index(name)) & (tape.index == k)
+        depends = _depends_on(tape, is_read)
+        for guard, (_, k) in zip(traced.guards, tape.outputs, strict=True):
+            if guard.refusal is not None and depends[k]:
+                raise guard.refusal
+
+
+def _depends_on(tape: Tape, is_read: Array) -> Array:
+    """For each instruction whether its result depends on some of the operands.
+
+    Args:
+        tape: the program.
+        is_read: the operands, shape (n, 3).
+    """
+    result = tape.spaces.index(RESULT)
+    found: Array = np.asarray(is_read.any(axis=1))
     reads = tape.space == result
     for i in np.flatnonzero(reads.any(axis=1) & ~found).tolist():
         found[i] = found[tape.index[i][reads[i]]].any()

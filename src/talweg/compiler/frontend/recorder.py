@@ -46,12 +46,15 @@ class Guard:
         is_truth: whether it is the truth of a comparison (0.0 or 1.0), or a pinned number.
         file: the file of the line that asked for it.
         line: the number of that line.
+        refusal: the error if the function is differentiated by what the number depends on, because
+            no derivative passes through a function of `math`.
     """
 
     node: Value
     is_truth: bool
     file: str
     line: int
+    refusal: Exception | None = None
 
     @property
     def place(self) -> str:
@@ -82,10 +85,16 @@ class Recorder:
         """Note that the truth of a comparison must be the same."""
         self._note(truth, truth, is_truth=True)
 
-    def pin(self, node: Value) -> None:
-        """Note that a number must be the same, in every bit."""
-        if node._serial not in self._guarded:
-            self._note(node, Value._apply(ops.detach, [node]), is_truth=False)
+    def pin(self, node: Value, refusal: Exception | None = None) -> None:
+        """Note that a number must be the same, in every bit.
+
+        Args:
+            node: the Value with this number.
+            refusal: the error if the function is differentiated by what the number depends on.
+        """
+        if node._serial not in self._guarded or refusal is not None:
+            self._guarded.discard(node._serial)
+            self._note(node, Value._apply(ops.detach, [node]), is_truth=False, refusal=refusal)
 
     def format(self, node: Value) -> None:
         """Note that a number was made text. It is pinned, unless the text is only printed."""
@@ -115,13 +124,15 @@ class Recorder:
             found = self._detached[value._serial] = Value._apply(ops.detach, [value])
         return TracedFloat(found, float)
 
-    def _note(self, asked: Value, node: Value, *, is_truth: bool) -> None:
+    def _note(
+        self, asked: Value, node: Value, *, is_truth: bool, refusal: Exception | None = None
+    ) -> None:
         if asked._serial in self._guarded:
             return
         self._guarded.add(asked._serial)
         frame = next(_user_frames(sys._getframe(1)), None)
         file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("?", 0)
-        self.guards.append(Guard(node, is_truth, file, line))
+        self.guards.append(Guard(node, is_truth, file, line, refusal))
 
 
 # ---- the attribute `data` while a function is traced -----------------------------------------

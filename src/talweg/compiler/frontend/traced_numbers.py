@@ -41,10 +41,11 @@ from typing import Any
 import numpy as np
 
 from talweg import ops
+from talweg.autodiff.math_calls import refuse_math_function
 from talweg.autodiff.operation import Op, to_float
 from talweg.autodiff.tracing import recorder
 from talweg.compiler.frontend.compensated_sum import IS_COMPENSATED, finished, is_sum, next_sum
-from talweg.errors import TraceError
+from talweg.errors import NumberError, TraceError
 from talweg.value import Value
 
 _EXACT = (float, int, np.integer, np.bool_)
@@ -318,7 +319,10 @@ class TracedFloat(TracedNumber):
         return bool(compared(operator.ne, self, 0.0))
 
     def __float__(self) -> float:
-        return float(self._pinned())
+        current = _recorder()
+        refusal = _refusal(sys._getframe(1)) if current.is_ieee else None
+        current.pin(self._traced_node, refusal)
+        return float(self._number())
 
     def __int__(self) -> int:
         return int(self._pinned())
@@ -381,6 +385,15 @@ def _sum_of_python(total: TracedNumber, x: Any) -> CompensatedSum | None:
     if type(x) is int:
         return CompensatedSum(ops.add(float(x), total._traced_node), 0.0)
     return CompensatedSum(*next_sum(x, 0.0, total._traced_node))
+
+
+def _refusal(frame: FrameType) -> NumberError | None:
+    """The error of a function of `math`, for a number that is differentiated by."""
+    try:
+        refuse_math_function(frame)
+    except NumberError as error:
+        return error
+    return None
 
 
 def _is_written_by_user(frame: FrameType) -> bool:
