@@ -230,6 +230,7 @@ def test_no_derivative_is_lost_in_a_function_of_math():
     scaled = tw.grad(lambda x, k: x * math.exp(k))
     assert [scaled(0.5, k) for k in (0.0, 1.0)] == [1.0, math.e]
     assert tw.grad(lambda x: float(x) * x)(0.5) == 0.5
+    assert tw.grad(lambda v: v[0] * math.exp(v[0].data))([1.0]) == [math.e]
 
 
 def test_printing_is_no_use_of_a_number(capsys):

@@ -85,22 +85,30 @@ def refuse_lost_derivatives(traced: Trace, sources: Sequence[tuple[str, int]]) -
         is_read = np.zeros(tape.space.shape, dtype=bool)
         for name, k in sources:
             is_read |= (tape.space == tape.spaces.index(name)) & (tape.index == k)
-        depends = _depends_on(tape, is_read)
-        for guard, (_, k) in zip(traced.guards, tape.outputs, strict=True):
-            if guard.refusal is not None and depends[k]:
+        # No derivative passes through comparisons and `detach`: their results are plain numbers.
+        stops = [k for k, op in enumerate(tape.operations) if set(op.equations) == {"0.0"}]
+        depends = _depends_on(tape, is_read, np.isin(tape.code, stops))
+        result = tape.spaces.index(RESULT)
+        for guard, (_, pin) in zip(traced.guards, tape.outputs, strict=True):
+            space, k = tape.space[pin, 0], tape.index[pin, 0]
+            lost = depends[k] if space == result else is_read[pin, 0]
+            if guard.refusal is not None and lost:
                 raise guard.refusal
 
 
-def _depends_on(tape: Tape, is_read: Array) -> Array:
+def _depends_on(tape: Tape, is_read: Array, stops: Array | None = None) -> Array:
     """For each instruction whether its result depends on some of the operands.
 
     Args:
         tape: the program.
         is_read: the operands, shape (n, 3).
+        stops: the instructions whose results count as independent, shape (n,).
     """
     result = tape.spaces.index(RESULT)
     found: Array = np.asarray(is_read.any(axis=1))
     reads = tape.space == result
+    if stops is not None:
+        found, reads = found & ~stops, reads & ~stops[:, None]
     for i in np.flatnonzero(reads.any(axis=1) & ~found).tolist():
         found[i] = found[tape.index[i][reads[i]]].any()
     return found
