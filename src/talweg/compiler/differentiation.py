@@ -403,8 +403,8 @@ class Differentiator:
             tree_map(first, on_value=_number), tree_map(second, on_value=_number)
         ):
             raise TraceError(
-                f"{self.f.__name__} changes something at its first run and returns {a!r}, and "
-                f"{b!r} at the second one; call it once before it is differentiated"
+                f"{self.f.__name__} changes something at its first run: it returns {a!r}, then "
+                f"{b!r}; call it once before it is differentiated"
             )
 
     def _made_again(self, call: Call) -> DerivativePrograms:
