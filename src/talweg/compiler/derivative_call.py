@@ -128,6 +128,7 @@ class Packing:
 
     Attributes:
         tape: the program, with its inputs in the spaces "w", "x", and "d" for the direction.
+        sources: the numbers to differentiate by that the trace reads, as its (space, index).
         is_one_array: whether the numbers of one argument are all that the program reads.
         other_values: the Values that it is not differentiated by, as numbers of the program.
     """
@@ -149,6 +150,7 @@ class Packing:
         rest = [("x", i) for i in range(floats) if i not in selected]
         x = [*rest, *[("w", number[value]) for value in others]]
         d = [("x", floats + i) for i in range(directions)]
+        self.sources = [one for one in w if one is not None]
         self.tape = rearranged(traced.tape, {"w": w, "x": x, DIRECTION: d})
         self._own = ParameterBinding(own, positions) if own else None
         self._others = ParameterBinding(others, positions) if others else None

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -129,9 +129,9 @@ class DerivativePrograms:
         shapes = self.variables.shapes
         require_numbers(positions, [call.args[k] for k in positions], [s.count for s in shapes])
         traced = self._observed_trace(call)
-        refuse_lost_derivatives(traced, list(self._sources(traced, call)))
         self.path_guard = PathGuard(traced) if traced.guards else None
         self.packing = Packing(traced, self.variables, call)
+        refuse_lost_derivatives(traced, self.packing.sources)
         self.is_composed = not any(x.is_array or x.is_model for x in shapes) and self._varies()
         self.result = result_shape(traced.output[0])
         self._template = ResultTemplate(traced)
@@ -141,16 +141,6 @@ class DerivativePrograms:
             f, traced.tape, self._template, call.signature, parameters, oracle=self._by_values
         )
         self._lock = threading.RLock()
-
-    def _sources(self, traced: Trace, call: Call) -> Iterator[tuple[str, int]]:
-        """The numbers to differentiate by that the trace reads, as (space, index)."""
-        number = {value: k for k, value in enumerate(traced.parameters)}
-        for kind, k in self.variables.numbers:
-            value = call.signature.values[k] if kind == "value" else None
-            if kind == "x":
-                yield "x", k
-            elif value in number:
-                yield "w", number[value]
 
     def _observed_trace(self, call: Call) -> Trace:
         """The trace of a call. The function may not change anything outside of itself.

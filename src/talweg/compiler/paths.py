@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -62,8 +63,7 @@ class PathGuard:
 def guards_by_source(traced: Trace) -> tuple[PathGuard | None, PathGuard | None]:
     """The conditions of a trace on its inputs alone, and those on its parameters too."""
     tape = traced.guard_tape
-    space = tape.spaces.index("w")
-    of_parameters = set(np.flatnonzero(_depends_on(tape, tape.space == space)).tolist())
+    of_parameters = set(np.flatnonzero(_depends_on(tape, "w")).tolist())
     inner = [k for k, (_, t) in enumerate(tape.outputs) if t in of_parameters]
     outer = [k for k in range(len(tape.outputs)) if k not in set(inner)]
     on_inputs = PathGuard(traced, outer) if outer else None
@@ -82,33 +82,18 @@ def refuse_lost_derivatives(traced: Trace, sources: Sequence[tuple[str, int]]) -
     """
     if any(guard.refusal for guard in traced.guards):
         tape = traced.guard_tape
-        is_read = np.zeros(tape.space.shape, dtype=bool)
-        for name, k in sources:
-            is_read |= (tape.space == tape.spaces.index(name)) & (tape.index == k)
-        # No derivative passes through comparisons and `detach`: their results are plain numbers.
-        stops = [k for k, op in enumerate(tape.operations) if set(op.equations) == {"0.0"}]
-        depends = _depends_on(tape, is_read, np.isin(tape.code, stops))
-        result = tape.spaces.index(RESULT)
-        for guard, (_, pin) in zip(traced.guards, tape.outputs, strict=True):
-            space, k = tape.space[pin, 0], tape.index[pin, 0]
-            lost = depends[k] if space == result else is_read[pin, 0]
-            if guard.refusal is not None and lost:
+        # A guard reads its number by `detach`, through which no derivative passes.
+        pinned = [(int(tape.space[k, 0]), int(tape.index[k, 0])) for _, k in tape.outputs]
+        depends = pipeline.dependence(replace(tape, outputs=tuple(pinned)), sources)
+        for guard, found in zip(traced.guards, depends, strict=True):
+            if guard.refusal is not None and len(found):
                 raise guard.refusal
 
 
-def _depends_on(tape: Tape, is_read: Array, stops: Array | None = None) -> Array:
-    """For each instruction whether its result depends on some of the operands.
-
-    Args:
-        tape: the program.
-        is_read: the operands, shape (n, 3).
-        stops: the instructions whose results count as independent, shape (n,).
-    """
-    result = tape.spaces.index(RESULT)
-    found: Array = np.asarray(is_read.any(axis=1))
-    reads = tape.space == result
-    if stops is not None:
-        found, reads = found & ~stops, reads & ~stops[:, None]
+def _depends_on(tape: Tape, name: str) -> Array:
+    """For each instruction whether its result depends on a number of a space."""
+    found: Array = np.asarray((tape.space == tape.spaces.index(name)).any(axis=1))
+    reads = tape.space == tape.spaces.index(RESULT)
     for i in np.flatnonzero(reads.any(axis=1) & ~found).tolist():
         found[i] = found[tape.index[i][reads[i]]].any()
     return found
