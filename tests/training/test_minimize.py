@@ -11,7 +11,7 @@ from talweg import Embedding, Matrix, Module, Value
 from talweg.compiler import pipeline
 from talweg.compiler.frontend.symbolic_int import SymbolicInt
 from talweg.compiler.frontend.trace import trace
-from talweg.errors import ArgumentError, DataError, TraceError
+from talweg.errors import ArgumentError, DataError, NativeError, TraceError
 
 
 class Speller(Module):
@@ -111,6 +111,23 @@ def test_batches_may_have_examples_of_several_lengths():
 def test_rows_outside_an_embedding_are_refused_before_training():
     with pytest.raises(ArgumentError, match="takes a class from 0 to 4 as target, got 7"):
         spelled("native", words=[[0, 1, 0], [0, 7, 0]], steps=2)
+
+
+@pytest.mark.parametrize("outside", [4, 99_999, -1])
+def test_rows_outside_an_embedding_are_refused_where_a_branch_depends_on_the_row(outside):
+    embedding, scale = Embedding(4, 1, rng=random.Random(0)), Value(1.0)
+
+    def loss(model, example):
+        x = embedding[example["row"]][0] * scale
+        return x * x if x.data > 0 else x * x * 0.5
+
+    # Row 1 is negative and the others are not: the row outside meets both paths.
+    embedding.rows[1][0].data = -abs(embedding.rows[1][0].data)
+    examples = [{"row": k} for k in (0, 1, 2, 3, outside)]
+    with pytest.raises(NativeError, match=f"gathers row {outside} of 4; expected 0 to 3"):
+        tw.minimize(
+            loss, [embedding, scale], examples, batch_size=1, seed=0, steps=10, engine="native"
+        )
 
 
 def test_integers_used_as_counts_are_part_of_the_program():

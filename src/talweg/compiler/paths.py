@@ -103,14 +103,14 @@ def refuse_another_path(guards: Sequence[PathGuard], name: str) -> None:
     """Raise an error if a function has as many programs as it may have.
 
     Args:
-        guards: the guards of its programs, those of the last one last.
+        guards: the guards of its programs, those of the last one first.
         name: the function's name.
 
     Raises:
         TraceError: with the lines that ask for the numbers, and what to write instead.
     """
     if len(guards) >= MOST_PATHS:
-        raise TraceError(too_many_paths(guards[-1].places, f"{name} has"))
+        raise TraceError(too_many_paths(guards[0].places, f"{name} has"))
 
 
 def too_many_paths(places: Sequence[str], subject: str) -> str:

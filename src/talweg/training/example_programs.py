@@ -172,6 +172,7 @@ class ExamplePrograms:
         """The program whose branches go as they go for example i at these parameters."""
         numbers = self.numbers_of(i)
         for program in known:
+            self._refuse_rows_outside(program, i)  # a guard may read these rows
             if program.serves(weights, numbers):
                 return program
         trained = len(self.objective.parameters)
@@ -299,6 +300,7 @@ class ExamplePrograms:
             raise NativeError(str(error)) from None
         on_inputs, on_weights = guards_by_source(replace(traced, guard_tape=guard_tape))
         program = ExampleProgram(key, traced, tape, on_inputs, on_weights)
+        self._refuse_rows_outside(program, i)
         self._refuse_frozen_numbers(program, i)
         self._by_key.setdefault(key, []).append(program)
         return program
